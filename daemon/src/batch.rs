@@ -1,0 +1,1 @@
+//! Gathering the freshest frames of all cameras into batches.

@@ -1,0 +1,1 @@
+//! Measuring the daemon with the daemon.

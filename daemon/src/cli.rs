@@ -1,0 +1,63 @@
+//! The command line. Each command lives in a file of its own and returns the process's exit code.
+
+mod bench;
+mod check;
+#[cfg(feature = "demo")]
+mod demo;
+mod graph;
+mod run;
+mod schema;
+#[cfg(feature = "sim")]
+mod sim;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// egret: cameras in, detections out.
+#[derive(Debug, Parser)]
+#[command(name = "egret", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Run(run::Args),
+    /// Check a configuration and print every problem at once.
+    Check(check::Args),
+    /// Print the JSON Schema of the configuration.
+    Schema(schema::Args),
+    /// Print the live pipeline of a running daemon as a Graphviz graph.
+    Graph(graph::Args),
+    /// Measure the daemon's own cost.
+    Bench(bench::Args),
+    /// Simulate RTSP cameras.
+    #[cfg(feature = "sim")]
+    Sim(sim::Args),
+    /// Simulated cameras, an embedded broker and the daemon: see it work.
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Whatever the command could not do; `main` prints it and exits 1.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Run(args) => run::run(args),
+            Command::Check(args) => check::run(&args),
+            Command::Schema(args) => schema::run(&args),
+            Command::Graph(args) => graph::run(&args),
+            Command::Bench(args) => bench::run(args),
+            #[cfg(feature = "sim")]
+            Command::Sim(args) => sim::run(args),
+            #[cfg(feature = "demo")]
+            Command::Demo(args) => demo::run(args),
+        }
+    }
+}

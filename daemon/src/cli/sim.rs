@@ -1,0 +1,11 @@
+//! `egret sim`.
+
+use std::process::ExitCode;
+
+/// Arguments of `egret sim`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(_args: Args) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("under construction")
+}

@@ -1,0 +1,287 @@
+//! The configuration that the rest of the program sees: every value is present, in range and consistent.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::secret::Secret;
+
+/// Everything that was configured, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Name of this device: a topic level, `[A-Za-z0-9_-]{1,64}`. Defaults to the host name.
+    pub device: String,
+    /// Logging.
+    pub log: LogConfig,
+    /// The broker. `None`: nothing is published, the log says so.
+    pub mqtt: Option<MqttConfig>,
+    /// The local HTTP listener. `None`: off.
+    pub http: Option<HttpConfig>,
+    /// What runs the networks on a CPU.
+    pub runtime: RuntimeConfig,
+    /// How frames of several cameras are gathered.
+    pub batch: BatchConfig,
+    /// The tracker.
+    pub track: TrackConfig,
+    /// The networks, by unique name. The first one is the default of the cameras.
+    pub models: Vec<ModelConfig>,
+    /// The cameras, by unique name. May be empty: cameras can come with a reload.
+    pub cameras: Vec<CameraConfig>,
+    /// How long an ordered shutdown may take before the process ends anyway.
+    pub shutdown_deadline: Duration,
+    /// Where the GStreamer graph of a failing camera is written as `dot`. `None`: nowhere.
+    pub graph_dir: Option<PathBuf>,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A `tracing` filter, e.g. `info` or `info,egret::source=debug`.
+    pub filter: String,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// To journald when started by systemd with its stream, else text.
+    Auto,
+    /// Text to standard error.
+    Text,
+    /// One JSON object per line to standard error.
+    Json,
+    /// Native journald fields.
+    Journald,
+}
+
+/// MQTT protocol version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MqttVersion {
+    /// MQTT 5.
+    V5,
+    /// MQTT 3.1.1.
+    V311,
+}
+
+/// A broker and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MqttConfig {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// `Some`: TLS (`mqtts`), verified.
+    pub tls: Option<TlsConfig>,
+    /// Protocol version.
+    pub version: MqttVersion,
+    /// Client identifier, unique at the broker.
+    pub client_id: String,
+    /// First level(s) of every topic.
+    pub base_topic: String,
+    /// User name.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<Secret>,
+    /// MQTT keep-alive.
+    pub keep_alive: Duration,
+    /// Per-frame messages: off, or each frame's detections on `cam/<id>/frame`.
+    pub publish_frames: bool,
+    /// Shortest time between two `track/update` messages of one track.
+    pub track_update_interval: Duration,
+}
+
+/// TLS towards a broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// PEM file with the authorities to trust; the system's store if absent.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The local HTTP listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Loopback unless configured otherwise.
+    pub listen: SocketAddr,
+}
+
+/// Which runtime runs networks on a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuRuntime {
+    /// ONNX Runtime where its library loads, else rten.
+    Auto,
+    /// ONNX Runtime or nothing.
+    OnnxRuntime,
+    /// The compiled-in rten.
+    Rten,
+}
+
+/// What runs the networks on a CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeConfig {
+    /// Which one.
+    pub cpu: CpuRuntime,
+    /// Path of `libonnxruntime.so`; `None`: `ORT_DYLIB_PATH`, beside the binary, then the loader's path.
+    pub onnxruntime_library: Option<PathBuf>,
+}
+
+/// How frames of several cameras are gathered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchConfig {
+    /// Longest time that the oldest frame waits for company.
+    pub max_wait: Duration,
+    /// A frame older than this at dispatch (since it was decoded) is dropped, reason `stale`. Never applied to every-frame sources.
+    pub staleness: Duration,
+}
+
+/// The tracker's parameters (ByteTrack, Zhang et al. 2022, §3), in units of time rather than frames.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrackConfig {
+    /// Detections at or above it take part in the first association.
+    pub high_confidence: f32,
+    /// Detections at or above it take part in the second one.
+    pub low_confidence: f32,
+    /// An unmatched detection at or above it starts a track.
+    pub new_confidence: f32,
+    /// Smallest IoU of a match in the first association.
+    pub match_iou: f32,
+    /// How long a lost track is remembered.
+    pub lost_after: Duration,
+    /// Frames in which an object is seen before it is announced.
+    pub confirm_frames: u32,
+}
+
+/// Which network head reads the outputs. More join with the models work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// An ONNX file.
+    Onnx(PathBuf),
+    /// The demo's own street detector, embedded. Only on request, never a fall-back.
+    Demo,
+    /// Sees nothing, takes no time. For benches.
+    Null,
+    /// Replays detections from a JSON-lines file. For tests.
+    Scripted(PathBuf),
+}
+
+/// One network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// Unique name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: ModelSource,
+    /// Class names in the order of the outputs; `None`: those that come with the model, else COCO's 80.
+    pub classes: Option<Vec<String>>,
+    /// Smallest confidence that is published.
+    pub confidence: f32,
+    /// IoU above which the lesser of two boxes of one class is suppressed.
+    pub nms_iou: f32,
+    /// Largest batch.
+    pub max_batch: usize,
+    /// Engine instances: single-threaded sessions, one OS thread each.
+    pub workers: usize,
+}
+
+/// Where a camera's pictures come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceConfig {
+    /// RTSP through retina.
+    Rtsp(RtspConfig),
+    /// RTSP over TLS through GStreamer's rtspsrc, certificate verified.
+    Rtsps(RtspConfig),
+    /// A file.
+    File(FileConfig),
+    /// A Video4Linux2 device, e.g. `/dev/video0`.
+    V4l2(PathBuf),
+    /// GStreamer's test picture: pattern name, width, height, frames per second.
+    Test(TestConfig),
+    /// A GStreamer fragment of the user's own that ends in raw or encoded video.
+    Gst(String),
+}
+
+/// RTSP transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtspTransport {
+    /// Interleaved in the RTSP connection.
+    Tcp,
+    /// RTP over UDP.
+    Udp,
+}
+
+/// An RTSP camera.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RtspConfig {
+    /// Without credentials: these were split off.
+    pub url: url::Url,
+    /// Credentials.
+    pub credentials: Option<Credentials>,
+    /// Transport.
+    pub transport: RtspTransport,
+    /// PEM file with the authorities to trust (`rtsps` only).
+    pub ca_file: Option<PathBuf>,
+    /// Deadline of each RTSP request.
+    pub request_timeout: Duration,
+    /// Reconnect instead of waiting for the next IDR when the last one is longer ago than this.
+    pub max_gop_wait: Duration,
+}
+
+/// A user name and a password for a camera.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// A video file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileConfig {
+    /// Path.
+    pub path: PathBuf,
+    /// Start again at the end, with continuous time.
+    pub repeat: bool,
+    /// By the file's clock (`true`), or as fast as it goes.
+    pub realtime: bool,
+    /// Every frame with back-pressure, nothing replaced; else the newest frame wins as with a camera.
+    pub every_frame: bool,
+}
+
+/// GStreamer's `videotestsrc`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestConfig {
+    /// Its `pattern` property.
+    pub pattern: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: u32,
+}
+
+/// One camera.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CameraConfig {
+    /// Unique name, a topic level: `[A-Za-z0-9_-]{1,64}`.
+    pub name: String,
+    /// Where its pictures come from.
+    pub source: SourceConfig,
+    /// Name of its model.
+    pub model: String,
+    /// Class names to keep; `None`: all.
+    pub classes: Option<Vec<String>>,
+    /// Cap on inferred frames per second.
+    pub max_fps: Option<f64>,
+    /// Cap while nothing is tracked in its picture (fed back by the tracker); `None`: as `max_fps`.
+    pub idle_fps: Option<f64>,
+    /// Share of the engine under overload, relative to the other cameras.
+    pub weight: f64,
+    /// Decode key frames only.
+    pub key_frames_only: bool,
+    /// No access unit for this long: state `no_data` and a reconnect.
+    pub no_data_timeout: Duration,
+    /// Pictures identical for this long: state `frozen`. Zero: never.
+    pub frozen_timeout: Duration,
+    /// Whether it runs.
+    pub enabled: bool,
+}

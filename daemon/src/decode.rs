@@ -1,0 +1,1 @@
+//! Decoding: one GStreamer pipeline per camera.

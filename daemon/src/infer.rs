@@ -1,0 +1,5 @@
+//! Inference: the [`Detector`] trait and those who implement it.
+
+mod detector;
+
+pub use detector::{DetectError, Detector, Output, View};

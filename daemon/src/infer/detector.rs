@@ -1,0 +1,76 @@
+//! The one trait of the line: hardware, portable and test versions of a detector all exist.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::media::{BBox, Detection, Frame, ModelInfo};
+
+/// A frame, or a region of one, that a network looks at: whole frames in first stages, crops of tracked objects in second ones.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The frame.
+    pub frame: &'a Frame,
+    /// The region in pixels of the frame; `None`: all of it.
+    pub region: Option<BBox>,
+}
+
+impl<'a> View<'a> {
+    /// The whole of a frame.
+    pub fn whole(frame: &'a Frame) -> Self {
+        Self { frame, region: None }
+    }
+}
+
+/// What came out of one batch.
+#[derive(Debug)]
+pub struct Output {
+    /// One entry per view, in order. Boxes in pixels of the source frame (also for regions), highest confidence first.
+    pub detections: Vec<Vec<Detection>>,
+    /// When the input tensor was filled ([`crate::media::Mark::Prepared`]).
+    pub prepared: Instant,
+}
+
+/// A network that is loaded and ready. Lives on the one OS thread of its engine instance.
+pub trait Detector: Send {
+    /// What it is and what runs it.
+    fn spec(&self) -> &Arc<ModelInfo>;
+
+    /// The largest batch it takes.
+    fn max_batch(&self) -> usize;
+
+    /// Runs the network over 1 to [`Self::max_batch`] views.
+    ///
+    /// # Errors
+    /// [`DetectError`]: the batch is lost and counted.
+    fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError>;
+}
+
+/// Why a batch was lost.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// The runtime failed on this batch.
+    #[error("{runtime} failed on a batch of {views}: {reason}")]
+    Runtime {
+        /// Which runtime.
+        runtime: String,
+        /// Views in the batch.
+        views: usize,
+        /// Its own words.
+        reason: String,
+    },
+    /// The network's outputs are no detections (wrong shape, NaN).
+    #[error("model {model}: {reason}")]
+    Output {
+        /// Name of the model.
+        model: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// This detector cannot read that kind of picture.
+    #[error("the {detector} detector cannot read {pixels}")]
+    Pixels {
+        /// The detector.
+        detector: &'static str,
+        /// What it was given.
+        pixels: String,
+    },
+}

@@ -1,0 +1,22 @@
+//! egret turns a Jetson-class box into a camera appliance. ARCHITECTURE.md is the map.
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod bench;
+pub mod cli;
+pub mod config;
+pub mod decode;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod infer;
+pub mod life;
+pub mod media;
+pub mod observe;
+pub mod pipeline;
+pub mod publish;
+#[cfg(feature = "sim")]
+pub mod sim;
+pub mod source;
+pub mod status;
+pub mod timecard;
+pub mod track;

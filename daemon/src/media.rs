@@ -1,0 +1,496 @@
+//! The words that travel down the line: camera → [`AccessUnit`] → [`Frame`] → [`Batch`] → [`Inferred`] → [`Tracked`] → broker.
+//!
+//! Each value moves to its next owner and is never shared. Every one carries its stream, its media time, the wall-clock
+//! capture time with its basis, and a [`TimeCard`], so that any stage can compute the age of what it holds.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+
+pub use crate::timecard::{Mark, TimeCard};
+
+/// One camera's identity for as long as it is configured: a number never used again in this process, and its name.
+///
+/// Equality and hashing look at the number alone, so a camera that is removed and added again is another stream.
+#[derive(Clone)]
+pub struct StreamId {
+    number: u32,
+    name: Arc<str>,
+}
+
+impl StreamId {
+    /// An identity. The pipeline hands out the numbers; tests choose their own.
+    pub fn new(number: u32, name: &str) -> Self {
+        Self { number, name: name.into() }
+    }
+
+    /// The number: unique in this process.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The camera's name from the configuration, unique among the cameras that run: `[A-Za-z0-9_-]{1,64}`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl PartialEq for StreamId {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+impl Eq for StreamId {}
+impl Hash for StreamId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+impl PartialOrd for StreamId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for StreamId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.number.cmp(&other.number)
+    }
+}
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.name, self.number)
+    }
+}
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// Where a capture time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeBasis {
+    /// The camera's own clock, through the RTP ↔ NTP pair of its RTCP sender reports (RFC 3550 §6.4.1).
+    SenderReport,
+    /// This machine's clock when the first bytes of the access unit (or the frame of a file) arrived.
+    Arrival,
+}
+
+/// When a frame was captured, on the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// The instant of capture.
+    pub wall: SystemTime,
+    /// Where it comes from.
+    pub basis: TimeBasis,
+}
+
+/// The compressed formats that egret decodes from RTSP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Codec {
+    /// ITU-T H.264, Annex B byte stream, one access unit per buffer.
+    H264,
+    /// ITU-T H.265, Annex B byte stream, one access unit per buffer.
+    H265,
+    /// Motion JPEG: one complete JFIF image per buffer.
+    Mjpeg,
+}
+
+/// One compressed picture as it left the depacketizer.
+#[derive(Clone, Debug)]
+pub struct AccessUnit {
+    /// Whose it is.
+    pub stream: StreamId,
+    /// Its format. A change means that the decoder is rebuilt.
+    pub codec: Codec,
+    /// Media time since the start of the RTSP session, never negative.
+    pub pts: Duration,
+    /// When it was captured.
+    pub capture: Capture,
+    /// Whether decoding can start here (IDR/IRAP picture, every JPEG).
+    pub random_access: bool,
+    /// RTP packets lost since the previous access unit.
+    pub loss: u16,
+    /// Annex B NAL units (with parameter sets before each key frame) or one JFIF image.
+    pub data: Bytes,
+    /// [`Mark::Received`] is set.
+    pub times: TimeCard,
+}
+
+/// The sample layout of a picture in host memory, 8 bits a sample, chroma subsampled 2×2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Three planes: Y `[h,w]`, U `[⌈h/2⌉,⌈w/2⌉]`, V like U.
+    I420,
+    /// Two planes: Y `[h,w]`, UV interleaved `[⌈h/2⌉,⌈w/2⌉,2]`.
+    Nv12,
+}
+
+/// The matrix that turns Y'CbCr into R'G'B'.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ColorMatrix {
+    /// ITU-R BT.601 (and what a stream that says nothing gets).
+    #[default]
+    Bt601,
+    /// ITU-R BT.709.
+    Bt709,
+}
+
+/// How Y'CbCr samples are to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Color {
+    /// The matrix.
+    pub matrix: ColorMatrix,
+    /// `true`: 0..255 (JPEG); `false`: 16..235 for luma, 16..240 for chroma.
+    pub full_range: bool,
+}
+
+/// One plane of a host picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plane {
+    /// First byte of the plane in the picture's bytes.
+    pub offset: usize,
+    /// Bytes from one row to the next (the pitch).
+    pub stride: usize,
+}
+
+/// Bytes that a picture borrows from its decoder or owns itself.
+pub enum PictureBytes {
+    /// A decoder's buffer. Dropping it returns the surface to the decoder's pool.
+    Gst(gstreamer::MappedBuffer<gstreamer::buffer::Readable>),
+    /// Bytes of our own.
+    Owned(Bytes),
+}
+
+impl AsRef<[u8]> for PictureBytes {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Gst(buffer) => buffer.as_slice(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// A picture in host memory.
+pub struct HostPicture {
+    layout: Layout,
+    width: u32,
+    height: u32,
+    color: Color,
+    planes: [Plane; 3],
+    bytes: PictureBytes,
+}
+
+/// Why bytes cannot be a picture.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a {width}x{height} {layout:?} picture does not fit: plane {plane} ends at byte {needed} of {available}")]
+pub struct PictureTooSmall {
+    layout: Layout,
+    width: u32,
+    height: u32,
+    plane: usize,
+    needed: usize,
+    available: usize,
+}
+
+impl HostPicture {
+    /// A picture over `bytes`; every row of every plane is checked to lie inside them, so readers may index freely.
+    pub fn new(
+        layout: Layout,
+        (width, height): (u32, u32),
+        color: Color,
+        planes: [Plane; 3],
+        bytes: PictureBytes,
+    ) -> Result<Self, PictureTooSmall> {
+        let picture = Self { layout, width, height, color, planes, bytes };
+        let available = picture.bytes.as_ref().len();
+        for plane in 0..picture.plane_count() {
+            let (row_bytes, rows) = picture.plane_size(plane);
+            let Plane { offset, stride } = picture.planes[plane];
+            let needed = (rows.saturating_sub(1))
+                .checked_mul(stride)
+                .and_then(|n| n.checked_add(row_bytes))
+                .and_then(|n| n.checked_add(offset))
+                .unwrap_or(usize::MAX);
+            if needed > available || (rows > 1 && stride < row_bytes) {
+                return Err(PictureTooSmall { layout, width, height, plane, needed, available });
+            }
+        }
+        Ok(picture)
+    }
+
+    /// A tightly packed I420 picture of `width`×`height` (no padding between rows or planes).
+    pub fn tight_i420((width, height): (u32, u32), bytes: Bytes) -> Result<Self, PictureTooSmall> {
+        let (w, h) = (width as usize, height as usize);
+        let (cw, ch) = (w.div_ceil(2), h.div_ceil(2));
+        let planes =
+            [Plane { offset: 0, stride: w }, Plane { offset: w * h, stride: cw }, Plane { offset: w * h + cw * ch, stride: cw }];
+        Self::new(Layout::I420, (width, height), Color::default(), planes, PictureBytes::Owned(bytes))
+    }
+
+    /// The sample layout.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// How the samples are to be read.
+    pub fn color(&self) -> Color {
+        self.color
+    }
+
+    /// Three planes for I420, two for NV12.
+    pub fn plane_count(&self) -> usize {
+        match self.layout {
+            Layout::I420 => 3,
+            Layout::Nv12 => 2,
+        }
+    }
+
+    /// Bytes in a row and number of rows of a plane.
+    pub fn plane_size(&self, plane: usize) -> (usize, usize) {
+        let (w, h) = (self.width as usize, self.height as usize);
+        match (self.layout, plane) {
+            (_, 0) => (w, h),
+            (Layout::I420, _) => (w.div_ceil(2), h.div_ceil(2)),
+            (Layout::Nv12, _) => (w.div_ceil(2) * 2, h.div_ceil(2)),
+        }
+    }
+
+    /// The bytes of a plane from its first row on, and its stride. Every row of [`Self::plane_size`] lies inside.
+    pub fn plane(&self, plane: usize) -> (&[u8], usize) {
+        let Plane { offset, stride } = self.planes[plane];
+        (&self.bytes.as_ref()[offset..], stride)
+    }
+}
+
+impl fmt::Debug for HostPicture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}x{}", self.layout, self.width, self.height)
+    }
+}
+
+/// A decoded picture, wherever it lies. CUDA device memory and NVMM surfaces join here.
+#[derive(Debug)]
+pub enum Pixels {
+    /// In host memory.
+    Host(HostPicture),
+    /// No picture: what the null source of the benches sends. Only the null and scripted detectors take it.
+    None {
+        /// Width in pixels that the frame claims.
+        width: u32,
+        /// Height in pixels that the frame claims.
+        height: u32,
+    },
+}
+
+impl Pixels {
+    /// Width and height in pixels.
+    pub fn size(&self) -> (u32, u32) {
+        match self {
+            Self::Host(picture) => (picture.width(), picture.height()),
+            Self::None { width, height } => (*width, *height),
+        }
+    }
+}
+
+/// One decoded picture. Dropping it returns its surface to the decoder's pool.
+#[derive(Debug)]
+pub struct Frame {
+    /// Whose it is.
+    pub stream: StreamId,
+    /// Counts the stream's decoded frames from 0, without gaps, across reconnects.
+    pub seq: u64,
+    /// Media time. Restarts with each session of the camera.
+    pub pts: Duration,
+    /// When it was captured.
+    pub capture: Capture,
+    /// The picture.
+    pub pixels: Pixels,
+    /// [`Mark::Received`] and [`Mark::Decoded`] are set.
+    pub times: TimeCard,
+}
+
+/// An axis-aligned box in pixels of the *source* frame, corners `(x1,y1)` top-left and `(x2,y2)` bottom-right.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BBox {
+    /// Left edge.
+    pub x1: f32,
+    /// Top edge.
+    pub y1: f32,
+    /// Right edge.
+    pub x2: f32,
+    /// Bottom edge.
+    pub y2: f32,
+}
+
+impl BBox {
+    /// A box from its corners.
+    pub fn new(x1: f32, y1: f32, x2: f32, y2: f32) -> Self {
+        Self { x1, y1, x2, y2 }
+    }
+
+    /// Width, never negative.
+    pub fn width(&self) -> f32 {
+        (self.x2 - self.x1).max(0.0)
+    }
+
+    /// Height, never negative.
+    pub fn height(&self) -> f32 {
+        (self.y2 - self.y1).max(0.0)
+    }
+
+    /// Area in square pixels.
+    pub fn area(&self) -> f32 {
+        self.width() * self.height()
+    }
+
+    /// Intersection over union, 0 where both are empty.
+    pub fn iou(&self, other: &Self) -> f32 {
+        let w = (self.x2.min(other.x2) - self.x1.max(other.x1)).max(0.0);
+        let h = (self.y2.min(other.y2) - self.y1.max(other.y1)).max(0.0);
+        let intersection = w * h;
+        let union = self.area() + other.area() - intersection;
+        if union > 0.0 { intersection / union } else { 0.0 }
+    }
+}
+
+/// One object seen by a detector in one frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detection {
+    /// Index into the model's class names.
+    pub class: u16,
+    /// 0..1.
+    pub confidence: f32,
+    /// In pixels of the source frame.
+    pub bbox: BBox,
+}
+
+/// What a consumer may need to know of the network that made a detection. One per loaded model, shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Name in the configuration.
+    pub name: String,
+    /// Class names, in the order of the network's outputs.
+    pub classes: Vec<String>,
+    /// Name and version of what runs it, e.g. `onnxruntime 1.31.1`, `rten 0.27.0`, `null`.
+    pub runtime: String,
+    /// SHA-256 of the model file in hex; empty where there is no file.
+    pub sha256: String,
+}
+
+/// Frames of several cameras (or of one file) that go through the network together.
+#[derive(Debug)]
+pub struct Batch {
+    /// Counts the batches of one batcher from 0.
+    pub seq: u64,
+    /// At least one frame, [`Mark::Dispatched`] set.
+    pub frames: Vec<Frame>,
+}
+
+/// A batch with what the network saw in it. The frames stay alive until tracking drops them: second stages crop from them.
+#[derive(Debug)]
+pub struct Inferred {
+    /// The batch's number. Several engine instances may finish out of order; tracking restores each stream's order by `Frame::seq`
+    /// of the frames and the batch number.
+    pub batch: Batch,
+    /// One entry per frame, in the order of the batch; all of them empty when the engine failed.
+    pub detections: Vec<Vec<Detection>>,
+    /// Which model, run by what.
+    pub model: Arc<ModelInfo>,
+    /// Whether the engine failed on this batch (the frames count as dropped, reason `engine_error`).
+    pub failed: bool,
+}
+
+/// Unique on this device across cameras and reboots (see `track::ids`). A string in JSON, since JavaScript has no 64-bit integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(pub u64);
+
+impl fmt::Display for TrackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A detection and the track it was given to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrackedDetection {
+    /// What the detector saw.
+    pub detection: Detection,
+    /// `None` while the tracker has not confirmed the object.
+    pub track: Option<TrackId>,
+}
+
+/// What became of a track in one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackPhase {
+    /// Confirmed in this frame.
+    New,
+    /// Seen again.
+    Update,
+    /// Given up: lost for too long, or its camera went away.
+    End,
+}
+
+/// A track at the moment of a frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Track {
+    /// Its identity.
+    pub id: TrackId,
+    /// Index into the model's class names.
+    pub class: u16,
+    /// Confidence of the latest detection; of the best one at the end.
+    pub confidence: f32,
+    /// Latest filtered box, in pixels of the source frame.
+    pub bbox: BBox,
+    /// Pixels per second of the box centre, by the tracker's motion model.
+    pub velocity: (f32, f32),
+    /// When it was first seen.
+    pub first_seen: SystemTime,
+    /// When it was last seen.
+    pub last_seen: SystemTime,
+    /// Frames in which it was matched with a detection.
+    pub hits: u32,
+    /// What happened to it.
+    pub phase: TrackPhase,
+}
+
+/// One frame as it leaves tracking: no pixels any more.
+#[derive(Debug, Clone)]
+pub struct Tracked {
+    /// Whose it is.
+    pub stream: StreamId,
+    /// [`Frame::seq`].
+    pub frame_seq: u64,
+    /// [`Frame::pts`].
+    pub pts: Duration,
+    /// When it was captured.
+    pub capture: Capture,
+    /// Width and height of the source frame in pixels.
+    pub size: (u32, u32),
+    /// What was detected.
+    pub detections: Vec<TrackedDetection>,
+    /// What became of the tracks.
+    pub tracks: Vec<Track>,
+    /// Which model saw it.
+    pub model: Arc<ModelInfo>,
+    /// All marks up to [`Mark::Tracked`] are set.
+    pub times: TimeCard,
+}

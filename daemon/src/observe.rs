@@ -1,0 +1,1 @@
+//! Looking on from the side: logs, metrics, health, graph. Nothing here can slow the line.

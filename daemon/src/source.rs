@@ -1,0 +1,1 @@
+//! Where frames come from: RTSP, files, devices, test pictures.

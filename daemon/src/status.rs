@@ -1,0 +1,236 @@
+//! What each camera is doing, as one board that sources write and that publishing, metrics and health read.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::sync::Notify;
+
+use crate::media::{Codec, StreamId};
+
+/// The state of a camera, with the reason in its name. The words are those of the published status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CameraState {
+    /// No session yet, or between two.
+    Connecting,
+    /// Frames arrive.
+    Online,
+    /// Connected, but no access unit for longer than the watchdog allows.
+    NoData,
+    /// Pictures arrive but never change.
+    Frozen,
+    /// The camera refused the credentials, or asks for some (401, 403).
+    AuthFailed,
+    /// The camera knows no such path (404), or the file or device does not exist.
+    NotFound,
+    /// The host does not resolve, refuses, or does not answer in time.
+    Unreachable,
+    /// The TLS handshake or the certificate failed.
+    Tls,
+    /// No stream that egret can decode.
+    UnsupportedCodec,
+    /// Data arrives, but the decoder makes nothing of it.
+    DecodeError,
+    /// A file has been read to its end.
+    Ended,
+    /// Switched off by configuration.
+    Disabled,
+}
+
+impl CameraState {
+    /// The published word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Online => "online",
+            Self::NoData => "no_data",
+            Self::Frozen => "frozen",
+            Self::AuthFailed => "auth_failed",
+            Self::NotFound => "not_found",
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::UnsupportedCodec => "unsupported_codec",
+            Self::DecodeError => "decode_error",
+            Self::Ended => "ended",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// What is known of one camera.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CameraStatus {
+    /// Its state.
+    pub state: CameraState,
+    /// Since when.
+    pub since: SystemTime,
+    /// For people: the camera's own words, without credentials. Empty when online.
+    pub detail: String,
+    /// What it sends, once known.
+    pub codec: Option<Codec>,
+    /// Width and height of its pictures, once known.
+    pub size: Option<(u32, u32)>,
+    /// Sessions after the first one.
+    pub reconnects: u64,
+    /// RTP packets that never came.
+    pub packets_lost: u64,
+    /// Access units skipped while waiting for a random access point.
+    pub skipped_to_idr: u64,
+    /// Errors that the decoder reported.
+    pub decode_errors: u64,
+}
+
+impl CameraStatus {
+    fn new(now: SystemTime) -> Self {
+        Self {
+            state: CameraState::Connecting,
+            since: now,
+            detail: String::new(),
+            codec: None,
+            size: None,
+            reconnects: 0,
+            packets_lost: 0,
+            skipped_to_idr: 0,
+            decode_errors: 0,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    cameras: BTreeMap<StreamId, CameraStatus>,
+    removed: Vec<StreamId>,
+    dirty: Vec<StreamId>,
+}
+
+/// What changed since the last [`StatusBoard::take_changes`].
+#[derive(Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Cameras whose state, codec or size changed, with what they are now.
+    pub changed: Vec<(StreamId, CameraStatus)>,
+    /// Cameras that were removed.
+    pub removed: Vec<StreamId>,
+}
+
+/// The board. One lock, held for moments.
+#[derive(Default)]
+pub struct StatusBoard {
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+impl StatusBoard {
+    /// An empty board.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a camera on the board, `connecting`.
+    pub fn add(&self, stream: &StreamId) {
+        let mut inner = self.lock();
+        inner.cameras.insert(stream.clone(), CameraStatus::new(SystemTime::now()));
+        inner.dirty.push(stream.clone());
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// Takes a camera off the board.
+    pub fn remove(&self, stream: &StreamId) {
+        let mut inner = self.lock();
+        inner.cameras.remove(stream);
+        inner.dirty.retain(|s| s != stream);
+        inner.removed.push(stream.clone());
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// Sets a camera's state; `since` moves only when the state does. Unknown cameras are ignored.
+    pub fn set(&self, stream: &StreamId, state: CameraState, detail: impl Into<String>) {
+        let detail = detail.into();
+        self.update(stream, |status| {
+            if status.state != state {
+                status.state = state;
+                status.since = SystemTime::now();
+            }
+            status.detail = detail;
+        });
+    }
+
+    /// Changes a camera's entry. Publishing hears of it if state, detail, codec or size changed; counters alone are silent.
+    pub fn update(&self, stream: &StreamId, change: impl FnOnce(&mut CameraStatus)) {
+        let mut inner = self.lock();
+        let Some(status) = inner.cameras.get_mut(stream) else { return };
+        let before = (status.state, status.detail.clone(), status.codec, status.size);
+        change(status);
+        let news = before != (status.state, status.detail.clone(), status.codec, status.size);
+        if news && !inner.dirty.contains(stream) {
+            inner.dirty.push(stream.clone());
+        }
+        drop(inner);
+        if news {
+            self.changed.notify_one();
+        }
+    }
+
+    /// A camera's entry.
+    pub fn get(&self, stream: &StreamId) -> Option<CameraStatus> {
+        self.lock().cameras.get(stream).cloned()
+    }
+
+    /// The whole board.
+    pub fn snapshot(&self) -> Vec<(StreamId, CameraStatus)> {
+        self.lock().cameras.iter().map(|(id, status)| (id.clone(), status.clone())).collect()
+    }
+
+    /// Waits until there is something for [`Self::take_changes`]. One waiter.
+    pub async fn wait(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What changed since the last call.
+    pub fn take_changes(&self) -> Changes {
+        let mut inner = self.lock();
+        let dirty = std::mem::take(&mut inner.dirty);
+        let changed = dirty.into_iter().filter_map(|id| inner.cameras.get(&id).cloned().map(|status| (id, status))).collect();
+        Changes { changed, removed: std::mem::take(&mut inner.removed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_told_once_and_counters_are_silent() {
+        let board = StatusBoard::new();
+        let door = StreamId::new(1, "door");
+        board.add(&door);
+        assert_eq!(board.take_changes().changed.len(), 1);
+        board.update(&door, |s| s.packets_lost += 3);
+        assert_eq!(board.take_changes(), Changes::default());
+        board.set(&door, CameraState::AuthFailed, "401 Unauthorized");
+        let changes = board.take_changes();
+        assert_eq!(changes.changed[0].1.state, CameraState::AuthFailed);
+        assert_eq!(changes.changed[0].1.packets_lost, 3);
+        board.remove(&door);
+        assert_eq!(board.take_changes().removed, [door]);
+    }
+
+    #[test]
+    fn since_moves_only_with_the_state() {
+        let board = StatusBoard::new();
+        let door = StreamId::new(1, "door");
+        board.add(&door);
+        board.set(&door, CameraState::Unreachable, "refused");
+        let since = board.get(&door).map(|s| s.since);
+        board.set(&door, CameraState::Unreachable, "no route");
+        assert_eq!(board.get(&door).map(|s| s.since), since);
+    }
+}

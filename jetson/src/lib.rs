@@ -1,0 +1,1 @@
+//! NVIDIA hardware and nothing else. For now: what of it is here.
