@@ -1,1 +1,90 @@
 //! Gathering the freshest frames of all cameras into batches.
+//!
+//! Decoders put frames into [`Slot`]s, engine instances pull [`Work`] from the [`Batcher`]. Between them stands one pure policy
+//! that decides, from the rhythm of the cameras and the measured cost of batches, when a batch goes and who is in it.
+//!
+//! The law that every [`Counts`] obeys at every moment: *decoded = inferred + dropped (by reason) + in flight*.
+
+mod counts;
+
+use std::time::Duration;
+
+pub use counts::{Counts, Dropped};
+
+use crate::media::{BBox, Batch, TrackId};
+
+/// What bounds the batches of one model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Most frames in a batch, at least 1.
+    pub max_batch: usize,
+    /// Longest time that the oldest frame waits for company.
+    pub max_wait: Duration,
+    /// A frame that is older than this at dispatch is dropped instead. Never applied to every-frame streams.
+    pub staleness: Duration,
+    /// Engine instances that pull from this batcher.
+    pub instances: usize,
+}
+
+/// What happens to a frame that finds the previous one still waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The newest frame replaces the oldest: live cameras.
+    LatestWins,
+    /// The producer waits while this many frames are queued: files, of which every frame counts.
+    EveryFrame {
+        /// Most frames that wait, at least 1. Below the largest batch, one file cannot fill a batch.
+        queue: usize,
+    },
+}
+
+/// How one stream is treated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StreamSettings {
+    /// Replacement or back-pressure.
+    pub mode: Mode,
+    /// Most inferred frames per second: of arrival for a live camera, of media time for an every-frame stream.
+    pub max_fps: Option<f64>,
+    /// The cap while the control watch says that nothing happens in the picture.
+    pub idle_fps: Option<f64>,
+    /// Share of the engine under overload, relative to the other streams, above 0.
+    pub weight: f64,
+}
+
+/// What an engine thread is given to do.
+#[derive(Debug)]
+pub enum Work {
+    /// Whole frames for the first stage.
+    Batch(Batch),
+    /// Regions of frames for a second stage.
+    Step(Step),
+}
+
+/// The way back from tracking to inference: a batch whose tracked regions a second stage is to look at. The frames move back whole.
+#[derive(Debug)]
+pub struct Step {
+    /// The batch as tracking had it.
+    pub batch: Batch,
+    /// What to look at, at least one.
+    pub regions: Vec<Region>,
+}
+
+/// One region of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region {
+    /// Index into the frames of the batch.
+    pub frame: usize,
+    /// Whose picture it is.
+    pub track: TrackId,
+    /// In pixels of that frame.
+    pub bbox: BBox,
+}
+
+/// What became of a dispatched batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The network has run.
+    Inferred,
+    /// It failed; its frames count as dropped, reason `engine_error`.
+    Failed,
+}

@@ -315,8 +315,11 @@ impl Pixels {
 pub struct Frame {
     /// Whose it is.
     pub stream: StreamId,
-    /// Counts the stream's decoded frames from 0, without gaps, across reconnects.
+    /// Counts the stream's decoded frames from 0, without gaps, across reconnects. Assigned when it is offered to the batcher.
     pub seq: u64,
+    /// Counts the stream's dispatched frames from 0, without gaps: what tracking restores a stream's order by when several engine
+    /// instances finish out of order. Assigned by the batcher at dispatch, 0 before.
+    pub dispatch: u64,
     /// Media time. Restarts with each session of the camera.
     pub pts: Duration,
     /// When it was captured.
@@ -407,8 +410,7 @@ pub struct Batch {
 /// A batch with what the network saw in it. The frames stay alive until tracking drops them: second stages crop from them.
 #[derive(Debug)]
 pub struct Inferred {
-    /// The batch's number. Several engine instances may finish out of order; tracking restores each stream's order by `Frame::seq`
-    /// of the frames and the batch number.
+    /// The batch. Several engine instances may finish out of order; tracking restores each stream's order by [`Frame::dispatch`].
     pub batch: Batch,
     /// One entry per frame, in the order of the batch; all of them empty when the engine failed.
     pub detections: Vec<Vec<Detection>>,
