@@ -1,0 +1,39 @@
+# Two commands for a first look: `make demo` and `make test`. Each says what it installs before it does.
+.DEFAULT_GOAL := help
+.PHONY: help demo test release lint fmt bench clean-runtime
+
+# `make demo DEMO_PROFILE=release` takes longer to build and less CPU to run.
+DEMO_PROFILE ?= dev
+DEMO_ARGS ?=
+
+# Where scripts/setup.sh puts ONNX Runtime. Without it the built-in runtime takes over.
+ONNXRUNTIME := $(CURDIR)/.runtime/libonnxruntime.so
+with_runtime = if [ -e "$(ONNXRUNTIME)" ]; then export ORT_DYLIB_PATH="$(ONNXRUNTIME)"; fi;
+
+help: ## Print this list.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## Install what is missing, build, and show detections from four simulated cameras in the terminal.
+	@scripts/setup.sh demo
+	@$(with_runtime) cargo run --locked --profile $(DEMO_PROFILE) --package egret -- demo $(DEMO_ARGS)
+
+test: ## Install what is missing, then run every check and every test.
+	@scripts/setup.sh test
+	@$(with_runtime) scripts/test.sh
+
+release: ## Build the daemon for a device: no simulator, no demo.
+	cargo build --locked --release --package egret --no-default-features
+
+lint: ## Formatting and lints alone.
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+
+fmt: ## Format the sources.
+	cargo fmt --all
+
+bench: ## Measure the daemon's own cost per frame (release build).
+	@scripts/setup.sh runtime
+	@$(with_runtime) cargo run --locked --release --package egret -- bench
+
+clean-runtime: ## Remove the downloaded ONNX Runtime and the Python reference.
+	rm -rf .runtime target/reference-venv

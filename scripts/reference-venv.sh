@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The Python environment of the parity test: the published YOLOX pre- and post-processing around ONNX Runtime.
+# Prints the path of its interpreter. Pinned; made once, in target/reference-venv.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=target/reference-venv
+pins=(numpy==2.4.6 onnxruntime==1.31.1 opencv-python-headless==5.0.0.93 pycocotools==2.0.11)
+
+if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]}" ]; then
+  python=
+  for candidate in python3 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      python=$candidate
+      break
+    fi
+  done
+  if [ -z "$python" ]; then
+    echo "reference-venv: needs Python 3.11 or newer with its venv module (the pinned onnxruntime has no older wheel)" >&2
+    exit 1
+  fi
+  echo "reference-venv: about to install ${pins[*]} (about 100 MB from PyPI) into $venv" >&2
+  rm -rf "$venv"
+  "$python" -m venv "$venv" >&2
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: "${pins[@]}" >&2 </dev/null
+  echo "${pins[*]}" >"$venv/pins"
+fi
+echo "$PWD/$venv/bin/python"

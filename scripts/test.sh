@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2317 # functions are called through `check`
+# Every check of the project, in the order in which a failure is cheapest to see. Ends with a summary; stops at nothing, so that
+# one run names everything that is wrong.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+mkdir -p target/checks
+results=() failed=0
+
+# check NAME COMMAND…: runs it, its output in target/checks/, shown when it fails.
+check() {
+  local name=$1 log started=$SECONDS
+  shift
+  log=target/checks/${name//[^a-z0-9]/-}.log
+  printf '== %s\n' "$name"
+  if "$@" >"$log" 2>&1 </dev/null; then
+    results+=("ok      $name ($((SECONDS - started)) s)")
+  else
+    results+=("FAILED  $name: see $log")
+    failed=1
+    tail -n 80 "$log"
+  fi
+}
+skip() { results+=("skipped $1"); }
+
+features() { cargo clippy --quiet --locked --workspace --all-targets "$@" -- -D warnings; }
+documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps; }
+tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --locked --workspace --all-features --profile ci
+  else
+    cargo test --locked --workspace --all-features --no-fail-fast --lib --bins --tests -- --show-output
+  fi
+}
+# Tests that found a prerequisite missing say `SKIPPED: why`.
+skipped_tests() { grep -rhoE 'SKIPPED: [^<]*' target/nextest/ci/junit.xml target/checks/tests.log 2>/dev/null | sort | uniq -c; }
+
+data=${EGRET_TEST_DATA:-../shared/data}
+export EGRET_TEST_DATA
+EGRET_TEST_DATA=$(realpath -m "$data")
+if [ -d "$data" ]; then
+  EGRET_REFERENCE_PYTHON=$(scripts/reference-venv.sh) && export EGRET_REFERENCE_PYTHON || failed=1
+else
+  skip "comparison with the Python reference: no test data in $data (set EGRET_TEST_DATA)"
+fi
+rm -f target/nextest/ci/junit.xml
+
+check "formatting" cargo fmt --all --check
+check "lints, all features" features --all-features
+check "lints, no features" features --no-default-features
+check "lints, sim alone" features --no-default-features --features sim
+check "tests" tests
+check "documentation tests" cargo test --quiet --locked --workspace --all-features --doc
+check "documentation" documentation
+if command -v shellcheck >/dev/null; then
+  check "shell scripts" shellcheck scripts/*.sh .ci/run
+else
+  skip "shell scripts: shellcheck is not installed"
+fi
+if cargo deny --version >/dev/null 2>&1; then
+  check "licences and advisories" cargo deny --locked check
+else
+  skip "licences and advisories: cargo-deny is not installed (cargo install cargo-deny)"
+fi
+
+printf '\n== summary\n'
+printf '%s\n' "${results[@]}"
+grep -E '^ +Summary' target/checks/tests.log || grep -E '^test result' target/checks/tests.log
+skipped_tests
+[ $failed -eq 0 ] && echo "all checks passed in $SECONDS s" || echo "SOME CHECKS FAILED"
+exit $failed
