@@ -1,2 +1,10 @@
-//! What a network expects and what its outputs mean.
+//! What a network expects and what its outputs mean: the input contract, the head that reads the outputs, suppression of
+//! duplicates, and a reader that says what is in an ONNX file before any runtime is trusted with it.
+//!
+//! Pure: bytes and floats in, values out. Nothing here knows of cameras, files or runtimes.
 #![forbid(unsafe_code)]
+
+pub mod head;
+pub mod nms;
+pub mod onnx;
+pub mod spec;

@@ -1,0 +1,129 @@
+//! A bounded reader of ONNX files (`onnx.proto`, IR version 3 and later). It never panics, allocates in proportion to what it
+//! keeps and never more than its limits allow, and refuses what a detector has no business to contain, so that no runtime meets a
+//! hostile file first.
+//!
+//! What a file *computes* is not judged beyond the shapes that its constants ask for.
+
+mod detector;
+mod graph;
+mod growth;
+mod tensor;
+mod wire;
+
+#[cfg(test)]
+mod builder;
+#[cfg(test)]
+mod tests;
+
+pub use detector::{Contract, detector};
+pub use graph::{Attribute, AttributeValue, Dim, Graph, Model, Node, ValueInfo, read};
+pub use tensor::{ElementType, Tensor};
+
+/// Largest file that is read.
+pub const MAX_FILE_BYTES: u64 = 1 << 30;
+/// Largest tensor, of a file or asked for by one, in elements.
+pub const MAX_ELEMENTS: u64 = 1 << 28;
+
+/// Why a file is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Refused {
+    /// Another kind of file.
+    #[error("it is {kind}, not an ONNX model")]
+    NotOnnx {
+        /// What it looks like.
+        kind: &'static str,
+    },
+    /// Over [`MAX_FILE_BYTES`].
+    #[error("it has {bytes} bytes, more than the {MAX_FILE_BYTES} that are read")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// The bytes are no protobuf, or break off.
+    #[error("it is truncated or damaged: {what} at byte {offset}")]
+    Damaged {
+        /// What is wrong.
+        what: &'static str,
+        /// Where.
+        offset: usize,
+    },
+    /// More of something than any detector has.
+    #[error("it has more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A tensor's data lies in another file.
+    #[error("tensor `{tensor}` keeps its data in another file (`{location}`)")]
+    ExternalData {
+        /// Its name.
+        tensor: String,
+        /// The other file.
+        location: String,
+    },
+    /// A tensor's shape and bytes do not go together.
+    #[error("tensor `{tensor}`: {what}")]
+    Tensor {
+        /// Its name.
+        tensor: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Something that a plain feed-forward graph does not need.
+    #[error("{place} uses {what}")]
+    Unsupported {
+        /// The node or the part of the file.
+        place: String,
+        /// What it uses.
+        what: &'static str,
+    },
+    /// A constant asks for a huge tensor.
+    #[error("node `{node}` ({op}) asks for a tensor of {elements} elements or more; the limit is {MAX_ELEMENTS}")]
+    Growth {
+        /// Its name.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// How many.
+        elements: u64,
+    },
+    /// The graph is no detector of the kind that is asked for.
+    #[error("{what}")]
+    NotADetector {
+        /// What is wrong.
+        what: String,
+    },
+    /// The network has another number of classes than there are names.
+    #[error("its output `{output}` has {classes} classes, but {names} class names are configured")]
+    Classes {
+        /// Name of the output.
+        output: String,
+        /// Classes of the network.
+        classes: usize,
+        /// Names.
+        names: usize,
+    },
+}
+
+impl Refused {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NotOnnx { .. } => "export the network to ONNX (YOLOX: tools/export_onnx.py) and name that file",
+            Self::TooLarge { .. } => "use a smaller network",
+            Self::Damaged { .. } => "copy or download the file again and compare its checksum",
+            Self::TooMany { .. } => "export the network for inference alone, simplified",
+            Self::ExternalData { .. } => "save the model as one file (onnx.save_model with save_as_external_data=False)",
+            Self::Tensor { .. } => "export the network again; onnx.checker.check_model names what else is wrong",
+            Self::Unsupported { .. } => "export the plain feed-forward graph, functions inlined, without post-processing",
+            Self::Growth { .. } => "use a model from a source that you trust",
+            Self::NotADetector { .. } => {
+                "use a YOLOX detector exported without decoding: input f32[N,3,H,W], output f32[N,A,5+classes], \
+                 A cells of strides 8, 16 and 32"
+            }
+            Self::Classes { .. } => "list the class names of this network under `classes`, in the order of its outputs",
+        }
+    }
+}
