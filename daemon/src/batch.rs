@@ -5,11 +5,21 @@
 //!
 //! The law that every [`Counts`] obeys at every moment: *decoded = inferred + dropped (by reason) + in flight*.
 
+mod arrivals;
+mod batcher;
+mod cap;
+mod cost;
 mod counts;
+mod policy;
+mod slot;
+mod state;
+mod stream;
 
 use std::time::Duration;
 
+pub use batcher::{Batcher, Control};
 pub use counts::{Counts, Dropped};
+pub use slot::Slot;
 
 use crate::media::{BBox, Batch, TrackId};
 

@@ -1,0 +1,122 @@
+//! When a batch goes: one pure function of the time, the cameras, the limits and the engine's measured cost.
+//!
+//! A free engine faces frames that wait and cameras whose next frame is due soon. Waiting for these makes fuller batches, which cost
+//! an accelerator less per frame, and makes the frames that wait older. So it waits for the cohort that is expected within the
+//! window, and only where the measured costs say that company pays; it never waits for a camera that is late.
+
+use std::time::{Duration, Instant};
+
+use super::{Limits, cost::CostModel};
+
+/// A frame may come this share of its period late before nobody waits for it any more.
+const LATENESS: u32 = 4;
+/// How long every-frame streams of yet unknown rhythm are given for their next frame.
+const FIRST_FRAMES: Duration = Duration::from_millis(100);
+/// The longest that every-frame streams gather.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// What the policy sees of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Camera {
+    /// Frames that wait.
+    pub(super) waiting: usize,
+    /// Since when the oldest of them waits.
+    pub(super) oldest: Option<Instant>,
+    /// When the latest frame came.
+    pub(super) last: Option<Instant>,
+    /// The mean time between frames, once trusted.
+    pub(super) period: Option<Duration>,
+    /// Whether it is a stream of which every frame counts: its frames queue, and it is in no hurry.
+    pub(super) every_frame: bool,
+    /// Whether another frame can come: the stream is not leaving and its producer not held back.
+    pub(super) open: bool,
+}
+
+impl Camera {
+    /// When the next frame is due and when it is late, unless it is late already.
+    fn expected(&self, now: Instant) -> Option<(Instant, Instant)> {
+        let period = self.period.filter(|_| self.open)?;
+        let due = self.last? + period;
+        let late = due + period / LATENESS;
+        (now < late).then_some((due, late))
+    }
+}
+
+/// What a free engine is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Take so many frames now.
+    Dispatch(usize),
+    /// Look again then, or when a frame arrives.
+    WaitUntil(Instant),
+    /// Nothing waits.
+    Idle,
+}
+
+/// Decides. `draining`: no frame will come any more.
+pub(super) fn decide(
+    now: Instant,
+    cameras: impl Iterator<Item = Camera> + Clone,
+    limits: &Limits,
+    cost: &CostModel,
+    draining: bool,
+) -> Decision {
+    let waiting: usize = cameras.clone().map(|c| c.waiting).sum();
+    if waiting == 0 {
+        return Decision::Idle;
+    }
+    let live = cameras.clone().filter(|c| !c.every_frame);
+    let Some(oldest) = live.clone().filter_map(|c| c.oldest).min() else {
+        let until = if draining || waiting >= limits.max_batch { None } else { gather_until(now, cameras, limits) };
+        return until.map_or(Decision::Dispatch(waiting.min(limits.max_batch)), Decision::WaitUntil);
+    };
+    let until = if draining || waiting >= limits.max_batch { None } else { wait_until(now, oldest, waiting, live, limits, cost) };
+    until.map_or_else(|| Decision::Dispatch(share(waiting, limits, cost)), Decision::WaitUntil)
+}
+
+/// How many of the waiting frames go together: all of them, or equal parts where smaller batches cost no more per frame. Then each
+/// frame is done sooner, other engines get their part, and the frames that stay can still be replaced by fresher ones.
+fn share(waiting: usize, limits: &Limits, cost: &CostModel) -> usize {
+    let parts = (waiting / cost.efficient_size(limits.max_batch)).max(1);
+    waiting.div_ceil(parts).min(limits.max_batch)
+}
+
+/// Until when the frames of live cameras wait for company, if at all.
+fn wait_until(
+    now: Instant,
+    oldest: Instant,
+    waiting: usize,
+    live: impl Iterator<Item = Camera> + Clone,
+    limits: &Limits,
+    cost: &CostModel,
+) -> Option<Instant> {
+    let present = live.clone().filter(|c| c.waiting > 0 || c.expected(now).is_some());
+    let period = present.clone().filter_map(|c| c.period).min()?;
+    let execution = cost.expected(present.count().clamp(waiting, limits.max_batch));
+    let window = period.saturating_sub(execution).min(limits.max_wait).min(limits.staleness);
+    let end = oldest + window;
+    if end <= now {
+        return None;
+    }
+    let absent = live.filter(|c| c.waiting == 0).filter_map(|c| c.expected(now));
+    let cohort = absent.filter(|(due, _)| *due <= end);
+    let (coming, latest) = cohort.fold((0, now), |(n, latest), (_, late)| (n + 1, latest.max(late)));
+    let coming = coming.min(limits.max_batch.saturating_sub(waiting));
+    (coming > 0 && cost.company_pays(waiting, coming)).then_some(latest.min(end))
+}
+
+/// Until when every-frame streams fill a batch. They are in no hurry, but a stream that is paced slower than the window is not
+/// waited for.
+fn gather_until(now: Instant, cameras: impl Iterator<Item = Camera> + Clone, limits: &Limits) -> Option<Instant> {
+    if limits.max_wait.is_zero() {
+        return None;
+    }
+    let oldest = cameras.clone().filter_map(|c| c.oldest).min()?;
+    let filling = cameras.filter(|c| c.every_frame && c.open);
+    let next = filling.filter_map(|c| match c.period {
+        Some(period) if period > limits.max_wait => None,
+        Some(period) => Some(c.last? + (period * 4).max(limits.max_wait)),
+        None => Some(c.last? + FIRST_FRAMES),
+    });
+    next.max().map(|until| until.min(oldest + GATHER)).filter(|until| *until > now)
+}
