@@ -1,5 +1,83 @@
 //! Looking on from the side: logs, metrics, health, graph. Nothing here can slow the line.
 
+mod metrics;
+mod process;
+mod snapshot;
 mod stages;
 
+pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics};
+pub use process::Process;
+pub use snapshot::{CameraGraph, CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, View};
 pub use stages::{StageSummary, StageTimes};
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        time::{Duration, Instant, SystemTime},
+    };
+
+    use super::*;
+    use crate::{
+        batch::{Counts, Dropped},
+        media::{Codec, ModelInfo, TimeCard},
+        status::{CameraState, CameraStatus},
+    };
+
+    /// A line with a camera that works and one that does not.
+    pub(super) fn snapshot() -> Snapshot {
+        let status = |state, detail: &str| CameraStatus {
+            state,
+            since: SystemTime::now(),
+            detail: detail.into(),
+            codec: Some(Codec::H264),
+            size: Some((1920, 1080)),
+            reconnects: 2,
+            packets_lost: 17,
+            skipped_to_idr: 3,
+            decode_errors: 1,
+        };
+        let counts = |decoded, inferred, in_flight, replaced, stale| Counts {
+            decoded,
+            inferred,
+            in_flight,
+            dropped: Dropped { replaced, stale, ..Dropped::default() },
+        };
+        let camera = |name: &str, status, counts| CameraSnapshot {
+            name: name.into(),
+            source: "rtsp",
+            model: "yolox".into(),
+            status,
+            counts,
+        };
+        let info = ModelInfo {
+            name: "yolox".into(),
+            classes: vec!["person".into()],
+            runtime: "onnxruntime 1.31.1".into(),
+            sha256: "abc".into(),
+        };
+        let stages = StageTimes::new();
+        let mut card = TimeCard::default();
+        for (i, mark) in super::stages::tests::ALL.into_iter().enumerate() {
+            card.stamp(mark, Instant::now() + Duration::from_millis(i as u64 * 3));
+        }
+        stages.record([card].iter());
+        Snapshot {
+            device: "test-box".into(),
+            uptime: Duration::from_secs(100),
+            cameras: vec![
+                camera("door", status(CameraState::Online, ""), counts(2500, 1480, 2, 1000, 18)),
+                camera("yard", status(CameraState::AuthFailed, "401 Unauthorized"), Counts::default()),
+            ],
+            models: vec![ModelSnapshot { info: Arc::new(info), max_batch: 8, workers: 2, batches: 740, batched_frames: 1480 }],
+            queues: vec![QueueSnapshot { name: "track_to_publish", length: 1, capacity: 16 }],
+            publish: Some(PublishSnapshot {
+                broker: "localhost:1883".into(),
+                connected: true,
+                reconnects: 0,
+                families: vec![FamilySnapshot { name: "frame", published: 1480, dropped: 0 }],
+            }),
+            stages: stages.snapshot(),
+        }
+    }
+}

@@ -190,13 +190,13 @@ impl StageTimes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::timecard::{MARKS, Mark};
 
-    const ALL: [Mark; MARKS] = [
+    pub(in crate::observe) const ALL: [Mark; MARKS] = [
         Mark::Received,
         Mark::Decoded,
         Mark::Dispatched,

@@ -1,0 +1,268 @@
+//! `/metrics`: OpenMetrics text, made from a [`Snapshot`] at each scrape. Nothing is counted twice, and nothing is kept here.
+
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric, text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use super::{ModelSnapshot, Snapshot, StageSummary, process::Process};
+use crate::{
+    batch::Counts,
+    status::{CameraState, CameraStatus},
+};
+
+/// The type of the text that [`render`] makes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const STATES: [CameraState; 12] = [
+    CameraState::Connecting,
+    CameraState::Online,
+    CameraState::NoData,
+    CameraState::Frozen,
+    CameraState::AuthFailed,
+    CameraState::NotFound,
+    CameraState::Unreachable,
+    CameraState::Tls,
+    CameraState::UnsupportedCodec,
+    CameraState::DecodeError,
+    CameraState::Ended,
+    CameraState::Disabled,
+];
+
+/// The snapshot as OpenMetrics text.
+///
+/// # Errors
+/// None in practice: formatting into memory.
+pub fn render(snapshot: Snapshot) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape { snapshot, process: Process::read() }));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+#[derive(Debug)]
+struct Scrape {
+    snapshot: Snapshot,
+    process: Process,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut families = Families(encoder);
+        self.build(&mut families)?;
+        self.frames(&mut families)?;
+        self.cameras(&mut families)?;
+        self.engines(&mut families)?;
+        self.publish(&mut families)?;
+        self.stages(&mut families)?;
+        self.process(&mut families)
+    }
+}
+
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+struct Families<'a>(DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    /// Counters: the text adds `_total` to the name.
+    fn counter<'a, N: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Labels<'a>, N)>,
+    ) -> fmt::Result {
+        let rows = rows.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value)));
+        self.family(name, help, MetricType::Counter, rows)
+    }
+
+    fn gauge<'a>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (Labels<'a>, f64)>) -> fmt::Result {
+        self.family(name, help, MetricType::Gauge, rows.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value))))
+    }
+
+    /// Nothing at all for a family without rows.
+    fn family<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        rows: impl Iterator<Item = (Labels<'a>, impl EncodeMetric)>,
+    ) -> fmt::Result {
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
+            return Ok(());
+        }
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        rows.try_for_each(|(labels, metric)| metric.encode(family.encode_family(&labels)?))
+    }
+}
+
+impl Scrape {
+    fn build(&self, out: &mut Families<'_>) -> fmt::Result {
+        let labels =
+            vec![("version", env!("CARGO_PKG_VERSION")), ("arch", std::env::consts::ARCH), ("device", &*self.snapshot.device)];
+        out.gauge("egret_build_info", "Which egret this is; always 1", [(labels, 1.0)])?;
+        out.gauge("egret_uptime_seconds", "Since the line was started", [(vec![], self.snapshot.uptime.as_secs_f64())])
+    }
+
+    /// decoded = inferred + dropped + in flight, for each camera at every scrape.
+    fn frames(&self, out: &mut Families<'_>) -> fmt::Result {
+        let cameras = &self.snapshot.cameras;
+        let each = |value: fn(&Counts) -> u64| {
+            cameras.iter().map(move |c| (vec![("camera", c.name.as_str()), ("model", c.model.as_str())], value(&c.counts)))
+        };
+        out.counter("egret_frames_decoded", "Frames that the decoder handed out", each(|c| c.decoded))?;
+        out.counter("egret_frames_inferred", "Frames that a network has looked at", each(|c| c.inferred))?;
+        let dropped = cameras.iter().flat_map(|c| {
+            let row =
+                |(reason, count)| (vec![("camera", c.name.as_str()), ("model", c.model.as_str()), ("reason", reason)], count);
+            c.counts.dropped.by_reason().map(row)
+        });
+        out.counter("egret_frames_dropped", "Decoded frames that no network looked at, by reason", dropped)?;
+        let waiting = each(|c| c.in_flight).map(|(labels, n)| (labels, n as f64));
+        out.gauge("egret_frames_in_flight", "Frames that wait for a network or are in it", waiting)
+    }
+
+    fn cameras(&self, out: &mut Families<'_>) -> fmt::Result {
+        let cameras = &self.snapshot.cameras;
+        let states = cameras.iter().flat_map(|c| {
+            STATES.map(|state| {
+                let labels = vec![("camera", c.name.as_str()), ("state", state.as_str())];
+                (labels, f64::from(u8::from(c.status.state == state)))
+            })
+        });
+        out.gauge("egret_camera_state", "1 for the state that the camera is in, 0 for the others", states)?;
+        let each = |value: fn(&CameraStatus) -> u64| {
+            cameras.iter().map(move |c| (vec![("camera", c.name.as_str()), ("source", c.source)], value(&c.status)))
+        };
+        out.counter("egret_camera_reconnects", "Sessions after the first one", each(|s| s.reconnects))?;
+        out.counter("egret_camera_packets_lost", "RTP packets that never came", each(|s| s.packets_lost))?;
+        out.counter("egret_camera_skipped_to_idr", "Access units skipped to the next IDR", each(|s| s.skipped_to_idr))?;
+        out.counter("egret_camera_decode_errors", "Errors that the decoder reported", each(|s| s.decode_errors))
+    }
+
+    fn engines(&self, out: &mut Families<'_>) -> fmt::Result {
+        let models = &self.snapshot.models;
+        let info = models.iter().map(|m| {
+            let labels = vec![("model", &*m.info.name), ("runtime", &*m.info.runtime), ("sha256", &*m.info.sha256)];
+            (labels, 1.0)
+        });
+        out.gauge("egret_runtime_info", "What runs each network; always 1", info)?;
+        let rows = |value: fn(&ModelSnapshot) -> u64| models.iter().map(move |m| (vec![("model", &*m.info.name)], value(m)));
+        let workers = models.iter().map(|m| (vec![("model", &*m.info.name)], m.workers as f64));
+        out.gauge("egret_workers", "Engine instances", workers)?;
+        out.counter("egret_batches", "Batches that a network has looked at", rows(|m| m.batches))?;
+        out.counter("egret_batched_frames", "Frames in those batches", rows(|m| m.batched_frames))?;
+        let queues = &self.snapshot.queues;
+        let length = queues.iter().map(|q| (vec![("queue", q.name)], q.length as f64));
+        out.gauge("egret_queue_length", "Entries that wait between two stages", length)?;
+        let capacity = queues.iter().map(|q| (vec![("queue", q.name)], q.capacity as f64));
+        out.gauge("egret_queue_capacity", "Entries that fit between two stages", capacity)
+    }
+
+    fn publish(&self, out: &mut Families<'_>) -> fmt::Result {
+        let Some(publish) = &self.snapshot.publish else { return Ok(()) };
+        let connected = f64::from(u8::from(publish.connected));
+        out.gauge("egret_mqtt_connected", "1 while the broker has us", [(vec![], connected)])?;
+        out.counter("egret_mqtt_reconnects", "Sessions after the first one", [(vec![], publish.reconnects)])?;
+        let published = publish.families.iter().map(|f| (vec![("family", f.name)], f.published));
+        out.counter("egret_mqtt_published", "Messages handed to the MQTT client", published)?;
+        let dropped = publish.families.iter().map(|f| (vec![("family", f.name)], f.dropped));
+        out.counter("egret_mqtt_dropped", "Messages dropped since the broker was away or slow", dropped)
+    }
+
+    fn stages(&self, out: &mut Families<'_>) -> fmt::Result {
+        let stages = &self.snapshot.stages;
+        let each = |value: fn(&StageSummary) -> f64| stages.iter().map(move |s| (vec![("stage", s.name)], value(s)));
+        out.gauge(
+            "egret_stage_frames",
+            "Frames in the stage times below, the last one or two minutes",
+            each(|s| s.count as f64),
+        )?;
+        out.gauge(
+            "egret_stage_mean_seconds",
+            "Mean time in each stage; they add up to the total",
+            each(|s| s.mean.as_secs_f64()),
+        )?;
+        out.gauge("egret_stage_p50_seconds", "Median time in each stage", each(|s| s.p50.as_secs_f64()))?;
+        out.gauge("egret_stage_p99_seconds", "99th percentile of the time in each stage", each(|s| s.p99.as_secs_f64()))
+    }
+
+    fn process(&self, out: &mut Families<'_>) -> fmt::Result {
+        let row = |value: Option<f64>| value.map(|value| (vec![], value));
+        let Process { cpu, resident_bytes, threads, descriptors } = self.process;
+        // The names that Prometheus' own client libraries use.
+        let cpu = cpu.map(|cpu| (vec![], cpu.as_secs_f64()));
+        out.counter("process_cpu_seconds", "User and system CPU time", cpu)?;
+        out.gauge("process_resident_memory_bytes", "Resident memory", row(resident_bytes.map(|b| b as f64)))?;
+        out.gauge("process_threads", "Threads", row(threads.map(|n| n as f64)))?;
+        out.gauge("process_open_fds", "Open descriptors", row(descriptors.map(|n| n as f64)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::tests::snapshot;
+
+    /// The value of the only row with this beginning.
+    fn value(text: &str, row: &str) -> f64 {
+        let found: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(row)).collect();
+        assert_eq!(found.len(), 1, "{row} in\n{text}");
+        found[0].trim().parse().expect("a number")
+    }
+
+    #[test]
+    fn the_law_can_be_read_off() {
+        let text = render(snapshot()).expect("text");
+        for camera in ["door", "yard"] {
+            let count = |name: &str| value(&text, &format!(r#"{name}{{camera="{camera}",model="yolox"}}"#));
+            let dropped: f64 = ["replaced", "stale", "capped", "gated", "engine_error", "removed"]
+                .map(|reason| {
+                    value(&text, &format!(r#"egret_frames_dropped_total{{camera="{camera}",model="yolox",reason="{reason}"}}"#))
+                })
+                .iter()
+                .sum();
+            let accounted = count("egret_frames_inferred_total") + dropped + count("egret_frames_in_flight");
+            assert!((count("egret_frames_decoded_total") - accounted).abs() < f64::EPSILON);
+        }
+    }
+
+    #[test]
+    fn a_camera_is_in_exactly_one_state() {
+        let text = render(snapshot()).expect("text");
+        let state = |camera, state| value(&text, &format!(r#"egret_camera_state{{camera="{camera}",state="{state}"}}"#));
+        let sum: f64 = STATES.map(|s| state("yard", s.as_str())).iter().sum();
+        assert!((sum - 1.0).abs() < f64::EPSILON && state("yard", "auth_failed") > 0.5 && state("door", "online") > 0.5);
+    }
+
+    #[test]
+    fn the_runtime_and_the_stages_are_named() {
+        let text = render(snapshot()).expect("text");
+        assert!(text.contains(r#"egret_runtime_info{model="yolox",runtime="onnxruntime 1.31.1",sha256="abc"} 1"#), "{text}");
+        let mean = |stage| value(&text, &format!(r#"egret_stage_mean_seconds{{stage="{stage}"}}"#));
+        let sum: f64 = crate::timecard::STAGES.map(mean).iter().sum();
+        assert!(sum > 0.0 && (sum - mean("total")).abs() < 1e-8, "{sum}");
+        assert!(value(&text, r#"egret_mqtt_published_total{family="frame"}"#) > 0.0);
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn an_empty_line_is_valid_too() {
+        let text = render(Snapshot::default()).expect("text");
+        assert!(text.contains("egret_build_info") && !text.contains("egret_camera_state"), "{text}");
+    }
+
+    #[test]
+    fn every_family_has_a_help_and_a_type_once() {
+        let text = render(snapshot()).expect("text");
+        let types: Vec<_> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")).collect();
+        let names: std::collections::BTreeSet<_> = types.iter().filter_map(|l| l.split(' ').next()).collect();
+        assert_eq!(names.len(), types.len());
+        assert_eq!(text.lines().filter(|l| l.starts_with("# HELP ")).count(), types.len());
+    }
+}

@@ -1,0 +1,109 @@
+//! What the line looks like at one moment. The pipeline fills it in; metrics, status and graph are made from it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::StageSummary;
+use crate::{batch::Counts, media::ModelInfo, status::CameraStatus};
+
+/// The whole line.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Name of the device.
+    pub device: String,
+    /// Since the line was started.
+    pub uptime: Duration,
+    /// The cameras that are configured.
+    pub cameras: Vec<CameraSnapshot>,
+    /// The networks that are loaded.
+    pub models: Vec<ModelSnapshot>,
+    /// The queues whose fill can be told, in the order of the line.
+    pub queues: Vec<QueueSnapshot>,
+    /// The broker. `None`: none is configured.
+    pub publish: Option<PublishSnapshot>,
+    /// Where the frames' time went.
+    pub stages: Vec<StageSummary>,
+}
+
+/// One camera.
+#[derive(Clone, Debug)]
+pub struct CameraSnapshot {
+    /// Its name.
+    pub name: String,
+    /// The kind of its source: `rtsp`, `rtsps`, `file`, … Never an address: those may be secret.
+    pub source: &'static str,
+    /// Name of its model.
+    pub model: String,
+    /// What the board says.
+    pub status: CameraStatus,
+    /// What the batcher says.
+    pub counts: Counts,
+}
+
+/// One network and its engine instances.
+#[derive(Clone, Debug)]
+pub struct ModelSnapshot {
+    /// What it is and what runs it.
+    pub info: Arc<ModelInfo>,
+    /// The largest batch.
+    pub max_batch: usize,
+    /// Engine instances.
+    pub workers: usize,
+    /// Batches that were inferred since the start.
+    pub batches: u64,
+    /// Frames in them.
+    pub batched_frames: u64,
+}
+
+impl ModelSnapshot {
+    /// Frames per batch since the start, 0 before the first one.
+    pub fn mean_batch(&self) -> f64 {
+        if self.batches == 0 { 0.0 } else { self.batched_frames as f64 / self.batches as f64 }
+    }
+}
+
+/// A queue between two stages.
+#[derive(Clone, Debug)]
+pub struct QueueSnapshot {
+    /// E.g. `track_to_publish`.
+    pub name: &'static str,
+    /// Entries in it.
+    pub length: usize,
+    /// Entries that fit.
+    pub capacity: usize,
+}
+
+/// The connection to the broker.
+#[derive(Clone, Debug, Default)]
+pub struct PublishSnapshot {
+    /// Host and port, without credentials.
+    pub broker: String,
+    /// Whether the broker accepted us and is still there.
+    pub connected: bool,
+    /// Sessions after the first one.
+    pub reconnects: u64,
+    /// Messages by family.
+    pub families: Vec<FamilySnapshot>,
+}
+
+/// Messages of one family.
+#[derive(Clone, Debug)]
+pub struct FamilySnapshot {
+    /// E.g. `frame`, `track`, `status`.
+    pub name: &'static str,
+    /// Handed to the MQTT client.
+    pub published: u64,
+    /// Dropped, since the broker was away or slow.
+    pub dropped: u64,
+}
+
+/// How the side looks at the line: closures over whatever the pipeline holds. They must not wait for the line.
+#[derive(Clone)]
+pub struct View {
+    /// The line now.
+    pub snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>,
+    /// The GStreamer graph (`dot`) of the camera of this name, if it has one now.
+    pub camera_graph: Arc<CameraGraph>,
+}
+
+/// From a camera's name to its GStreamer graph.
+pub type CameraGraph = dyn Fn(&str) -> Option<String> + Send + Sync;
