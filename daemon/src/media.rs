@@ -493,6 +493,8 @@ pub struct Tracked {
     pub tracks: Vec<Track>,
     /// Which model saw it.
     pub model: Arc<ModelInfo>,
+    /// No frame was looked at: the stream stopped or is gone, and its tracks end. The rest is that of its last frame; no mark is set.
+    pub closing: bool,
     /// All marks up to [`Mark::Tracked`] are set.
     pub times: TimeCard,
 }

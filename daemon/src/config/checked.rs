@@ -147,6 +147,9 @@ pub struct TrackConfig {
     pub lost_after: Duration,
     /// Frames in which an object is seen before it is announced.
     pub confirm_frames: u32,
+    /// Whether the network looks again, at source resolution, at an object that it is not sure of, before it is announced. Off by
+    /// default.
+    pub second_look: bool,
 }
 
 /// Which network head reads the outputs. More join with the models work.

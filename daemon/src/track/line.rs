@@ -1,0 +1,166 @@
+//! The thread that follows the objects of all cameras.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Counters, Ids, Stepped, ToTrack,
+    stream::{Following, Item},
+};
+use crate::{
+    batch::Batcher,
+    config::TrackConfig,
+    media::{Inferred, Mark, StreamId, Tracked},
+};
+
+/// How often streams without frames are looked after, while anything is followed.
+const TICK: Duration = Duration::from_secs(1);
+/// How many removed streams are remembered, for frames of theirs that are still under way.
+const REMEMBERED: usize = 256;
+
+/// Follows objects until every sender of `input` is gone, then ends all tracks. Needs a thread of its own: it blocks.
+///
+/// `back` holds each model's batcher under the model's name. `output` gets one item per batch.
+pub fn run(
+    config: &TrackConfig,
+    input: &Receiver<ToTrack>,
+    output: &mpsc::Sender<Vec<Tracked>>,
+    back: &BTreeMap<String, Arc<Batcher>>,
+    counters: &Counters,
+) {
+    let mut line =
+        Line { config, back, counters, ids: Ids::new(SystemTime::now()), streams: HashMap::new(), gone: VecDeque::new() };
+    let mut looked_after = Instant::now();
+    loop {
+        let message = if line.streams.values().any(Following::is_active) {
+            input.recv_timeout(TICK)
+        } else {
+            input.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        };
+        let started = Instant::now();
+        let mut out = Vec::new();
+        match message {
+            Ok(message) => line.take(message, started, &mut out),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if started.saturating_duration_since(looked_after) >= TICK {
+            looked_after = started;
+            line.close_idle(started, &mut out);
+        }
+        if !send(output, out) {
+            return;
+        }
+    }
+    let mut out = Vec::new();
+    line.finish(&mut out);
+    send(output, out);
+}
+
+/// Hands the frames on. `false`: publishing has ended, so there is nobody to follow anything for.
+fn send(output: &mpsc::Sender<Vec<Tracked>>, mut out: Vec<Tracked>) -> bool {
+    if out.is_empty() {
+        return true;
+    }
+    let done = Instant::now();
+    for tracked in out.iter_mut().filter(|t| !t.closing) {
+        tracked.times.stamp(Mark::Tracked, done);
+    }
+    output.blocking_send(out).is_ok()
+}
+
+struct Line<'a> {
+    config: &'a TrackConfig,
+    back: &'a BTreeMap<String, Arc<Batcher>>,
+    counters: &'a Counters,
+    ids: Ids,
+    streams: HashMap<StreamId, Following>,
+    gone: VecDeque<StreamId>,
+}
+
+impl Line<'_> {
+    fn take(&mut self, message: ToTrack, now: Instant, out: &mut Vec<Tracked>) {
+        match message {
+            ToTrack::Inferred(inferred) => self.inferred(inferred, now, out),
+            ToTrack::Stepped(stepped) => self.stepped(&stepped),
+            ToTrack::Gone(stream) => {
+                if let Some(mut following) = self.streams.remove(&stream) {
+                    following.close(self.counters, out);
+                    self.tell_activity(&following);
+                }
+                if self.gone.len() == REMEMBERED {
+                    self.gone.pop_front();
+                }
+                self.gone.push_back(stream);
+            }
+        }
+    }
+
+    fn inferred(&mut self, inferred: Inferred, now: Instant, out: &mut Vec<Tracked>) {
+        let Inferred { batch, detections, model, failed } = inferred;
+        let mut detections = detections.into_iter();
+        out.reserve(batch.frames.len());
+        for frame in batch.frames {
+            let detections = detections.next().unwrap_or_default();
+            if self.gone.contains(&frame.stream) {
+                self.counters.late.add(1);
+                continue;
+            }
+            let (stream, batcher) = (frame.stream.clone(), self.back.get(&model.name));
+            let following = self.streams.entry(stream).or_insert_with(|| Following::new(&frame, self.config, &model));
+            let item = Item { frame, detections, model: model.clone(), failed };
+            following.take(item, now, &mut self.ids, self.counters, batcher, out);
+            if let Some(active) = following.activity_news()
+                && let Some(batcher) = batcher
+            {
+                batcher.control().set_active(following.stream(), active);
+            }
+        }
+    }
+
+    fn stepped(&mut self, stepped: &Stepped) {
+        for (i, region) in stepped.step.regions.iter().enumerate() {
+            let Some(frame) = stepped.step.batch.frames.get(region.frame) else { continue };
+            let Some(following) = self.streams.get_mut(&frame.stream) else { continue };
+            let found = stepped.detections.as_ref().map(|all| all.get(i).map_or(&[][..], Vec::as_slice));
+            following.looked(region.track, found, self.counters);
+        }
+    }
+
+    /// Ends the tracks of streams that send no frames any more: nothing else would.
+    fn close_idle(&mut self, now: Instant, out: &mut Vec<Tracked>) {
+        for following in self.streams.values_mut() {
+            if following.is_active() && following.idle_for(now) > self.config.lost_after + TICK {
+                following.close(self.counters, out);
+                if let Some(batcher) = self.back.get(following.model()) {
+                    following.activity_news().inspect(|active| batcher.control().set_active(following.stream(), *active));
+                }
+            }
+        }
+    }
+
+    fn tell_activity(&self, following: &Following) {
+        if let Some(batcher) = self.back.get(following.model()) {
+            batcher.control().set_active(following.stream(), false);
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<Tracked>) {
+        for following in self.streams.values_mut() {
+            following.drain(&mut self.ids, self.counters, out);
+            following.close(self.counters, out);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "line_tests.rs"]
+mod tests;

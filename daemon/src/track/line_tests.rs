@@ -1,0 +1,219 @@
+use std::{sync::mpsc::sync_channel, thread};
+
+use super::*;
+use crate::{
+    batch::{Limits, Mode, Step, StreamSettings, Work},
+    media::{BBox, Batch, Capture, Detection, Frame, ModelInfo, Pixels, TimeBasis, TimeCard, TrackPhase},
+};
+
+fn config() -> TrackConfig {
+    TrackConfig {
+        high_confidence: 0.5,
+        low_confidence: 0.1,
+        new_confidence: 0.6,
+        match_iou: 0.2,
+        lost_after: Duration::from_secs(1),
+        confirm_frames: 2,
+        second_look: false,
+    }
+}
+
+fn model() -> Arc<ModelInfo> {
+    Arc::new(ModelInfo { name: "m".into(), classes: vec!["person".into()], runtime: "scripted".into(), sha256: String::new() })
+}
+
+fn frame(stream: &StreamId, number: u64) -> Frame {
+    let pts = Duration::from_millis(40 * number);
+    Frame {
+        stream: stream.clone(),
+        seq: number,
+        dispatch: number,
+        pts,
+        capture: Capture { wall: SystemTime::UNIX_EPOCH + Duration::from_hours(500_000) + pts, basis: TimeBasis::Arrival },
+        pixels: Pixels::None { width: 640, height: 480 },
+        times: TimeCard::received(Instant::now()),
+    }
+}
+
+fn person(number: u64) -> Detection {
+    let x = 100.0 + 2.0 * number as f32;
+    Detection { class: 0, confidence: 0.9, bbox: BBox::new(x, 100.0, x + 40.0, 200.0) }
+}
+
+fn batch(frames: Vec<Frame>, failed: bool) -> ToTrack {
+    let detections = frames.iter().map(|f| if failed { Vec::new() } else { vec![person(f.dispatch)] }).collect();
+    ToTrack::Inferred(Inferred { batch: Batch { seq: 0, frames }, detections, model: model(), failed })
+}
+
+/// Runs the line over messages that are all there already, and returns what it says.
+fn story(config: &TrackConfig, messages: Vec<ToTrack>, back: &BTreeMap<String, Arc<Batcher>>) -> (Vec<Vec<Tracked>>, Counters) {
+    let (to_track, input) = sync_channel(messages.len() + 1);
+    let (output, mut from_track) = mpsc::channel(messages.len() + 2);
+    for message in messages {
+        to_track.send(message).expect("room for all");
+    }
+    drop(to_track);
+    let counters = Counters::default();
+    run(config, &input, &output, back, &counters);
+    drop(output);
+    let mut out = Vec::new();
+    while let Ok(batch) = from_track.try_recv() {
+        out.push(batch);
+    }
+    (out, counters)
+}
+
+#[test]
+fn frames_of_several_engines_come_out_in_order() {
+    let (door, yard) = (StreamId::new(1, "door"), StreamId::new(2, "yard"));
+    let messages = vec![
+        batch(vec![frame(&door, 2), frame(&yard, 0)], false),
+        batch(vec![frame(&door, 0)], false),
+        batch(vec![frame(&yard, 1)], true),
+        batch(vec![frame(&door, 1), frame(&yard, 2)], false),
+    ];
+    let (out, counters) = story(&config(), messages, &BTreeMap::new());
+    let of = |stream: &StreamId| -> Vec<u64> {
+        out.iter().flatten().filter(|t| t.stream == *stream && !t.closing).map(|t| t.frame_seq).collect()
+    };
+    assert_eq!(of(&door), [0, 1, 2]);
+    assert_eq!(of(&yard), [0, 2], "a failed frame counts for the order and is not told");
+    let followed = out.iter().flatten().filter(|t| !t.closing);
+    assert!(followed.clone().all(|t| t.times.at(Mark::TrackStarted).is_some() && t.times.at(Mark::Tracked).is_some()));
+    let ends: Vec<_> = out.last().into_iter().flatten().collect();
+    assert_eq!(ends.len(), 2, "both tracks end with the line");
+    assert!(ends.iter().all(|t| t.closing && t.detections.is_empty() && t.tracks[0].phase == TrackPhase::End));
+    let counts = counters.snapshot();
+    assert_eq!((counts.frames, counts.started, counts.ended, counts.late, counts.skipped), (5, 2, 2, 0, 0));
+}
+
+#[test]
+fn a_removed_camera_ends_its_tracks_and_its_late_frames_are_dropped() {
+    let door = StreamId::new(1, "door");
+    let messages = vec![
+        batch(vec![frame(&door, 0)], false),
+        batch(vec![frame(&door, 1)], false),
+        ToTrack::Gone(door.clone()),
+        batch(vec![frame(&door, 2)], false),
+    ];
+    let (out, counters) = story(&config(), messages, &BTreeMap::new());
+    let phases: Vec<TrackPhase> = out.iter().flatten().flat_map(|t| t.tracks.iter().map(|t| t.phase)).collect();
+    assert_eq!(phases, [TrackPhase::New, TrackPhase::End]);
+    assert_eq!(counters.snapshot().late, 1);
+}
+
+#[test]
+fn what_is_no_box_is_thrown_away_and_counted() {
+    let door = StreamId::new(1, "door");
+    let odd =
+        |x1: f32, y1: f32, x2: f32, y2: f32, confidence: f32| Detection { class: 0, confidence, bbox: BBox::new(x1, y1, x2, y2) };
+    let mut bad = vec![
+        odd(f32::NAN, 0.0, 10.0, 10.0, 0.9),
+        odd(0.0, 0.0, f32::INFINITY, 10.0, 0.9),
+        odd(10.0, 0.0, 10.0, 10.0, 0.9),
+        odd(10.0, 20.0, 20.0, 10.0, 0.9),
+        odd(0.0, 0.0, 10.0, 10.0, f32::NAN),
+        odd(0.0, 0.0, 10.0, 10.0, 1.5),
+        odd(-1e30, -1e30, 1e30, 1e30, 0.5),
+    ];
+    let rejected = bad.len() as u64;
+    bad.extend((0..1500).map(|i| odd(20.0 * i as f32, 0.0, 20.0 * i as f32 + 10.0, 20.0, 0.2 + 0.0004 * i as f32)));
+    let inferred =
+        Inferred { batch: Batch { seq: 0, frames: vec![frame(&door, 0)] }, detections: vec![bad], model: model(), failed: false };
+    let (out, counters) = story(&config(), vec![ToTrack::Inferred(inferred)], &BTreeMap::new());
+    assert_eq!(out[0][0].detections.len(), 1000);
+    assert!(out[0][0].detections.iter().all(|d| d.detection.confidence >= 0.2 + 0.0004 * 499.0));
+    assert_eq!((counters.snapshot().rejected, counters.snapshot().excess), (rejected, 500));
+}
+
+#[test]
+fn a_missing_frame_is_not_waited_for_for_ever() {
+    let door = StreamId::new(1, "door");
+    let mut messages: Vec<ToTrack> = (1..200).map(|n| batch(vec![frame(&door, n)], false)).collect();
+    messages.push(batch(vec![frame(&door, 0)], false));
+    let (out, counters) = story(&config(), messages, &BTreeMap::new());
+    let seqs: Vec<u64> = out.iter().flatten().filter(|t| !t.closing).map(|t| t.frame_seq).collect();
+    let mut expected: Vec<u64> = (1..200).collect();
+    expected.push(0);
+    assert_eq!(seqs, expected);
+    assert_eq!((counters.snapshot().skipped, counters.snapshot().late), (1, 1));
+}
+
+fn batcher() -> Arc<Batcher> {
+    let limits = Limits { max_batch: 4, max_wait: Duration::from_millis(1), staleness: Duration::from_secs(60), instances: 1 };
+    Batcher::new(limits)
+}
+
+/// Up and down the whole way back: the frame of an unsure object goes back whole through the step queue, the region is its box doubled,
+/// and the answer announces it.
+#[test]
+fn a_second_look_goes_through_the_step_queue() {
+    let door = StreamId::new(1, "door");
+    let batcher = batcher();
+    let back = BTreeMap::from([("m".to_owned(), batcher.clone())]);
+    let (to_track, input) = sync_channel(8);
+    let (output, mut from_track) = mpsc::channel(8);
+    let config = TrackConfig { second_look: true, ..config() };
+    let unsure = |frame: Frame| {
+        let detection = Detection { confidence: 0.62, ..person(0) };
+        let batch = Batch { seq: 0, frames: vec![frame] };
+        ToTrack::Inferred(Inferred { batch, detections: vec![vec![detection]], model: model(), failed: false })
+    };
+    thread::scope(|scope| {
+        let (config, back, counters) = (&config, &back, &Arc::new(Counters::default()));
+        let counting = counters.clone();
+        let line = scope.spawn(move || run(config, &input, &output, back, &counting));
+        to_track.send(unsure(frame(&door, 0))).expect("line runs");
+        to_track.send(unsure(frame(&door, 1))).expect("line runs");
+        let Some(Work::Step(Step { batch, regions })) = batcher.next() else { panic!("a step comes back") };
+        assert_eq!((batch.frames.len(), batch.frames[0].dispatch, regions.len()), (1, 1, 1));
+        assert_eq!(regions[0].bbox, BBox::new(80.0, 50.0, 160.0, 250.0));
+        let stepped = Stepped {
+            step: Step { batch, regions },
+            detections: Some(vec![vec![Detection { confidence: 0.7, ..person(0) }]]),
+            model: model(),
+        };
+        to_track.send(ToTrack::Stepped(stepped)).expect("line runs");
+        to_track.send(unsure(frame(&door, 2))).expect("line runs");
+        drop(to_track);
+        line.join().expect("no panic");
+        let counts = counters.snapshot();
+        assert_eq!((counts.looks, counts.looks_found, counts.looks_unheard), (1, 1, 0));
+    });
+    let mut told = Vec::new();
+    while let Ok(batch) = from_track.try_recv() {
+        told.extend(batch.into_iter().map(|t| t.tracks.iter().map(|t| t.phase).collect::<Vec<_>>()));
+    }
+    assert_eq!(told, [vec![], vec![], vec![TrackPhase::New], vec![TrackPhase::End]]);
+}
+
+#[test]
+fn a_closed_step_queue_announces_without_a_second_look() {
+    let door = StreamId::new(1, "door");
+    let batcher = batcher();
+    batcher.close();
+    let back = BTreeMap::from([("m".to_owned(), batcher)]);
+    let config = TrackConfig { second_look: true, high_confidence: 0.8, new_confidence: 0.8, ..config() };
+    let (out, counters) = story(&config, vec![batch(vec![frame(&door, 0)], false), batch(vec![frame(&door, 1)], false)], &back);
+    assert_eq!(out[1][0].tracks[0].phase, TrackPhase::New);
+    assert!(out[1][0].detections[0].track.is_some());
+    assert_eq!((counters.snapshot().looks, counters.snapshot().looks_unheard), (0, 1));
+}
+
+/// The control watch: a picture in which nothing is followed slows its camera down.
+#[test]
+fn an_empty_picture_makes_its_camera_idle() {
+    let door = StreamId::new(1, "door");
+    let batcher = batcher();
+    let settings = StreamSettings { mode: Mode::LatestWins, max_fps: None, idle_fps: Some(0.001), weight: 1.0 };
+    let slot = batcher.add(door.clone(), settings);
+    assert!(slot.offer(frame(&door, 0)));
+    let Some(Work::Batch(first)) = batcher.next() else { panic!("a batch") };
+    batcher.finished(&first.frames, crate::batch::Outcome::Inferred, Duration::from_millis(1));
+    let back = BTreeMap::from([("m".to_owned(), batcher.clone())]);
+    let empty = Inferred { batch: first, detections: vec![vec![]], model: model(), failed: false };
+    story(&config(), vec![ToTrack::Inferred(empty)], &back);
+    assert!(slot.offer(frame(&door, 0)));
+    let gated: u64 = batcher.counts().iter().map(|(_, counts)| counts.dropped.gated).sum();
+    assert_eq!(gated, 1);
+}

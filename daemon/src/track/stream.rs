@@ -1,0 +1,281 @@
+//! One camera's frames on their way through tracking.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    counters::Counters,
+    ids::Ids,
+    order::{Arrival, InOrder},
+    tracker::{Moment, Seen, Tracker, Wanted},
+};
+use crate::{
+    batch::{Batcher, Region, Step},
+    config::TrackConfig,
+    media::{
+        BBox, Batch, Capture, Detection, Frame, Mark, ModelInfo, StreamId, Track, TrackId, TrackPhase, Tracked, TrackedDetection,
+    },
+};
+
+/// Most frames that wait for an earlier one. They hold decoder surfaces, so not many.
+const MAX_WAITING: usize = 128;
+/// Most detections of one frame that are followed and published.
+const MAX_DETECTIONS: usize = 1000;
+
+/// A frame with what was seen in it.
+pub(super) struct Item {
+    pub(super) frame: Frame,
+    pub(super) detections: Vec<Detection>,
+    pub(super) model: Arc<ModelInfo>,
+    pub(super) failed: bool,
+}
+
+/// The state of one camera.
+pub(super) struct Following {
+    stream: StreamId,
+    order: InOrder<Item>,
+    tracker: Tracker,
+    active: bool,
+    arrived: Instant,
+    last: Last,
+}
+
+/// What a message about a camera without frames still has to say.
+struct Last {
+    seq: u64,
+    pts: Duration,
+    capture: Capture,
+    size: (u32, u32),
+    model: Arc<ModelInfo>,
+}
+
+impl Last {
+    fn of(frame: &Frame, model: &Arc<ModelInfo>) -> Self {
+        Self { seq: frame.seq, pts: frame.pts, capture: frame.capture, size: frame.pixels.size(), model: model.clone() }
+    }
+}
+
+impl Following {
+    pub(super) fn new(frame: &Frame, config: &TrackConfig, model: &Arc<ModelInfo>) -> Self {
+        Self {
+            stream: frame.stream.clone(),
+            order: InOrder::new(MAX_WAITING),
+            tracker: Tracker::new(config),
+            // As the batcher sees every stream at first.
+            active: true,
+            arrived: Instant::now(),
+            last: Last::of(frame, model),
+        }
+    }
+
+    pub(super) fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    pub(super) fn model(&self) -> &str {
+        &self.last.model.name
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.tracker.is_active()
+    }
+
+    pub(super) fn idle_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.arrived)
+    }
+
+    /// Whether something is going on in the picture, if that has changed since the last call.
+    pub(super) fn activity_news(&mut self) -> Option<bool> {
+        let active = self.tracker.is_active();
+        (active != self.active).then(|| {
+            self.active = active;
+            active
+        })
+    }
+
+    /// Takes a frame in its order; what becomes due goes to `out`, the pictures are dropped.
+    pub(super) fn take(
+        &mut self,
+        item: Item,
+        now: Instant,
+        ids: &mut Ids,
+        counters: &Counters,
+        batcher: Option<&Arc<Batcher>>,
+        out: &mut Vec<Tracked>,
+    ) {
+        self.arrived = now;
+        let Self { order, tracker, last, .. } = self;
+        let number = item.frame.dispatch;
+        let mut desk = Desk { tracker, last, now, ids, counters, batcher, out };
+        let (arrival, late) = order.push(number, item, |item| desk.follow(item));
+        match arrival {
+            Arrival::Taken => {}
+            Arrival::Skipped(missing) => counters.skipped.add(missing),
+            Arrival::Late => counters.late.add(1),
+        }
+        if let Some(item) = late.filter(|item| !item.failed) {
+            desk.unfollowed(item);
+        }
+    }
+
+    /// Follows what still waits for frames that will not come any more.
+    pub(super) fn drain(&mut self, ids: &mut Ids, counters: &Counters, out: &mut Vec<Tracked>) {
+        let Self { order, tracker, last, .. } = self;
+        let mut desk = Desk { tracker, last, now: Instant::now(), ids, counters, batcher: None, out };
+        order.drain().for_each(|item| desk.follow(item));
+    }
+
+    /// Ends all tracks.
+    pub(super) fn close(&mut self, counters: &Counters, out: &mut Vec<Tracked>) {
+        let mut tracks = Vec::new();
+        self.tracker.end_all(&mut tracks);
+        counters.ended.add(tracks.len() as u64);
+        if tracks.is_empty() {
+            return;
+        }
+        let last = &self.last;
+        out.push(Tracked {
+            stream: self.stream.clone(),
+            frame_seq: last.seq,
+            pts: last.pts,
+            capture: last.capture,
+            size: last.size,
+            detections: Vec::new(),
+            tracks,
+            model: last.model.clone(),
+            closing: true,
+            times: crate::media::TimeCard::default(),
+        });
+    }
+
+    /// What the second look at a track saw, `None` if it failed.
+    pub(super) fn looked(&mut self, track: TrackId, found: Option<&[Detection]>, counters: &Counters) {
+        match self.tracker.looked(track, found) {
+            Some(true) => counters.looks_found.add(1),
+            Some(false) => counters.looks_refused.add(1),
+            None => {}
+        }
+    }
+}
+
+/// Where one frame after the other is dealt with.
+struct Desk<'a> {
+    tracker: &'a mut Tracker,
+    last: &'a mut Last,
+    now: Instant,
+    ids: &'a mut Ids,
+    counters: &'a Counters,
+    batcher: Option<&'a Arc<Batcher>>,
+    out: &'a mut Vec<Tracked>,
+}
+
+impl Desk<'_> {
+    fn follow(&mut self, item: Item) {
+        if item.failed {
+            // Nobody looked, so nothing was missed: tracks wait for the next frame.
+            return;
+        }
+        let Item { frame, mut detections, model, .. } = item;
+        self.sift(&mut detections);
+        let at = Moment { pts: frame.pts, wall: frame.capture.wall };
+        let mut seen = Seen::default();
+        self.tracker.update(at, &detections, self.ids, &mut seen);
+        *self.last = Last::of(&frame, &model);
+        let mut tracked = self.story(&frame, &model, seen.detections, seen.tracks);
+        if seen.wanted.is_empty() {
+            drop(frame);
+        } else {
+            self.look_again(frame, &seen.wanted, &mut tracked);
+        }
+        self.counters.frames.add(1);
+        let (mut started, mut ended) = (0, 0);
+        for track in &tracked.tracks {
+            match track.phase {
+                TrackPhase::New => started += 1,
+                TrackPhase::End => ended += 1,
+                TrackPhase::Update => {}
+            }
+        }
+        self.counters.started.add(started);
+        self.counters.ended.add(ended);
+        self.out.push(tracked);
+    }
+
+    /// A frame that came too late to be followed: its detections are told, without tracks.
+    fn unfollowed(&mut self, item: Item) {
+        let Item { frame, mut detections, model, .. } = item;
+        self.sift(&mut detections);
+        let detections = detections.into_iter().map(|detection| TrackedDetection { detection, track: None }).collect();
+        let tracked = self.story(&frame, &model, detections, Vec::new());
+        self.out.push(tracked);
+    }
+
+    fn story(&self, frame: &Frame, model: &Arc<ModelInfo>, detections: Vec<TrackedDetection>, tracks: Vec<Track>) -> Tracked {
+        let mut times = frame.times;
+        times.stamp(Mark::TrackStarted, self.now);
+        Tracked {
+            stream: frame.stream.clone(),
+            frame_seq: frame.seq,
+            pts: frame.pts,
+            capture: frame.capture,
+            size: frame.pixels.size(),
+            detections,
+            tracks,
+            model: model.clone(),
+            closing: false,
+            times,
+        }
+    }
+
+    /// Throws away what is no box and what is too much.
+    fn sift(&self, detections: &mut Vec<Detection>) {
+        let before = detections.len();
+        detections.retain(is_sound);
+        self.counters.rejected.add((before - detections.len()) as u64);
+        if detections.len() > MAX_DETECTIONS {
+            detections.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+            self.counters.excess.add((detections.len() - MAX_DETECTIONS) as u64);
+            detections.truncate(MAX_DETECTIONS);
+        }
+    }
+
+    /// Sends the frame back for a second look at new tracks; where that is not possible they are announced at once.
+    fn look_again(&mut self, frame: Frame, wanted: &[Wanted], tracked: &mut Tracked) {
+        let (width, height) = frame.pixels.size();
+        let regions = wanted
+            .iter()
+            .map(|w| Region { frame: 0, track: w.track, bbox: double(&w.bbox, width as f32, height as f32) })
+            .collect();
+        let step = Step { batch: Batch { seq: frame.dispatch, frames: vec![frame] }, regions };
+        if self.batcher.is_some_and(|batcher| batcher.push_step(step).is_ok()) {
+            self.counters.looks.add(wanted.len() as u64);
+            return;
+        }
+        self.counters.looks_unheard.add(wanted.len() as u64);
+        let mut seen = Seen {
+            detections: std::mem::take(&mut tracked.detections),
+            tracks: std::mem::take(&mut tracked.tracks),
+            wanted: Vec::new(),
+        };
+        for one in wanted {
+            self.tracker.announce(one, &mut seen);
+        }
+        tracked.detections = seen.detections;
+        tracked.tracks = seen.tracks;
+    }
+}
+
+fn is_sound(detection: &Detection) -> bool {
+    let BBox { x1, y1, x2, y2 } = detection.bbox;
+    // Beyond this, areas are no longer finite numbers.
+    let sane = |v: f32| v.abs() <= 1e6;
+    sane(x1) && sane(y1) && sane(x2) && sane(y2) && x2 > x1 && y2 > y1 && (0.0..=1.0).contains(&detection.confidence)
+}
+
+/// A box of twice the width and height around the same centre, within the picture.
+fn double(bbox: &BBox, width: f32, height: f32) -> BBox {
+    let (w, h) = (bbox.width() / 2.0, bbox.height() / 2.0);
+    BBox::new((bbox.x1 - w).max(0.0), (bbox.y1 - h).max(0.0), (bbox.x2 + w).min(width), (bbox.y2 + h).min(height))
+}
