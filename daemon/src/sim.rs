@@ -1,1 +1,2 @@
 //! The camera simulator.
+pub mod scene;
