@@ -4,6 +4,7 @@ mod metrics;
 mod process;
 mod snapshot;
 mod stages;
+pub mod still;
 
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics};
 pub use process::Process;
