@@ -14,6 +14,8 @@ mod policy;
 mod slot;
 mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

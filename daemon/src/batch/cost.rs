@@ -10,8 +10,6 @@ const REMEMBERED: usize = 8;
 const BELIEVED: usize = 4;
 /// A size that has not run for this long is measured anew: clocks, temperature and neighbours change.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
-/// Weight of the newest measurement in the running mean.
-const ALPHA: f64 = 0.2;
 /// What one batch costs the daemon itself, whatever the engine: the wake-ups of engine, tracking and publishing.
 const HOPS: f64 = 50e-6;
 /// Least share of the engine's time that company must save.
@@ -43,43 +41,34 @@ impl Line {
 }
 
 /// What the policy needs to know of the engine. Changes only when a batch finishes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct CostModel {
     /// The cost without disturbance (the least of the latest measurements of each size), once two sizes are known.
     pub(super) inherent: Option<Line>,
-    /// The cost to be expected, disturbance included.
-    pub(super) expected: Line,
-    /// Whether nothing larger than a single frame has been measured: waiting is then worth a try.
-    pub(super) untried: bool,
-}
-
-impl Default for CostModel {
-    fn default() -> Self {
-        Self { inherent: None, expected: Line::default(), untried: true }
-    }
+    /// The only size that is known, if `inherent` is not.
+    pub(super) only: Option<usize>,
 }
 
 impl CostModel {
     /// Whether it pays to keep `waiting` frames until `coming` more have arrived, each of which would else go alone.
     pub(super) fn company_pays(&self, waiting: usize, coming: usize) -> bool {
-        let Some(line) = self.with_hops() else { return self.untried };
+        // As long as nothing larger than a single frame is known, waiting is worth a try.
+        let Some(line) = self.with_hops() else { return self.only.is_none_or(|size| size == 1) };
         let saved = line.fixed * coming as f64;
         saved >= WORTH * (line.at(waiting) + line.at(1) * coming as f64)
     }
 
     /// The smallest batch whose cost per frame is near that of the largest one. 1 where batching gains nothing, as on a CPU.
     pub(super) fn efficient_size(&self, max_batch: usize) -> usize {
-        let Some(line) = self.with_hops() else { return max_batch };
+        // As long as no other size than a large one is known, single frames are worth a try.
+        let Some(line) = self.with_hops() else {
+            return self.only.map_or(max_batch, |size| if size > 1 { 1 } else { max_batch });
+        };
         let enough = (1.0 + WORTH) * line.at(max_batch) / max_batch as f64 - line.each;
         if enough <= 0.0 {
             return 1;
         }
         ((line.fixed / enough).ceil() as usize).clamp(1, max_batch)
-    }
-
-    /// How long a batch of `size` is going to take.
-    pub(super) fn expected(&self, size: usize) -> Duration {
-        Duration::from_secs_f64(self.expected.at(size))
     }
 
     fn with_hops(&self) -> Option<Line> {
@@ -97,7 +86,6 @@ pub(super) struct Costs {
 #[derive(Clone, Debug, Default)]
 struct Measured {
     latest: VecDeque<f64>,
-    mean: f64,
     at: Option<Instant>,
 }
 
@@ -111,7 +99,6 @@ impl Costs {
     pub(super) fn record(&mut self, now: Instant, size: usize, took: Duration) {
         let Some(measured) = size.checked_sub(1).and_then(|i| self.sizes.get_mut(i)) else { return };
         let took = took.as_secs_f64();
-        measured.mean = if measured.latest.is_empty() { took } else { measured.mean + ALPHA * (took - measured.mean) };
         if measured.latest.len() == REMEMBERED {
             measured.latest.pop_front();
         }
@@ -133,15 +120,10 @@ impl Costs {
     fn fit(&self) -> CostModel {
         let known = self.sizes.iter().enumerate().filter(|(_, m)| m.latest.len() >= BELIEVED).map(|(i, m)| (i + 1, m));
         let least = known.clone().map(|(size, m)| (size as f64, m.latest.iter().copied().fold(f64::INFINITY, f64::min)));
-        let mean = known.clone().map(|(size, m)| (size as f64, m.mean));
         match known.clone().count() {
             0 => CostModel::default(),
-            1 => CostModel {
-                inherent: None,
-                expected: Line { fixed: 0.0, each: mean.map(|(size, took)| took / size).sum() },
-                untried: known.clone().all(|(size, _)| size == 1),
-            },
-            _ => CostModel { inherent: Some(Line::through(least)), expected: Line::through(mean), untried: false },
+            1 => CostModel { inherent: None, only: known.clone().map(|(size, _)| size).next() },
+            _ => CostModel { inherent: Some(Line::through(least)), only: None },
         }
     }
 }
@@ -173,8 +155,6 @@ mod tests {
         let costs = measured(8, |n| 4.0 + 1.5 * n as f64, &[1, 3, 8]);
         assert!(costs.model().company_pays(1, 7) && costs.model().company_pays(7, 1));
         assert!((5..=7).contains(&costs.model().efficient_size(8)), "{}", costs.model().efficient_size(8));
-        let expected = costs.model().expected(8).as_secs_f64();
-        assert!((expected - 0.016).abs() < 1e-6, "{expected}");
     }
 
     #[test]
@@ -189,6 +169,7 @@ mod tests {
         assert!(measured(8, |_| 5.0, &[1]).model().company_pays(1, 3), "worth a try");
         assert!(!measured(8, |_| 5.0, &[8]).model().company_pays(1, 3), "small ones are to be tried");
         assert_eq!(measured(8, |_| 5.0, &[1]).model().efficient_size(8), 8);
+        assert_eq!(measured(8, |_| 5.0, &[8]).model().efficient_size(8), 1);
     }
 
     #[test]

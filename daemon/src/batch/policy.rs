@@ -10,6 +10,10 @@ use super::{Limits, cost::CostModel};
 
 /// A frame may come this share of its period late before nobody waits for it any more.
 const LATENESS: u32 = 4;
+/// The last part of the period in which a waiting frame is let go, for its successor may come early.
+const REPLACEMENT: u32 = 16;
+/// The share of a period that each frame must gain for a round to be cut short.
+const MARGIN: f64 = 4.0;
 /// How long every-frame streams of yet unknown rhythm are given for their next frame.
 const FIRST_FRAMES: Duration = Duration::from_millis(100);
 /// The longest that every-frame streams gather.
@@ -82,6 +86,10 @@ fn share(waiting: usize, limits: &Limits, cost: &CostModel) -> usize {
 }
 
 /// Until when the frames of live cameras wait for company, if at all.
+///
+/// The window runs from the oldest frame until just before its successor would replace it, or to the limits. It is not shortened
+/// by the execution time: what arrives meanwhile waits for the next round anyway, and when the engine is the bottleneck, its
+/// frames have used up the window before it is free.
 fn wait_until(
     now: Instant,
     oldest: Instant,
@@ -91,18 +99,33 @@ fn wait_until(
     cost: &CostModel,
 ) -> Option<Instant> {
     let present = live.clone().filter(|c| c.waiting > 0 || c.expected(now).is_some());
-    let period = present.clone().filter_map(|c| c.period).min()?;
-    let execution = cost.expected(present.count().clamp(waiting, limits.max_batch));
-    let window = period.saturating_sub(execution).min(limits.max_wait).min(limits.staleness);
-    let end = oldest + window;
+    let period = present.filter_map(|c| c.period).min()?;
+    let end = oldest + period.saturating_sub(period / REPLACEMENT).min(limits.max_wait).min(limits.staleness);
     if end <= now {
         return None;
     }
     let absent = live.filter(|c| c.waiting == 0).filter_map(|c| c.expected(now));
-    let cohort = absent.filter(|(due, _)| *due <= end);
-    let (coming, latest) = cohort.fold((0, now), |(n, latest), (_, late)| (n + 1, latest.max(late)));
-    let coming = coming.min(limits.max_batch.saturating_sub(waiting));
-    (coming > 0 && cost.company_pays(waiting, coming)).then_some(latest.min(end))
+    let mut cohort: Vec<_> = absent.filter(|(due, _)| *due <= end).collect();
+    cohort.sort_unstable();
+    cohort.truncate(limits.max_batch - waiting);
+    let (_, late) = cohort.last()?;
+    let pays = cost.company_pays(waiting, cohort.len()) && !better_to_turn(now, waiting, &cohort, period);
+    pays.then_some((*late).min(end)).filter(|until| *until > now)
+}
+
+/// Whether rounds had better start from here.
+///
+/// Cameras have phases, so a round of all of them ends best at the widest gap between arrivals: the waits are shortest there. One
+/// more arrival in this round, after a gap `g`, makes each of the `n` frames of every round to come wait `g` longer and saves that
+/// arrival a whole period, `n·g - period` in all. If the best point lies behind none of the coming arrivals but here, by a clear
+/// margin, the frames that wait go now and the next rounds end here too.
+fn better_to_turn(now: Instant, waiting: usize, cohort: &[(Instant, Instant)], period: Duration) -> bool {
+    let (n, period) = ((waiting + cohort.len()) as f64, period.as_secs_f64());
+    let after = |(i, (due, _)): (usize, &(Instant, Instant))| {
+        n * due.saturating_duration_since(now).as_secs_f64() - (i + 1) as f64 * period
+    };
+    let best = cohort.iter().enumerate().map(after).fold(f64::INFINITY, f64::min);
+    best > n * period / MARGIN
 }
 
 /// Until when every-frame streams fill a batch. They are in no hurry, but a stream that is paced slower than the window is not

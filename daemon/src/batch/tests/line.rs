@@ -1,0 +1,111 @@
+//! A line of cameras and engines in virtual time: the batcher's real state machine under a discrete-event simulation.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Condvar},
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::{
+        Counts, Limits, Outcome, StreamSettings, Work,
+        state::{Poll, State},
+    },
+    frame, stream,
+};
+use crate::media::{Batch, Mark};
+
+/// What one batch was.
+pub(super) struct Ran {
+    pub(super) at: Duration,
+    /// Streams by number, with the time that their frames had waited.
+    pub(super) frames: Vec<(u32, Duration)>,
+}
+
+/// Everything that happened.
+pub(super) struct Report {
+    pub(super) batches: Vec<Ran>,
+    pub(super) counts: Vec<Counts>,
+}
+
+impl Report {
+    pub(super) fn occupancy(&self) -> f64 {
+        let frames: usize = self.batches.iter().map(|b| b.frames.len()).sum();
+        frames as f64 / self.batches.len() as f64
+    }
+
+    /// Milliseconds that frames waited at this quantile.
+    pub(super) fn wait_ms(&self, quantile: f64) -> f64 {
+        let mut waits: Vec<_> = self.batches.iter().flat_map(|b| &b.frames).map(|(_, wait)| *wait).collect();
+        waits.sort();
+        waits[((waits.len() - 1) as f64 * quantile) as usize].as_secs_f64() * 1e3
+    }
+
+    pub(super) fn mean_wait_ms(&self) -> f64 {
+        let (sum, n) = self.batches.iter().flat_map(|b| &b.frames).fold((0.0, 0.0), |(s, n), f| (s + f.1.as_secs_f64(), n + 1.0));
+        sum / n * 1e3
+    }
+
+    /// Dispatched frames of each stream.
+    pub(super) fn served(&self) -> BTreeMap<u32, usize> {
+        let mut served = BTreeMap::new();
+        for (number, _) in self.batches.iter().flat_map(|b| &b.frames) {
+            *served.entry(*number).or_default() += 1;
+        }
+        served
+    }
+}
+
+/// Runs cameras (settings and arrival times) against engines whose batches take `cost(size)`.
+pub(super) fn run(limits: Limits, cameras: &[(StreamSettings, Vec<Duration>)], cost: impl Fn(usize) -> Duration) -> Report {
+    let start = Instant::now();
+    let mut state = State::new(limits);
+    let ids: Vec<_> = (0..cameras.len() as u32).map(stream).collect();
+    for (id, (settings, _)) in ids.iter().zip(cameras) {
+        state.add(id.clone(), *settings, Arc::new(Condvar::new()), start);
+    }
+    let mut arrivals: Vec<(Duration, usize)> =
+        cameras.iter().enumerate().flat_map(|(i, (_, times))| times.iter().map(move |t| (*t, i))).collect();
+    arrivals.sort();
+    let mut arrivals = arrivals.into_iter().peekable();
+    let mut engines: Vec<Option<(Duration, Duration, Batch)>> = (0..limits.instances).map(|_| None).collect();
+    let mut alarm: Option<Duration> = None;
+    let mut batches = Vec::new();
+    let mut discard = Vec::new();
+    loop {
+        let done = engines.iter().flatten().map(|(at, ..)| *at).min();
+        let Some(now) = [arrivals.peek().map(|(at, _)| *at), done, alarm].into_iter().flatten().min() else { break };
+        let at = start + now;
+        while let Some((_, camera)) = arrivals.next_if(|(due, _)| *due <= now) {
+            state.offer(camera as u32, frame(&ids[camera], now, at), at);
+        }
+        for engine in &mut engines {
+            if let Some((_, took, batch)) = engine.take_if(|(due, ..)| *due <= now) {
+                state.finished(&batch.frames, Outcome::Inferred, took, at);
+            }
+        }
+        alarm = None;
+        for engine in engines.iter_mut().filter(|engine| engine.is_none()) {
+            match state.poll(at, &mut discard) {
+                Poll::Take(Work::Batch(batch)) => {
+                    let wait = |f: &crate::media::Frame| f.times.between(Mark::Decoded, Mark::Dispatched).expect("both stamped");
+                    let frames = batch.frames.iter().map(|f| (f.stream.number(), wait(f))).collect();
+                    batches.push(Ran { at: now, frames });
+                    let took = cost(batch.frames.len());
+                    *engine = Some((now + took, took, batch));
+                }
+                Poll::WaitUntil(until) => {
+                    let until = until.saturating_duration_since(start);
+                    assert!(until > now, "a wait that ends before it begins");
+                    alarm = Some(until);
+                    break;
+                }
+                _ => break,
+            }
+        }
+        for (id, counts) in state.counts() {
+            assert!(counts.balanced(), "{id}: {counts:?} at {now:?}");
+        }
+    }
+    Report { batches, counts: state.counts().into_iter().map(|(_, counts)| counts).collect() }
+}
