@@ -1,7 +1,149 @@
-//! Configuration in two steps: what was typed ([`serde`]) becomes a checked [`Config`] that the rest of the program sees.
+//! Configuration in two steps: what was typed (serde, [`keys::Typed`]) becomes a checked [`Config`] that the rest of the program sees.
+//!
+//! Sources, each over the one before: built-in defaults, the file, `conf.d/*.toml` beside it, the environment, the command line.
+//! Every layer is read value by value, so all problems are told at once.
 
+mod address;
+mod build;
 mod checked;
+mod diff;
+mod document;
+mod environment;
+mod files;
+mod keys;
+mod kind;
+mod ledger;
+mod overrides;
+mod problem;
+mod schema;
 mod secret;
+mod span;
+mod suggest;
+mod tree;
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 pub use checked::*;
+pub use diff::{CameraChange, Change, diff};
+pub use overrides::Overrides;
+pub use problem::{Origin, Problem};
+pub use schema::schema;
 pub use secret::Secret;
+
+use build::Surroundings;
+use document::Entries;
+use ledger::{Ledger, Spot};
+use tree::Tree;
+
+/// Where the configuration is looked for if no file is named.
+pub const DEFAULT_FILE: &str = "/etc/egret/egret.toml";
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file; `None`: [`DEFAULT_FILE`], if it is there.
+    pub file: Option<PathBuf>,
+    /// The environment's variables.
+    pub variables: Vec<(OsString, OsString)>,
+    /// What the command line says.
+    pub overrides: Overrides,
+    /// The host's name, the default of `device`.
+    pub host_name: String,
+    /// Only checked, not run: what only systemd provides may be absent.
+    pub checking: bool,
+}
+
+impl Sources {
+    /// The sources of this process.
+    pub fn of_process(file: Option<PathBuf>, overrides: Overrides) -> Self {
+        let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self { file, variables: std::env::vars_os().collect(), overrides, host_name, checking: false }
+    }
+}
+
+/// A configuration without problems.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What works but is unwise: to be logged as warnings.
+    pub advice: Vec<Problem>,
+}
+
+/// A configuration with problems.
+#[derive(Debug)]
+pub struct Rejected {
+    /// All of them, sorted by file and line; never empty.
+    pub problems: Vec<Problem>,
+    /// What is unwise besides.
+    pub advice: Vec<Problem>,
+}
+
+/// Reads and checks the configuration.
+///
+/// # Errors
+/// Every problem of all sources at once.
+pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
+    examine(sources).map_err(|rejected| rejected.problems)
+}
+
+/// [`load`], with the advice also if there are problems.
+///
+/// # Errors
+/// Every problem of all sources at once, and the advice.
+pub fn examine(sources: &Sources) -> Result<Loaded, Rejected> {
+    let mut ledger = Ledger::default();
+    let config = assemble(sources, &mut ledger);
+    let has_problems = ledger.has_problems();
+    let (problems, advice) = ledger.finish();
+    match config {
+        Some(config) if !has_problems => Ok(Loaded { config, advice }),
+        _ => Err(Rejected { problems, advice }),
+    }
+}
+
+fn assemble(sources: &Sources, ledger: &mut Ledger) -> Option<Config> {
+    let mut entries = Entries::default();
+    let mut layers: Vec<Tree> = Vec::new();
+    for (path, content) in files::collect(sources, ledger) {
+        layers.push(document::read(ledger, layers.len(), &path, &content, &mut entries));
+    }
+    layers.push(environment::read(ledger, layers.len(), &sources.variables));
+    layers.push(sources.overrides.read(ledger, layers.len(), &mut entries));
+    let around = Surroundings { variables: &sources.variables, host_name: &sources.host_name, checking: sources.checking };
+    lay_over(layers, &entries, ledger, &around)
+}
+
+/// Lays the layers over the defaults and each other, and checks the outcome.
+fn lay_over(layers: Vec<Tree>, entries: &Entries, ledger: &mut Ledger, around: &Surroundings<'_>) -> Option<Config> {
+    let mut builder = config::Config::builder().add_source(Tree::defaults(&entries.models, &entries.cameras));
+    for layer in layers {
+        builder = builder.add_source(layer);
+    }
+    if let Ok(typed) = builder.build().and_then(config::Config::try_deserialize) {
+        return Some(build::build(typed, entries, ledger, around));
+    }
+    // Every value was read by the kind of its key, so this is a mistake in the table of keys. Its text may quote a secret.
+    let (reason, remedy) = ("egret contradicts itself about the type of a key", "report it with the keys that you use");
+    ledger.problem_at(Spot::Nowhere, "", None, reason, remedy);
+    None
+}
+
+/// Reads and checks one text as if it were the only file, without environment and command line.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(path: &Path, content: &str) -> Result<Loaded, Vec<Problem>> {
+    let (mut ledger, mut entries) = (Ledger::default(), Entries::default());
+    let tree = document::read(&mut ledger, 0, path, content, &mut entries);
+    let around = Surroundings { variables: &[], host_name: "egret", checking: true };
+    let config = lay_over(vec![tree], &entries, &mut ledger, &around);
+    let (problems, advice) = ledger.finish();
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded { config, advice }),
+        _ => Err(problems),
+    }
+}

@@ -1,9 +1,9 @@
 //! A value that must never be seen.
 
-use std::fmt;
+use std::{convert::Infallible, fmt, str::FromStr};
 
 /// A password. `Debug` prints `***`, there is no `Display`, and nothing serialises it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, serde::Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
@@ -15,6 +15,14 @@ impl Secret {
     /// The value, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self::new(text))
     }
 }
 

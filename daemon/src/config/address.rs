@@ -1,0 +1,227 @@
+//! URLs as people paste them: credentials are split off at once, whatever characters the password has, and never shown again.
+//!
+//! RFC 3986 §3.2 ends the authority at the first `/`, `?` or `#`, so a password holding one of them, unencoded, hides its host.
+//! Cameras' web pages print such URLs all the same. The `@` that counts is the last one of the authority; where reading it
+//! strictly leaves no possible host, it is the last one of the whole URL.
+
+use url::Url;
+
+use super::Secret;
+
+/// Longest URL that is looked at, in bytes.
+const LONGEST: usize = 2_048;
+
+/// Parameters that carry a password inside a path or query, as several camera makers want it.
+const PASSWORD_PARAMETERS: [&str; 4] = ["password=", "passwd=", "pwd=", "pass="];
+
+/// A URL without its credentials, and the credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    /// Without user name and password.
+    pub(super) url: Url,
+    /// Percent-decoded.
+    pub(super) username: Option<String>,
+    /// Percent-decoded.
+    pub(super) password: Option<Secret>,
+    /// An `@` is left in the path: it may have been meant as part of a password.
+    pub(super) stray_at: bool,
+}
+
+/// Reads a URL of one of the given schemes. The reason of a refusal never quotes the URL.
+pub(super) fn parse(text: &str, schemes: &[&str]) -> Result<Address, String> {
+    if text.len() > LONGEST {
+        return Err(format!("longer than {LONGEST} bytes"));
+    }
+    if text.chars().any(char::is_control) || text.trim() != text {
+        return Err("holds control characters, or spaces at its ends".to_owned());
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err("not a URL: it has no ://".to_owned());
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    if !schemes.contains(&scheme.as_str()) {
+        return Err("its scheme is none that works here".to_owned());
+    }
+    let (userinfo, location) = split(rest);
+    let url = Url::parse(&format!("{scheme}://{location}")).map_err(|error| error.to_string())?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("names no host".to_owned());
+    }
+    if url.port() == Some(0) {
+        return Err("port 0 cannot be connected to".to_owned());
+    }
+    let (username, password) = match userinfo {
+        None | Some("") => (None, None),
+        Some(info) => {
+            let (user, password) = info.split_once(':').map_or((info, None), |(user, password)| (user, Some(password)));
+            (Some(decode(user)), password.map(decode))
+        }
+    };
+    if [&username, &password].into_iter().flatten().any(|part| part.chars().any(char::is_control)) {
+        return Err("the user name or password holds control characters".to_owned());
+    }
+    let stray_at = url.path().contains('@') && (userinfo.is_some() || location.contains('@') && rest.contains(':'));
+    Ok(Address { url, username, password: password.map(Secret::new), stray_at })
+}
+
+/// Splits what follows `://` into user information and the rest.
+fn split(rest: &str) -> (Option<&str>, &str) {
+    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    let at = match (authority.rfind('@'), rest.rfind('@')) {
+        (Some(strict), Some(last)) if strict != last => {
+            let misread = !is_qualified(host_of(&rest[strict + 1..])) && is_qualified(host_of(&rest[last + 1..]));
+            Some(if misread { last } else { strict })
+        }
+        (Some(strict), _) => Some(strict),
+        (None, Some(last)) if !is_host(authority) && is_host(host_of(&rest[last + 1..])) => Some(last),
+        (None, _) => None,
+    };
+    at.map_or((None, rest), |at| (Some(&rest[..at]), &rest[at + 1..]))
+}
+
+/// `host[:port]` at the beginning of a text.
+fn host_of(text: &str) -> &str {
+    &text[..text.find(['/', '?', '#']).unwrap_or(text.len())]
+}
+
+/// Separates the port of `host[:port]`; an address in brackets keeps them.
+fn port_of(host: &str) -> (&str, Option<&str>) {
+    let after_bracket = host.rfind(']').map_or(0, |at| at + 1);
+    host[after_bracket..]
+        .rfind(':')
+        .map_or((host, None), |at| (&host[..after_bracket + at], Some(&host[after_bracket + at + 1..])))
+}
+
+/// Whether it can be `host[:port]`.
+fn is_host(text: &str) -> bool {
+    let (host, port) = port_of(text);
+    let name = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host_is_one = literal.map_or(!host.is_empty() && host.chars().all(name), |ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
+    host_is_one && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
+/// Whether it is certainly one: an address, a dotted name, or with a port.
+fn is_qualified(text: &str) -> bool {
+    let (host, port) = port_of(text);
+    is_host(text) && (port.is_some() || host.starts_with('[') || host.contains('.'))
+}
+
+/// Percent-decodes; a `%` that begins no escape stands for itself, and so does everything if the outcome is no UTF-8.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        if let (b'%', Some(high), Some(low)) = (bytes[at], digit(at + 1), digit(at + 2)) {
+            decoded.push((high * 16 + low) as u8);
+            at += 3;
+        } else {
+            decoded.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+}
+
+/// The URL as it may be shown: nothing before the last `@`, no password parameter. Works on what is no URL too.
+pub(super) fn redact(text: &str) -> String {
+    let mut shown = match text.rfind('@') {
+        Some(at) => {
+            let scheme = text[..at].find("://").map_or(0, |scheme| scheme + 3);
+            format!("{}***@{}", &text[..scheme], &text[at + 1..])
+        }
+        None => text.to_owned(),
+    };
+    if let Some(at) = password_parameter(&shown) {
+        let end = shown[at..].find('&').map_or(shown.len(), |end| at + end);
+        shown.replace_range(at..end, "***");
+        // A second one would be stranger still: show nothing of it.
+        if let Some(next) = password_parameter(&shown[at + 3..]) {
+            shown.replace_range(at + 3 + next.., "***");
+        }
+    }
+    shown
+}
+
+/// Where the value of a password parameter begins.
+pub(super) fn password_parameter(text: &str) -> Option<usize> {
+    let lower = text.to_ascii_lowercase();
+    PASSWORD_PARAMETERS.iter().filter_map(|name| lower.find(name).map(|at| at + name.len())).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<String>, Option<String>, String) {
+        let address = parse(text, &["rtsp", "mqtt"]).unwrap_or_else(|reason| panic!("{text}: {reason}"));
+        (address.username, address.password.map(|p| p.expose().to_owned()), address.url.to_string())
+    }
+
+    #[test]
+    fn splits_whatever_is_pasted() {
+        for (text, user, password, url) in [
+            ("rtsp://cam/live", None, None, "rtsp://cam/live"),
+            ("RTSP://admin@cam:554/live", Some("admin"), None, "rtsp://cam:554/live"),
+            ("rtsp://admin:@cam/", Some("admin"), Some(""), "rtsp://cam/"),
+            ("rtsp://a:p%40ss%3A%2F%23%25%2B@10.0.0.5/1", Some("a"), Some("p@ss:/#%+"), "rtsp://10.0.0.5/1"),
+            ("rtsp://a:p@ss@10.0.0.5/1", Some("a"), Some("p@ss"), "rtsp://10.0.0.5/1"),
+            ("rtsp://a:p:q@cam/1", Some("a"), Some("p:q"), "rtsp://cam/1"),
+            ("rtsp://a:p/q@cam/1", Some("a"), Some("p/q"), "rtsp://cam/1"),
+            ("rtsp://a:p#q?r@cam/1", Some("a"), Some("p#q?r"), "rtsp://cam/1"),
+            ("rtsp://a:p#q/r@cam/1", Some("a"), Some("p#q/r"), "rtsp://cam/1"),
+            ("rtsp://a:100%+%zz@cam/1", Some("a"), Some("100%+%zz"), "rtsp://cam/1"),
+            ("rtsp://a:p@s/w:r#d%+@cam.local:554/x", Some("a"), Some("p@s/w:r#d%+"), "rtsp://cam.local:554/x"),
+            ("rtsp://u:p@10.0.0.5/live@2x", Some("u"), Some("p"), "rtsp://10.0.0.5/live@2x"),
+            ("rtsp://cam:554/live@2x", None, None, "rtsp://cam:554/live@2x"),
+            ("rtsp://u:p@[fe80::1]:554/s", Some("u"), Some("p"), "rtsp://[fe80::1]:554/s"),
+            ("rtsp://u:%FF@cam/", Some("u"), Some("%FF"), "rtsp://cam/"),
+        ] {
+            assert_eq!(read(text), (user.map(str::to_owned), password.map(str::to_owned), url.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn says_when_an_at_sign_is_left_over() {
+        assert!(parse("rtsp://u:p@s/w@cam/1", &["rtsp"]).is_ok_and(|address| address.stray_at));
+        assert!(parse("rtsp://u:p@cam/1", &["rtsp"]).is_ok_and(|address| !address.stray_at));
+    }
+
+    #[test]
+    fn refuses_what_is_no_address() {
+        for text in [
+            "",
+            "cam",
+            "rtsp:cam",
+            "http://cam/",
+            "rtsp://",
+            "rtsp:///live",
+            "rtsp://cam:0/",
+            "rtsp://cam:99999/",
+            "rtsp://u:p@/x",
+            "rtsp://a b/",
+            "rtsp://u:%0d%0aX@cam/",
+            " rtsp://cam",
+            "rtsp://c\nam/",
+        ] {
+            assert!(parse(text, &["rtsp"]).is_err(), "{text:?}");
+        }
+        assert!(parse(&format!("rtsp://{}/", "a".repeat(3000)), &["rtsp"]).is_err());
+    }
+
+    #[test]
+    fn shows_no_secret() {
+        for (text, shown) in [
+            ("rtsp://u:hunter2@cam/x", "rtsp://***@cam/x"),
+            ("u:hunter2@cam/x", "***@cam/x"),
+            ("rtsp://u:h@unter2@cam", "rtsp://***@cam"),
+            ("rtsp://cam/user=a&password=hunter2&channel=1", "rtsp://cam/user=a&password=***&channel=1"),
+            ("rtsp://cam/x?PWD=hunter2", "rtsp://cam/x?PWD=***"),
+            ("rtsp://cam/x", "rtsp://cam/x"),
+        ] {
+            assert_eq!(redact(text), shown);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The cameras.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use super::{
+    Surroundings,
+    login::{self, Login},
+};
+use crate::config::{
+    CameraConfig, Credentials, FileConfig, ModelConfig, RtspConfig, SourceConfig, TestConfig,
+    address::{self, password_parameter},
+    keys::{Camera, Section, Stream},
+    ledger::Ledger,
+    suggest,
+};
+
+/// Most cameras.
+const MOST: usize = 256;
+const SECTION: Section = Camera::SECTION;
+
+/// The patterns of GStreamer's `videotestsrc` since 1.14.
+const PATTERNS: [&str; 25] = [
+    "smpte",
+    "snow",
+    "black",
+    "white",
+    "red",
+    "green",
+    "blue",
+    "checkers-1",
+    "checkers-2",
+    "checkers-4",
+    "checkers-8",
+    "circular",
+    "blink",
+    "smpte75",
+    "zone-plate",
+    "gamut",
+    "chroma-zone-plate",
+    "solid-color",
+    "ball",
+    "smpte100",
+    "bar",
+    "pinwheel",
+    "spokes",
+    "gradient",
+    "colors",
+];
+
+/// Checks all cameras, in the order of their names' first appearance.
+pub(super) fn build(
+    mut typed: HashMap<String, Camera>,
+    names: &[String],
+    models: &[ModelConfig],
+    ledger: &mut Ledger,
+    around: &Surroundings<'_>,
+) -> Vec<CameraConfig> {
+    if let Some(name) = names.get(MOST) {
+        ledger.problem(&SECTION.path(Some(name), ""), format!("more than {MOST} cameras"), "split them over several devices");
+    }
+    let mut complain = true;
+    let mut cameras = Vec::new();
+    for name in names.iter().take(MOST) {
+        let Some(camera) = typed.remove(name) else { continue };
+        let mut check = Check { name, ledger, around };
+        let model = check.model(camera.model.as_deref(), models, &mut complain);
+        check.rates(&camera);
+        check.classes(&camera, model.and_then(|model| models.iter().find(|known| known.name == model)));
+        let source = check.source(&camera);
+        if let (Some(name), Some(source), Some(model)) = (camera.name, source, model) {
+            cameras.push(CameraConfig {
+                name,
+                source,
+                model: model.to_owned(),
+                classes: camera.classes,
+                max_fps: camera.max_fps,
+                idle_fps: camera.idle_fps,
+                weight: camera.weight,
+                key_frames_only: camera.key_frames_only,
+                no_data_timeout: camera.no_data_timeout.0,
+                frozen_timeout: camera.frozen_timeout.0,
+                enabled: camera.enabled,
+            });
+        }
+    }
+    cameras
+}
+
+struct Check<'a> {
+    name: &'a str,
+    ledger: &'a mut Ledger,
+    around: &'a Surroundings<'a>,
+}
+
+impl Check<'_> {
+    fn path(&self, key: &str) -> String {
+        SECTION.path(Some(self.name), key)
+    }
+
+    /// The camera's model: the one it names, else the first. That there is none is said once.
+    fn model<'m>(&mut self, named: Option<&'m str>, models: &'m [ModelConfig], complain: &mut bool) -> Option<&'m str> {
+        if let Some(named) = named {
+            if models.iter().any(|model| model.name == named) {
+                return Some(named);
+            }
+            // A model that is there but refused has its own problem.
+            if !self.ledger.is_set(&format!("model.{named}.name")) {
+                let remedy = match suggest::nearest(named, models.iter().map(|model| model.name.as_str())) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("define it: [[model]] with name = {named:?} and file = \"/path/of/model.onnx\""),
+                };
+                self.ledger.problem(&self.path("model"), "no model has this name", remedy);
+            }
+            return None;
+        }
+        if models.is_empty() && *complain {
+            *complain = false;
+            let remedy = "name an ONNX detector: [[model]] with name = \"yolox\" and file = \"/path/of/yolox_nano.onnx\", or --model FILE. \
+                          To try egret without one: egret demo";
+            self.ledger.missing(&self.path(""), "model", "there is a camera but no model that looks at its pictures", remedy);
+        }
+        models.first().map(|model| model.name.as_str())
+    }
+
+    fn rates(&mut self, camera: &Camera) {
+        if let (Some(idle), Some(max)) = (camera.idle_fps, camera.max_fps)
+            && idle > max
+        {
+            self.ledger.problem(
+                &self.path("idle_fps"),
+                "an idle camera would be looked at more often than a busy one",
+                "make it at most max_fps",
+            );
+        }
+    }
+
+    fn classes(&mut self, camera: &Camera, model: Option<&ModelConfig>) {
+        let (Some(wanted), Some(known)) = (&camera.classes, model.and_then(|model| model.classes.as_ref())) else { return };
+        for class in wanted.iter().filter(|class| !known.contains(class)) {
+            let remedy = match suggest::nearest(class, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("it knows {}", known.iter().take(20).cloned().collect::<Vec<_>>().join(", ")),
+            };
+            self.ledger.problem(&self.path("classes"), format!("the camera's model knows no class {class:?}"), remedy);
+        }
+    }
+
+    fn source(&mut self, camera: &Camera) -> Option<SourceConfig> {
+        let (key, url) = match camera.stream.0 {
+            Stream::Sub if camera.sub_stream_url.is_none() => {
+                if !self.ledger.is_set(&self.path("sub_stream_url")) {
+                    self.ledger.problem(
+                        &self.path("stream"),
+                        "there is no sub_stream_url",
+                        "write sub_stream_url, or stream = \"main\"",
+                    );
+                }
+                return None;
+            }
+            Stream::Sub => ("sub_stream_url", camera.sub_stream_url.as_ref()?),
+            Stream::Main => (
+                "url",
+                camera.url.as_ref().or_else(|| {
+                    if !self.ledger.is_set(&self.path("url")) {
+                        let remedy = "write url = \"rtsp://…\"";
+                        self.ledger.missing(
+                            &self.path(""),
+                            &self.path("url"),
+                            "nothing says where the pictures come from",
+                            remedy,
+                        );
+                    }
+                    None
+                })?,
+            ),
+        };
+        let text = url.expose();
+        let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
+        let scheme = scheme.to_ascii_lowercase();
+        self.foreign_keys(&scheme);
+        match scheme.as_str() {
+            "rtsp" | "rtsps" => self.rtsp(camera, key, text),
+            "file" => Some(self.file(camera, rest)),
+            "v4l2" => self.device(rest),
+            "test" => self.test(camera, rest),
+            "gst" => self.fragment(rest),
+            _ => {
+                let remedy = "write rtsp://, rtsps://, file:PATH, v4l2:/dev/video0, test:smpte or gst:FRAGMENT";
+                self.ledger.problem(&self.path(key), "no such kind of source", remedy);
+                None
+            }
+        }
+    }
+
+    /// Keys that mean nothing for this kind of source.
+    fn foreign_keys(&mut self, scheme: &str) {
+        const KINDS: [&str; 6] = ["rtsp", "rtsps", "file", "v4l2", "test", "gst"];
+        for key in
+            SECTION.keys.iter().filter(|key| !key.sources.is_empty() && KINDS.contains(&scheme) && !key.sources.contains(&scheme))
+        {
+            if self.ledger.is_set(&self.path(key.name)) {
+                let reason = format!("it means nothing for {scheme}: only for {}", key.sources.join(": and "));
+                self.ledger.problem(&self.path(key.name), reason, "remove it");
+            }
+        }
+    }
+
+    fn rtsp(&mut self, camera: &Camera, key: &'static str, text: &str) -> Option<SourceConfig> {
+        let path = self.path(key);
+        let address = match address::parse(text, &["rtsp", "rtsps"]) {
+            Ok(address) => address,
+            Err(reason) => {
+                let remedy = "write rtsp://host:554/path; the user name and password in username and password_file";
+                self.ledger.problem(&path, reason, remedy);
+                return None;
+            }
+        };
+        if address.stray_at {
+            let remedy = "if it belongs to the password, write %40 for @ and %2F for /, or use username and password_file";
+            self.ledger.advise(&path, "an @ stands after the host and is taken as part of the path", remedy);
+        }
+        if password_parameter(address.url.as_str()).is_some() {
+            let remedy = "give this camera a password of its own, and let it ask for it (RTSP authentication) if it can";
+            self.ledger.advise(&path, "the path holds a password, which cannot be told from the rest and may be shown", remedy);
+        }
+        let table = self.path("");
+        let login = Login {
+            table: &table,
+            url_key: key,
+            username: camera.username.clone(),
+            password: camera.password.clone(),
+            password_file: camera.password_file.clone(),
+            password_env: camera.password_env.clone(),
+            password_credential: camera.password_credential.clone(),
+        };
+        let credentials = match login.resolve(&address, self.ledger, self.around) {
+            (Some(username), password) => Some(Credentials { username, password: password.unwrap_or_default() }),
+            (None, Some(_)) => {
+                self.ledger.missing(
+                    &table,
+                    &self.path("username"),
+                    "there is a password but no user name",
+                    "write username = \"…\"",
+                );
+                None
+            }
+            (None, None) => None,
+        };
+        login::check_ca(&self.path("ca_file"), camera.ca_file.as_deref(), self.ledger);
+        let secure = address.url.scheme() == "rtsps";
+        let config = RtspConfig {
+            url: address.url,
+            credentials,
+            transport: camera.transport.0,
+            ca_file: camera.ca_file.clone(),
+            request_timeout: camera.request_timeout.0,
+            max_gop_wait: camera.max_gop_wait.0,
+        };
+        Some(if secure { SourceConfig::Rtsps(config) } else { SourceConfig::Rtsp(config) })
+    }
+
+    fn file(&mut self, camera: &Camera, rest: &str) -> SourceConfig {
+        let path = self.relative(rest);
+        if !path.is_file() {
+            self.ledger.advise(
+                &self.path("url"),
+                format!("there is no file {} (yet)", path.display()),
+                "until there is, the camera is not_found",
+            );
+        }
+        SourceConfig::File(FileConfig { path, repeat: camera.repeat, realtime: camera.realtime, every_frame: camera.every_frame })
+    }
+
+    /// `file:///a%20b` is a URL, anything else a path, relative to the file that it is written in.
+    fn relative(&self, rest: &str) -> PathBuf {
+        if rest.starts_with("//")
+            && let Some(path) = url::Url::parse(&format!("file:{rest}")).ok().and_then(|url| url.to_file_path().ok())
+        {
+            return path;
+        }
+        self.ledger.base(&self.path("url")).join(rest)
+    }
+
+    fn device(&mut self, rest: &str) -> Option<SourceConfig> {
+        if !rest.starts_with('/') {
+            self.ledger.problem(&self.path("url"), "no path of a device", "write v4l2:/dev/video0");
+            return None;
+        }
+        Some(SourceConfig::V4l2(PathBuf::from(rest)))
+    }
+
+    fn test(&mut self, camera: &Camera, rest: &str) -> Option<SourceConfig> {
+        let pattern = if rest.is_empty() { "smpte" } else { rest };
+        if !PATTERNS.contains(&pattern) {
+            let remedy = match suggest::nearest(pattern, PATTERNS) {
+                Some(near) => format!("did you mean test:{near}?"),
+                None => format!("known: {}", PATTERNS.join(", ")),
+            };
+            self.ledger.problem(&self.path("url"), "GStreamer's videotestsrc has no such pattern", remedy);
+            return None;
+        }
+        let (width, height, fps) = (camera.width as u32, camera.height as u32, camera.fps as u32);
+        Some(SourceConfig::Test(TestConfig { pattern: pattern.to_owned(), width, height, fps }))
+    }
+
+    fn fragment(&mut self, rest: &str) -> Option<SourceConfig> {
+        let fragment = rest.trim();
+        if fragment.is_empty() || fragment.starts_with('!') || fragment.ends_with('!') {
+            self.ledger.problem(
+                &self.path("url"),
+                "no GStreamer fragment",
+                "write elements separated by !, e.g. gst:libcamerasrc ! videoconvert",
+            );
+            return None;
+        }
+        Some(SourceConfig::Gst(fragment.to_owned()))
+    }
+}

@@ -1,0 +1,145 @@
+//! The networks.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::Read as _,
+    num::NonZero,
+    path::{Path, PathBuf},
+};
+
+use crate::config::{
+    ModelConfig, ModelSource,
+    keys::{Builtin, Model, Section},
+    ledger::Ledger,
+};
+
+/// Most models.
+const MOST: usize = 64;
+/// Largest file of class names, in bytes.
+const LONGEST_CLASSES: u64 = 1 << 20;
+/// Most classes of one model: a class is a `u16` on its way, and no known detector has more.
+const MOST_CLASSES: usize = 4_096;
+const SECTION: Section = Model::SECTION;
+
+/// Checks all models, in the order of their names' first appearance.
+pub(super) fn build(typed: &HashMap<String, Model>, names: &[String], ledger: &mut Ledger) -> Vec<ModelConfig> {
+    if let Some(name) = names.get(MOST) {
+        ledger.problem(&SECTION.path(Some(name), ""), format!("more than {MOST} models"), "remove those that no camera uses");
+    }
+    names.iter().take(MOST).filter_map(|name| check(name, typed.get(name)?, ledger)).collect()
+}
+
+fn check(name: &str, model: &Model, ledger: &mut Ledger) -> Option<ModelConfig> {
+    let classes = classes(name, model, ledger);
+    let source = source(name, model, ledger)?;
+    Some(ModelConfig {
+        name: model.name.clone()?,
+        source,
+        classes,
+        confidence: model.confidence as f32,
+        nms_iou: model.nms_iou as f32,
+        max_batch: model.max_batch as usize,
+        workers: model
+            .workers
+            .map_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get), |workers| workers as usize),
+    })
+}
+
+/// Of several keys that say the same thing, the one of the latest layer. That layer must not set two of them.
+fn pick(name: &str, keys: &[&'static str], ledger: &mut Ledger) -> Option<&'static str> {
+    let layer = |ledger: &Ledger, key: &str| ledger.layer(&SECTION.path(Some(name), key));
+    let latest = keys.iter().filter_map(|key| layer(ledger, key)).max()?;
+    let mut set = keys.iter().filter(|key| layer(ledger, key) == Some(latest));
+    let first = set.next()?;
+    if let Some(second) = set.next() {
+        ledger.problem(&SECTION.path(Some(name), second), format!("{first} is given too"), "keep one of them");
+    }
+    Some(first)
+}
+
+fn source(name: &str, model: &Model, ledger: &mut Ledger) -> Option<ModelSource> {
+    let Some(key) = pick(name, &["file", "builtin", "scripted"], ledger) else {
+        let remedy = "write file = \"/path/of/model.onnx\"";
+        ledger.missing(
+            &SECTION.path(Some(name), ""),
+            &SECTION.path(Some(name), "file"),
+            "nothing says where the model comes from",
+            remedy,
+        );
+        return None;
+    };
+    match key {
+        "file" => {
+            let file = model.file.clone()?;
+            check_file(name, key, &file, "correct the path of the ONNX file", ledger);
+            Some(ModelSource::Onnx(file))
+        }
+        "scripted" => {
+            let file = model.scripted.clone()?;
+            check_file(name, key, &file, "correct the path of the JSON-lines file", ledger);
+            Some(ModelSource::Scripted(file))
+        }
+        _ => match model.builtin.as_ref()?.0 {
+            Builtin::Demo => {
+                let remedy = "use a model that was trained on real pictures for real cameras";
+                ledger.advise(&SECTION.path(Some(name), key), "the demo model knows only the simulator's streets", remedy);
+                Some(ModelSource::Demo)
+            }
+            Builtin::Null => Some(ModelSource::Null),
+        },
+    }
+}
+
+fn check_file(name: &str, key: &str, file: &Path, remedy: &str, ledger: &mut Ledger) {
+    let reason = match fs::metadata(file) {
+        Err(error) => error.to_string(),
+        Ok(metadata) if !metadata.is_file() => "it is no regular file".to_owned(),
+        Ok(metadata) if metadata.len() == 0 => "the file is empty".to_owned(),
+        Ok(_) => match fs::File::open(file) {
+            Err(error) => error.to_string(),
+            Ok(_) => return,
+        },
+    };
+    ledger.problem(&SECTION.path(Some(name), key), reason, remedy);
+}
+
+fn classes(name: &str, model: &Model, ledger: &mut Ledger) -> Option<Vec<String>> {
+    let key = pick(name, &["classes", "classes_file"], ledger)?;
+    if key == "classes" {
+        return model.classes.clone();
+    }
+    let file = model.classes_file.as_ref()?;
+    match read_classes(file) {
+        Ok(classes) => Some(classes),
+        Err(reason) => {
+            ledger.problem(&SECTION.path(Some(name), key), reason, "write one class name per line, each once");
+            None
+        }
+    }
+}
+
+fn read_classes(file: &PathBuf) -> Result<Vec<String>, String> {
+    if !fs::metadata(file).map_err(|error| error.to_string())?.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let handle = fs::File::open(file).map_err(|error| error.to_string())?;
+    handle.take(LONGEST_CLASSES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LONGEST_CLASSES {
+        return Err(format!("it is longer than {LONGEST_CLASSES} bytes"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "it is no UTF-8".to_owned())?;
+    let classes: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    let mut sorted: Vec<&str> = classes.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    match () {
+        () if classes.is_empty() => Err("it is empty".to_owned()),
+        () if classes.len() > MOST_CLASSES => Err(format!("more than {MOST_CLASSES} classes")),
+        () if sorted.first().is_some_and(|name| name.is_empty()) => Err("a line is empty".to_owned()),
+        () => match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(format!("{:?} is in it twice", pair[0])),
+            None => Ok(classes),
+        },
+    }
+}

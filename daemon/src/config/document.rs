@@ -1,0 +1,252 @@
+//! Reading a TOML document: every value by itself, so that one mistake hides no other.
+
+use std::{collections::HashMap, ops::Range, path::Path};
+
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+use super::{
+    keys::{SECTIONS, Section, Shape, Top},
+    kind::{Raw, is_name},
+    ledger::{Ledger, Place, Spot},
+    suggest,
+    tree::{Layer, Tree},
+};
+
+/// Most entries of one list in one file.
+const MOST_ENTRIES: usize = 1_000;
+/// Parts of key names that tell of a secret.
+const SECRET_WORDS: [&str; 7] = ["pass", "pwd", "secret", "token", "credential", "auth", "key"];
+
+type Item<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
+
+/// Reads a document. `entries` gets the names of models and cameras in their order.
+pub(super) fn read(ledger: &mut Ledger, number: usize, path: &Path, content: &str, entries: &mut Entries) -> Tree {
+    let text = ledger.add_text(path.to_owned(), content.to_owned());
+    let (document, errors) = DeTable::parse_recoverable(content);
+    if !errors.is_empty() && holds_long_secret(content) {
+        ledger.hide_lines(text);
+    }
+    for error in errors {
+        let range = error.span().unwrap_or(content.len()..content.len());
+        mask_statement(ledger, text, content, range.start);
+        ledger.syntax(Spot::Text(text, range), error.message().to_owned());
+    }
+    let base = path.parent().unwrap_or(Path::new(""));
+    let mut reader = Reader { layer: Layer { ledger, tree: Tree::default(), number, base }, text, entries };
+    reader.document(document.get_ref());
+    reader.layer.tree
+}
+
+/// The names of the models and cameras of all layers, in the order of their first appearance.
+#[derive(Default)]
+pub(super) struct Entries {
+    pub(super) models: Vec<String>,
+    pub(super) cameras: Vec<String>,
+}
+
+impl Entries {
+    /// Remembers a name.
+    pub(super) fn add(&mut self, section: &Section, name: &str) {
+        let names = if section.name == "model" { &mut self.models } else { &mut self.cameras };
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+}
+
+struct Reader<'a> {
+    layer: Layer<'a>,
+    text: usize,
+    entries: &'a mut Entries,
+}
+
+impl Reader<'_> {
+    fn spot(&self, range: Range<usize>) -> Spot {
+        Spot::Text(self.text, range)
+    }
+
+    fn document(&mut self, document: &DeTable<'_>) {
+        for (key, value) in document {
+            let name = key.get_ref().as_ref();
+            if let Some(known) = Top::SECTION.key(name) {
+                let spot = self.spot(value.span());
+                self.layer.put(&Top::SECTION, None, known, &raw(value), spot);
+            } else if let Some(section) = SECTIONS.iter().find(|section| section.name == name && section.shape != Shape::Top) {
+                self.section(section, value);
+            } else {
+                self.unknown(None, (key, value));
+            }
+        }
+    }
+
+    fn section(&mut self, section: &Section, value: &Spanned<DeValue<'_>>) {
+        match (section.shape, value.get_ref()) {
+            (Shape::List, DeValue::Array(items)) => self.list(section, items.iter()),
+            (Shape::Table, DeValue::Table(table)) => {
+                let place = Place { layer: self.layer.number, spot: self.spot(value.span()), shown: None };
+                self.layer.ledger.place(section.name.to_owned(), place);
+                self.table(section, None, table);
+            }
+            (shape, _) => {
+                self.layer.ledger.mask(self.text, value.span());
+                let remedy = match shape {
+                    Shape::List => format!("write each of them as [[{0}]], with name = \"…\" in it", section.name),
+                    _ => format!("write it as [{}], once", section.name),
+                };
+                let spot = self.spot(value.span());
+                self.layer.ledger.problem_at(spot, section.name, None, "it is not written like this", remedy);
+            }
+        }
+    }
+
+    fn list<'v, 'i: 'v>(&mut self, section: &Section, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for (index, item) in items.enumerate() {
+            let spot = self.spot(item.span());
+            if index == MOST_ENTRIES {
+                self.layer.ledger.problem_at(
+                    spot,
+                    section.name,
+                    None,
+                    format!("more than {MOST_ENTRIES} of them"),
+                    "write fewer",
+                );
+                return;
+            }
+            let nameless = format!("#{}", index + 1);
+            let DeValue::Table(table) = item.get_ref() else {
+                self.layer.ledger.mask(self.text, item.span());
+                let remedy = format!("write each of them as [[{}]]", section.name);
+                self.layer.ledger.problem_at(spot, &section.path(Some(&nameless), ""), None, "it is no table", remedy);
+                continue;
+            };
+            let entry = self.entry(section, table, nameless, item.span(), &mut seen);
+            self.layer.tree.add_entry(section, &entry);
+            self.entries.add(section, &entry);
+            let place = Place { layer: self.layer.number, spot, shown: None };
+            self.layer.ledger.place(section.path(Some(&entry), ""), place);
+            self.table(section, Some(&entry), table);
+        }
+    }
+
+    /// The name under which an entry is merged. One that has none, a bad one, or one that this file used before, stays alone.
+    fn entry(
+        &mut self,
+        section: &Section,
+        table: &DeTable<'_>,
+        nameless: String,
+        span: Range<usize>,
+        seen: &mut HashMap<String, usize>,
+    ) -> String {
+        let Some(value) = table.get("name") else {
+            let spot = self.spot(span);
+            let remedy = format!("write name = \"…\" below [[{}]]", section.name);
+            self.layer.ledger.problem_at(spot, &section.path(Some(&nameless), "name"), None, "it has no name", remedy);
+            return nameless;
+        };
+        let Some(name) = value.get_ref().as_str().filter(|name| is_name(name)) else { return nameless };
+        if let Some(first) = seen.get(name) {
+            let line = self.layer.ledger.line(self.text, *first);
+            let (spot, shown) = (self.spot(value.span()), Some(format!("{name:?}")));
+            let reason = format!("the {} of line {line} has this name too", section.name);
+            self.layer.ledger.problem_at(spot, &section.path(Some(name), "name"), shown, reason, "give each a name of its own");
+            return nameless;
+        }
+        seen.insert(name.to_owned(), value.span().start);
+        name.to_owned()
+    }
+
+    fn table(&mut self, section: &Section, entry: Option<&str>, table: &DeTable<'_>) {
+        for (key, value) in table {
+            match section.key(key.get_ref()) {
+                Some(known) => {
+                    let spot = self.spot(value.span());
+                    self.layer.put(section, entry, known, &raw(value), spot);
+                }
+                None => self.unknown(Some((section, entry)), (key, value)),
+            }
+        }
+    }
+
+    /// A key that nobody knows. Its value is never shown: the name may be a mistyped `password`.
+    fn unknown(&mut self, place: Option<(&Section, Option<&str>)>, (key, value): Item<'_, '_>) {
+        let name: String = key.get_ref().chars().take(80).collect();
+        self.layer.ledger.mask(self.text, value.span());
+        let tables = || SECTIONS.iter().filter(|section| section.shape != Shape::Top).map(|section| section.name);
+        let (path, nearest) = match place {
+            None => {
+                let keys = Top::SECTION.keys.iter().map(|key| key.name);
+                (name.clone(), suggest::nearest(&name, keys.chain(tables())).map(str::to_owned))
+            }
+            Some((section, entry)) => {
+                let keys = section.keys.iter().map(|key| key.name);
+                (section.path(entry, &name), suggest::nearest(&name, keys).map(str::to_owned))
+            }
+        };
+        let elsewhere = || SECTIONS.iter().filter(|section| section.key(&name).is_some()).map(title).collect::<Vec<_>>();
+        let remedy = match nearest {
+            Some(nearest) => format!("did you mean {nearest}?"),
+            None if !elsewhere().is_empty() => format!("{name} belongs {}", elsewhere().join(" or ")),
+            None => match place {
+                None => format!(
+                    "known here: {}",
+                    Top::SECTION.keys.iter().map(|key| key.name).chain(tables()).collect::<Vec<_>>().join(", ")
+                ),
+                Some((section, _)) => {
+                    format!("known here: {}", section.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", "))
+                }
+            },
+        };
+        let spot = self.spot(key.span());
+        self.layer.ledger.problem_at(spot, &path, None, "there is no such key", remedy);
+    }
+}
+
+fn title(section: &Section) -> String {
+    match section.shape {
+        Shape::Top => "before the first table".to_owned(),
+        Shape::Table => format!("in [{}]", section.name),
+        Shape::List => format!("in [[{}]]", section.name),
+    }
+}
+
+/// A TOML value, whatever it is.
+fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
+    match value.get_ref() {
+        DeValue::String(text) => Raw::Text(text.as_ref().to_owned()),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Raw::Other("a number beyond all range"), Raw::Whole)
+        }
+        DeValue::Float(number) => number.as_str().parse().map_or(Raw::Other("no number"), Raw::Real),
+        DeValue::Boolean(flag) => Raw::Flag(*flag),
+        DeValue::Datetime(_) => Raw::Other("a date or time"),
+        DeValue::Array(items) => Raw::List(items.iter().map(raw).collect()),
+        DeValue::Table(_) => Raw::Other("a table"),
+    }
+}
+
+/// Hides the value on a line that is no TOML if it may be, or hold, a secret. What the line means is not known, so guess wide.
+fn mask_statement(ledger: &mut Ledger, text: usize, content: &str, at: usize) {
+    let at = at.min(content.trim_end().len());
+    let start = content.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+    let end = content.get(start..).and_then(|after| after.find('\n')).map_or(content.len(), |newline| start + newline);
+    let line = content.get(start..end).unwrap_or_default();
+    let lower = line.to_ascii_lowercase();
+    let (name, value_at) = line.find('=').map_or(("", 0), |equals| (&lower[..equals], equals + 1));
+    let named = name.is_empty() && !lower.trim_start().starts_with('[') || SECRET_WORDS.iter().any(|word| lower.contains(word));
+    if named || line.contains('@') || suggest::nearest(name.trim(), ["password"]).is_some() {
+        ledger.mask(text, start + value_at..end);
+    }
+}
+
+/// Whether a secret may run over several lines: then no line can be judged by itself.
+fn holds_long_secret(content: &str) -> bool {
+    content.lines().any(|line| {
+        let lower = line.to_ascii_lowercase();
+        (line.contains("\"\"\"") || line.contains("'''"))
+            && (SECRET_WORDS.iter().any(|word| lower.contains(word)) || lower.contains("url"))
+    })
+}

@@ -1,0 +1,454 @@
+//! Every key there is, defined once: its name, kind, range, default and description. From this table come the typed structures,
+//! the reading of files and environment, the did-you-means, the JSON Schema, and the test of the sample configuration.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use super::{
+    CpuRuntime, LogFormat, MqttVersion, RtspTransport, Secret,
+    kind::{Kind, Raw, Words},
+    span::Span,
+};
+
+/// How a section is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Its keys stand before the first table.
+    Top,
+    /// `[name]`.
+    Table,
+    /// `[[name]]`, merged by the key `name`.
+    List,
+}
+
+/// A table of keys.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    pub(super) doc: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+impl Section {
+    /// The key of that name.
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// Key path of an entry's key, or of a table's.
+    pub(super) fn path(&self, entry: Option<&str>, key: &str) -> String {
+        match (self.shape, entry) {
+            (Shape::Top, _) => key.to_owned(),
+            (_, Some(entry)) if key.is_empty() => format!("{}.{entry}", self.name),
+            (_, Some(entry)) => format!("{}.{entry}.{key}", self.name),
+            (_, None) => format!("{}.{key}", self.name),
+        }
+    }
+}
+
+/// A key.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) doc: &'static str,
+    /// What it is if it is not written.
+    pub(super) default: Option<fn() -> Raw>,
+    /// What it is if it is not written, where that depends on something else.
+    pub(super) otherwise: Option<&'static str>,
+    /// The kinds of sources for which a camera's key means something; all, if empty.
+    pub(super) sources: &'static [&'static str],
+}
+
+/// The value of a choice. It was checked when it was read.
+pub(super) struct Choice<T>(pub(super) T);
+
+impl<'de, T: Words> Deserialize<'de> for Choice<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        T::from_word(&word).map(Self).ok_or_else(|| serde::de::Error::custom("no such choice"))
+    }
+}
+
+macro_rules! words {
+    ($($name:ident { $($word:literal => $variant:ident),+ $(,)? })+) => {$(
+        impl Words for $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+            fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    )+};
+}
+
+/// A detector that needs no file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Builtin {
+    Demo,
+    Null,
+}
+
+/// Which of a camera's two streams is used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Main,
+    Sub,
+}
+
+words! {
+    LogFormat { "auto" => Auto, "text" => Text, "json" => Json, "journald" => Journald }
+    MqttVersion { "5" => V5, "3.1.1" => V311 }
+    CpuRuntime { "auto" => Auto, "onnxruntime" => OnnxRuntime, "rten" => Rten }
+    RtspTransport { "tcp" => Tcp, "udp" => Udp }
+    Builtin { "demo" => Demo, "null" => Null }
+    Stream { "main" => Main, "sub" => Sub }
+}
+
+macro_rules! rust_type {
+    (Path) => { PathBuf };
+    (Url) => { Secret };
+    (Hidden) => { Secret };
+    (Flag) => { bool };
+    (Count $range:tt) => { u64 };
+    (Real $range:tt) => { f64 };
+    (Positive $range:tt) => { f64 };
+    (Span $range:tt) => { Span };
+    (Choice [$words:ty]) => { Choice<$words> };
+    (Texts) => { Vec<String> };
+    ($text:ident) => { String };
+}
+
+macro_rules! field_type {
+    (($($kind:tt)+)) => { Option<rust_type!($($kind)+)> };
+    (($($kind:tt)+) $default:tt) => { rust_type!($($kind)+) };
+}
+
+macro_rules! kind {
+    (Count [$low:tt ..= $high:tt]) => {
+        Kind::Count($low, $high)
+    };
+    (Real [$low:tt ..= $high:tt]) => {
+        Kind::Real($low, $high)
+    };
+    (Positive [$high:tt]) => {
+        Kind::Positive($high)
+    };
+    (Span [$low:tt ..= $high:tt]) => {
+        Kind::Span($low, $high)
+    };
+    (Choice [$words:ty]) => {
+        Kind::Choice(<$words>::WORDS)
+    };
+    ($kind:ident) => {
+        Kind::$kind
+    };
+}
+
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($value:expr) => {
+        Some($value)
+    };
+}
+
+macro_rules! section {
+    (
+        $(#[doc = $section_doc:literal])+
+        $name:ident: $shape:ident $label:literal {
+            $(
+                $(#[doc = $doc:literal])+
+                $key:ident: $kind:ident $([$($range:tt)+])? $(= $default:literal)? $(, otherwise $otherwise:literal)? $(, for $($source:literal)+)?;
+            )+
+        }
+    ) => {
+        $(#[doc = $section_doc])+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            $(
+                $(#[doc = $doc])+
+                pub(super) $key: field_type!(($kind $([$($range)+])?) $($default)?),
+            )+
+        }
+
+        impl $name {
+            /// Its keys.
+            pub(super) const SECTION: Section = Section {
+                name: $label,
+                shape: Shape::$shape,
+                doc: concat!($($section_doc),+),
+                keys: &[$(Key {
+                    name: stringify!($key),
+                    kind: kind!($kind $([$($range)+])?),
+                    doc: concat!($($doc),+),
+                    default: optional!($(|| Raw::from($default))?),
+                    otherwise: optional!($($otherwise)?),
+                    sources: &[$($($source),+)?],
+                }),+],
+            };
+        }
+    };
+}
+
+section! {
+    /// What stands before the first table.
+    Top: Top "top" {
+        /// Name of this device: a level of every topic, so unique at the broker.
+        device: Name, otherwise "the host name";
+        /// How long an ordered shutdown may take before the process ends anyway.
+        shutdown_deadline: Span["1s" ..= "5m"] = "10s";
+        /// Directory in which the GStreamer graph of a failing camera is written as a .dot file.
+        graph_dir: Path, otherwise "no graphs are written";
+    }
+}
+
+section! {
+    /// Logging.
+    Log: Table "log" {
+        /// What is logged: a level (error, warn, info, debug, trace), or levels per module.
+        filter: Text = "info";
+        /// How it is written. auto: natively to journald when systemd started the process, else text.
+        format: Choice[LogFormat] = "auto";
+    }
+}
+
+section! {
+    /// The broker. Without a URL nothing is published.
+    Mqtt: Table "mqtt" {
+        /// mqtt://host:port or mqtts://host:port (TLS, certificate verified). A path is the base topic.
+        url: Url, otherwise "nothing is published";
+        /// Protocol version.
+        version: Choice[MqttVersion] = "5";
+        /// Client identifier, unique at the broker.
+        client_id: Text, otherwise "egret- and the device's name";
+        /// First level or levels of every topic.
+        base_topic: Text = "egret";
+        /// User name at the broker.
+        username: Text;
+        /// File that holds the password.
+        password_file: Path;
+        /// Environment variable that holds the password.
+        password_env: Text;
+        /// systemd credential that holds the password (LoadCredential= in the unit).
+        password_credential: Text;
+        /// The password itself. Better one of the three above.
+        password: Hidden;
+        /// PEM file with the authorities that an mqtts broker's certificate is checked against.
+        ca_file: Path, otherwise "the system's authorities";
+        /// MQTT keep-alive.
+        keep_alive: Span["5s" ..= "18h"] = "30s";
+        /// Whether each frame's detections are published on cam/NAME/frame.
+        frames: Flag = true;
+        /// Shortest time between two update messages of one track.
+        track_update_interval: Span["0s" ..= "1h"] = "1s";
+    }
+}
+
+section! {
+    /// The local HTTP listener: /healthz, /readyz, /metrics.
+    Http: Table "http" {
+        /// Address and port. It has no authentication: keep it on loopback. Port 0: any free one, which the log names.
+        listen: Text = "127.0.0.1:9180";
+        /// Whether it listens at all.
+        enabled: Flag = true;
+    }
+}
+
+section! {
+    /// What runs networks on the CPU.
+    Runtime: Table "runtime" {
+        /// auto: ONNX Runtime where its library loads, else rten, which is slower and always there.
+        cpu: Choice[CpuRuntime] = "auto";
+        /// Path of libonnxruntime.so.
+        onnxruntime_library: Path, otherwise "ORT_DYLIB_PATH, then beside the binary, then where the loader looks";
+    }
+}
+
+section! {
+    /// How the frames of several cameras are gathered into batches.
+    Batch: Table "batch" {
+        /// Longest time that the oldest frame of a batch waits for company.
+        max_wait: Span["0s" ..= "1s"] = "30ms";
+        /// A frame that waited longer than this is dropped instead of inferred (never in every-frame mode).
+        staleness: Span["10ms" ..= "1m"] = "500ms";
+    }
+}
+
+section! {
+    /// The tracker.
+    Track: Table "track" {
+        /// Detections at or above it take part in the first association.
+        high_confidence: Real[0.0 ..= 1.0] = 0.5;
+        /// Detections at or above it take part in the second one, which only prolongs tracks.
+        low_confidence: Real[0.0 ..= 1.0] = 0.1;
+        /// An unmatched detection at or above it starts a track.
+        new_confidence: Real[0.0 ..= 1.0] = 0.6;
+        /// Smallest overlap (IoU) of a track and its next detection.
+        match_iou: Real[0.0 ..= 1.0] = 0.2;
+        /// How long a lost track is remembered.
+        lost_after: Span["100ms" ..= "1m"] = "1s";
+        /// In how many frames an object is seen before it is announced.
+        confirm_frames: Count[1 ..= 100] = 2;
+        /// Before a new track is announced, let the network look once more at that part of the picture alone.
+        second_look: Flag = false;
+    }
+}
+
+section! {
+    /// A network. The first one is the default of the cameras.
+    Model: List "model" {
+        /// Its name.
+        name: Name;
+        /// ONNX file.
+        file: Path;
+        /// A detector that comes with egret. demo: knows only the simulator's streets. null: sees nothing.
+        builtin: Choice[Builtin];
+        /// JSON-lines file of detections that are replayed instead of inferred, for tests.
+        scripted: Path;
+        /// Class names in the order of the network's outputs.
+        classes: Texts, otherwise "those that come with the model, else COCO's 80";
+        /// The same as a file, one name per line.
+        classes_file: Path;
+        /// Smallest confidence that counts as a detection.
+        confidence: Real[0.0 ..= 1.0] = 0.3;
+        /// Overlap (IoU) above which the lesser of two boxes of one class is suppressed.
+        nms_iou: Real[0.0 ..= 1.0] = 0.45;
+        /// Largest batch.
+        max_batch: Count[1 ..= 64] = 8;
+        /// Engine instances, one thread each.
+        workers: Count[1 ..= 256], otherwise "one per CPU core";
+    }
+}
+
+section! {
+    /// A camera.
+    Camera: List "camera" {
+        /// Its name: a level of its topics.
+        name: Name;
+        /// Where its pictures come from: rtsp://, rtsps:// (certificate verified), file:PATH, v4l2:/dev/video0,
+        /// test:PATTERN (GStreamer's videotestsrc), or gst:FRAGMENT (GStreamer elements that end in video).
+        url: Url;
+        /// A second, smaller stream of the same camera.
+        sub_stream_url: Url, for "rtsp" "rtsps";
+        /// Which of the two is used.
+        stream: Choice[Stream] = "main", for "rtsp" "rtsps";
+        /// User name at the camera.
+        username: Text, for "rtsp" "rtsps";
+        /// File that holds the password.
+        password_file: Path, for "rtsp" "rtsps";
+        /// Environment variable that holds the password.
+        password_env: Text, for "rtsp" "rtsps";
+        /// systemd credential that holds the password (LoadCredential= in the unit).
+        password_credential: Text, for "rtsp" "rtsps";
+        /// The password itself. Better one of the three above.
+        password: Hidden, for "rtsp" "rtsps";
+        /// How RTP travels: inside the RTSP connection, or over UDP.
+        transport: Choice[RtspTransport] = "tcp", for "rtsp" "rtsps";
+        /// PEM file with the authorities that the camera's certificate is checked against.
+        ca_file: Path, otherwise "the system's authorities", for "rtsps";
+        /// Deadline of each RTSP request.
+        request_timeout: Span["1s" ..= "2m"] = "10s", for "rtsp" "rtsps";
+        /// After a loss: reconnect instead of waiting for the next key frame when the last one is longer ago than this.
+        max_gop_wait: Span["1s" ..= "10m"] = "10s", for "rtsp" "rtsps";
+        /// Start the file again at its end, with continuous time.
+        repeat: Flag = false, for "file";
+        /// Play at the file's own pace; false: as fast as it goes.
+        realtime: Flag = true, for "file";
+        /// Take every frame, in order, and let the file wait; false: the newest frame wins, as with a camera.
+        every_frame: Flag = false, for "file";
+        /// Width in pixels.
+        width: Count[16 ..= 7680] = 640, for "test";
+        /// Height in pixels.
+        height: Count[16 ..= 4320] = 360, for "test";
+        /// Frames per second.
+        fps: Count[1 ..= 240] = 15, for "test";
+        /// Name of its model.
+        model: Name, otherwise "the first model";
+        /// Class names to keep.
+        classes: Texts, otherwise "all";
+        /// Most frames per second that are inferred.
+        max_fps: Positive[1000.0], otherwise "no cap";
+        /// The same while nothing is tracked in its picture.
+        idle_fps: Positive[1000.0], otherwise "as max_fps";
+        /// Its share of the engine under overload, relative to the other cameras.
+        weight: Positive[1000.0] = 1.0;
+        /// Decode key frames only.
+        key_frames_only: Flag = false;
+        /// No data for this long: status no_data, and a new connection.
+        no_data_timeout: Span["1s" ..= "1h"] = "10s";
+        /// Identical pictures for this long: status frozen. 0s: never.
+        frozen_timeout: Span["0s" ..= "24h"] = "0s";
+        /// Whether it runs.
+        enabled: Flag = true;
+    }
+}
+
+/// All sections, in the order of the sample configuration.
+pub(super) const SECTIONS: &[Section] = &[
+    Top::SECTION,
+    Log::SECTION,
+    Mqtt::SECTION,
+    Http::SECTION,
+    Runtime::SECTION,
+    Batch::SECTION,
+    Track::SECTION,
+    Model::SECTION,
+    Camera::SECTION,
+];
+
+/// The typed step: everything that was written, over the defaults, each value readable by itself.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Typed {
+    pub(super) top: Top,
+    pub(super) log: Log,
+    pub(super) mqtt: Mqtt,
+    pub(super) http: Http,
+    pub(super) runtime: Runtime,
+    pub(super) batch: Batch,
+    pub(super) track: Track,
+    #[serde(default)]
+    pub(super) model: HashMap<String, Model>,
+    #[serde(default)]
+    pub(super) camera: HashMap<String, Camera>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::span;
+
+    #[test]
+    fn every_default_and_limit_is_in_range() {
+        for section in SECTIONS {
+            for key in section.keys {
+                if let Kind::Span(low, high) = key.kind {
+                    assert!(span::parse(low).expect(key.name) <= span::parse(high).expect(key.name));
+                }
+                if let Some(default) = key.default {
+                    assert!(key.kind.read(&default(), Path::new("")).is_ok(), "{}.{}", section.name, key.name);
+                    assert_eq!(key.otherwise, None);
+                }
+                assert!(key.doc.trim().ends_with('.'), "{}.{} has no sentence", section.name, key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_word_stands_for_something() {
+        fn all<T: Words>() {
+            assert!(T::WORDS.iter().all(|word| T::from_word(word).is_some()));
+            assert!(T::from_word("").is_none());
+        }
+        all::<LogFormat>();
+        all::<MqttVersion>();
+        all::<CpuRuntime>();
+        all::<RtspTransport>();
+        all::<Builtin>();
+        all::<Stream>();
+    }
+}

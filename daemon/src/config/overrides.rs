@@ -1,0 +1,127 @@
+//! What the command line says over everything else.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Secret,
+    document::Entries,
+    keys::{Camera, Http, Log, Model, Mqtt, Section, Top},
+    kind::{Raw, is_name},
+    ledger::{Ledger, Place, Spot},
+    tree::{Layer, Tree},
+};
+
+/// Options that override the configuration. They may hold credentials, so they are kept as [`Secret`]s.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Overrides {
+    /// A camera: NAME=URL, e.g. door=rtsp://192.168.1.20/stream1. Repeatable.
+    #[arg(long = "camera", value_name = "NAME=URL")]
+    pub cameras: Vec<Secret>,
+    /// The broker: mqtt://[user:password@]host[:port][/base-topic].
+    #[arg(long, value_name = "URL")]
+    pub broker: Option<Secret>,
+    /// The network: an ONNX file, or builtin:demo, builtin:null, scripted:FILE.
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<String>,
+    /// Name of this device.
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+    /// Log filter, e.g. debug.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Address of the HTTP listener, or off.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<String>,
+}
+
+impl Overrides {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Reads the options. A model named here becomes the first one: the cameras' default.
+    pub(super) fn read(&self, ledger: &mut Ledger, number: usize, entries: &mut Entries) -> Tree {
+        let mut layer = Layer { ledger, tree: Tree::default(), number, base: Path::new("") };
+        for (section, key, option, value) in
+            [(Top::SECTION, "device", "--device", &self.device), (Log::SECTION, "filter", "--log", &self.log)]
+        {
+            if let Some(text) = value {
+                put(&mut layer, &section, None, key, &Raw::from(text.as_str()), option);
+            }
+        }
+        match self.http.as_deref() {
+            Some("off") => put(&mut layer, &Http::SECTION, None, "enabled", &Raw::from(false), "--http"),
+            Some(address) => {
+                put(&mut layer, &Http::SECTION, None, "enabled", &Raw::from(true), "--http");
+                put(&mut layer, &Http::SECTION, None, "listen", &Raw::from(address), "--http");
+            }
+            None => {}
+        }
+        if let Some(url) = &self.broker {
+            put(&mut layer, &Mqtt::SECTION, None, "url", &Raw::from(url.expose()), "--broker");
+        }
+        if let Some(model) = &self.model {
+            read_model(&mut layer, model, entries);
+        }
+        for camera in &self.cameras {
+            read_camera(&mut layer, camera.expose(), entries);
+        }
+        layer.tree
+    }
+}
+
+fn read_camera(layer: &mut Layer<'_>, text: &str, entries: &mut Entries) {
+    let Some((name, url)) = text.split_once('=').filter(|(name, _)| is_name(name)) else {
+        let remedy =
+            "write --camera NAME=URL; a name has letters, digits, - and _, e.g. --camera door=rtsp://192.168.1.20/stream1";
+        layer.ledger.problem_at(Spot::Option("--camera"), "camera", None, "it does not begin with a name", remedy);
+        return;
+    };
+    if layer.ledger.layer(&Camera::SECTION.path(Some(name), "")) == Some(layer.number) {
+        layer.ledger.problem_at(
+            Spot::Option("--camera"),
+            "camera",
+            Some(format!("{name:?}")),
+            "two cameras of this name",
+            "give each a name of its own",
+        );
+        return;
+    }
+    entry(layer, &Camera::SECTION, name, "--camera");
+    entries.add(&Camera::SECTION, name);
+    put(layer, &Camera::SECTION, Some(name), "url", &Raw::from(url), "--camera");
+}
+
+fn read_model(layer: &mut Layer<'_>, text: &str, entries: &mut Entries) {
+    let (key, value, name) = if let Some(builtin) = text.strip_prefix("builtin:") {
+        ("builtin", builtin, builtin.to_owned())
+    } else if let Some(path) = text.strip_prefix("scripted:") {
+        ("scripted", path, stem(path))
+    } else {
+        ("file", text, stem(text))
+    };
+    entry(layer, &Model::SECTION, &name, "--model");
+    entries.models.retain(|known| *known != name);
+    entries.models.insert(0, name.clone());
+    put(layer, &Model::SECTION, Some(&name), key, &Raw::from(value), "--model");
+}
+
+/// A name made of a file's.
+fn stem(path: &str) -> String {
+    let stem = PathBuf::from(path).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect();
+    if name.is_empty() { "model".to_owned() } else { name }
+}
+
+fn entry(layer: &mut Layer<'_>, section: &Section, name: &str, option: &'static str) {
+    layer.tree.add_entry(section, name);
+    layer.ledger.place(section.path(Some(name), ""), Place { layer: layer.number, spot: Spot::Option(option), shown: None });
+    put(layer, section, Some(name), "name", &Raw::from(name), option);
+}
+
+fn put(layer: &mut Layer<'_>, section: &Section, entry: Option<&str>, name: &str, raw: &Raw, option: &'static str) {
+    if let Some(key) = section.key(name) {
+        layer.put(section, entry, key, raw, Spot::Option(option));
+    }
+}

@@ -1,0 +1,89 @@
+//! What is wrong with a configuration, said so that it can be put right: where, which key, what value, why, and what to do.
+
+use std::{fmt, path::PathBuf};
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case", tag = "from")]
+pub enum Origin {
+    /// In a file.
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// Line, from 1. `None`: the file as a whole.
+        line: Option<usize>,
+        /// Column in characters, from 1.
+        column: Option<usize>,
+    },
+    /// In an environment variable.
+    Environment {
+        /// Name of the variable.
+        variable: String,
+    },
+    /// On the command line.
+    CommandLine {
+        /// The option, e.g. `--camera`.
+        option: String,
+    },
+    /// Nowhere: it is missing altogether.
+    Nowhere,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line: Some(line), column } => write!(f, "{}:{line}:{}", path.display(), column.unwrap_or(1)),
+            Self::File { path, .. } => write!(f, "{}", path.display()),
+            Self::Environment { variable } => write!(f, "environment variable {variable}"),
+            Self::CommandLine { option } => write!(f, "option {option}"),
+            Self::Nowhere => f.write_str("configuration"),
+        }
+    }
+}
+
+/// One thing that is wrong (or, as advice, unwise). Secrets are masked in every field.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// Where.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// Key path, e.g. `camera.door.url`. Empty: the file as a whole.
+    pub key: String,
+    /// The value as written, unless it is or may hold a secret.
+    pub value: Option<String>,
+    /// Why it cannot be.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+    /// The line of the file, secrets masked, and the columns of the value in it (from 0, in characters).
+    #[serde(skip)]
+    pub(super) excerpt: Option<Excerpt>,
+}
+
+/// A line of a file with a part of it marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Excerpt {
+    pub(super) text: String,
+    pub(super) column: usize,
+    pub(super) width: usize,
+}
+
+impl fmt::Display for Problem {
+    /// Several lines, as a compiler prints them; without a newline at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.origin)?;
+        match (self.key.as_str(), &self.value) {
+            ("", _) => {}
+            (key, Some(value)) => write!(f, "{key} = {value}: ")?,
+            (key, None) => write!(f, "{key}: ")?,
+        }
+        f.write_str(&self.reason)?;
+        if let (Some(excerpt), Origin::File { line: Some(line), .. }) = (&self.excerpt, &self.origin) {
+            let number = line.to_string();
+            let gutter = " ".repeat(number.len());
+            write!(f, "\n  {number} | {}", excerpt.text)?;
+            write!(f, "\n  {gutter} | {}{}", " ".repeat(excerpt.column), "^".repeat(excerpt.width.max(1)))?;
+        }
+        write!(f, "\n  -> {}", self.remedy)
+    }
+}
