@@ -1,0 +1,228 @@
+//! The RTSP servers, one per camera, on one GLib main loop in a thread of its own. They listen on loopback; clients meet the
+//! proxy in front.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
+
+use gstreamer as gst;
+use gstreamer::{glib, prelude::*};
+use gstreamer_app::{AppSrc, AppSrcCallbacks};
+use gstreamer_rtsp::RTSPAuthMethod;
+use gstreamer_rtsp_server as rtsp;
+use gstreamer_rtsp_server::prelude::*;
+
+use super::{
+    camera::{Credentials, Scheme},
+    feed::{Feed, Setting, Showing},
+};
+use crate::media::Codec;
+
+/// The loop that serves.
+#[derive(Debug)]
+pub(super) struct MainLoop {
+    context: glib::MainContext,
+    runs: glib::MainLoop,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl MainLoop {
+    pub(super) fn start() -> std::io::Result<Self> {
+        let context = glib::MainContext::new();
+        let main_loop = glib::MainLoop::new(Some(&context), false);
+        let (inner_context, inner_loop) = (context.clone(), main_loop.clone());
+        let (ready, running) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new().name("sim-rtsp".into()).spawn(move || {
+            let served = inner_context.with_thread_default(|| {
+                // Nobody waits for it any more only when the start has failed.
+                let _ = ready.send(());
+                inner_loop.run();
+            });
+            if let Err(error) = served {
+                tracing::error!(%error, "the RTSP main loop did not start");
+            }
+        })?;
+        running.recv().map_err(|_| std::io::Error::other("the RTSP main loop did not start"))?;
+        Ok(Self { context, runs: main_loop, thread: Some(thread) })
+    }
+}
+
+impl Drop for MainLoop {
+    fn drop(&mut self) {
+        // From within: a quit before the loop runs would be lost.
+        let main_loop = self.runs.clone();
+        self.context.invoke(move || main_loop.quit());
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported there.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One camera's RTSP server.
+#[derive(Debug)]
+pub(super) struct Server {
+    name: String,
+    context: glib::MainContext,
+    sources: Vec<glib::SourceId>,
+    rtsp: rtsp::RTSPServer,
+    credentials: Option<Credentials>,
+    setting: Mutex<Setting>,
+    feeds: Feeds,
+}
+
+impl Server {
+    /// Serves `/name` on a loopback port.
+    pub(super) fn start(
+        main_loop: &MainLoop,
+        name: &str,
+        codec: Codec,
+        showing: Showing,
+        credentials: Option<Credentials>,
+    ) -> Result<Self, glib::BoolError> {
+        let server = rtsp::RTSPServer::new();
+        server.set_address("127.0.0.1");
+        server.set_service("0");
+        server.set_auth(credentials.as_ref().map(authority).as_ref());
+        let mut this = Self {
+            name: name.to_owned(),
+            context: main_loop.context.clone(),
+            sources: Vec::new(),
+            rtsp: server,
+            credentials,
+            setting: Mutex::new(Arc::new(Mutex::new(showing.clone()))),
+            feeds: Arc::default(),
+        };
+        this.mount(codec, showing)?;
+        this.sources.push(this.rtsp.attach(Some(&main_loop.context))?);
+        // Sessions whose client vanished (UDP) are found by looking.
+        if let Some(pool) = this.rtsp.session_pool() {
+            let cleanup = glib::timeout_source_new_seconds(2, None, glib::Priority::LOW, move || {
+                pool.cleanup();
+                glib::ControlFlow::Continue
+            });
+            this.sources.push(cleanup.attach(Some(&main_loop.context)));
+        }
+        Ok(this)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        u16::try_from(self.rtsp.bound_port()).unwrap_or(0)
+    }
+
+    /// Shows something else from now on, to those who watch and to those who come.
+    pub(super) fn show(&self, showing: Showing) {
+        let setting = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        *setting.lock().unwrap_or_else(PoisonError::into_inner) = showing;
+    }
+
+    /// A new description: those who come get another media. The old one, in another codec, goes on with what it showed.
+    pub(super) fn mount(&self, codec: Codec, showing: Showing) -> Result<(), glib::BoolError> {
+        let points = self.rtsp.mount_points().ok_or_else(|| glib::bool_error!("the RTSP server has no mount points"))?;
+        let path = format!("/{}", self.name);
+        points.remove_factory(&path);
+        let setting = Arc::new(Mutex::new(showing));
+        points.add_factory(&path, self.factory(codec, setting.clone()));
+        *self.setting.lock().unwrap_or_else(PoisonError::into_inner) = setting;
+        Ok(())
+    }
+
+    fn factory(&self, codec: Codec, setting: Setting) -> rtsp::RTSPMediaFactory {
+        let factory = rtsp::RTSPMediaFactory::new();
+        factory.set_launch(&format!("( appsrc name=pictures is-live=true format=time max-bytes=0 ! {} )", payloader(codec)));
+        factory.set_shared(true);
+        if self.credentials.is_some() {
+            let viewer = gst::Structure::builder("viewer")
+                .field(rtsp::RTSP_PERM_MEDIA_FACTORY_ACCESS, true)
+                .field(rtsp::RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, true)
+                .build();
+            factory.add_role_from_structure(&viewer);
+        }
+        let (name, feeds) = (self.name.clone(), self.feeds.clone());
+        factory.connect_media_configure(move |_, media| feed_media(media, &name, &setting, &feeds));
+        factory
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.rtsp.client_filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
+        if let Some(pool) = self.rtsp.session_pool() {
+            pool.filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
+        }
+        for source in self.sources.drain(..) {
+            if let Some(source) = self.context.find_source_by_id(&source) {
+                source.destroy();
+            }
+        }
+        let feeds = std::mem::take(&mut *self.feeds.lock().unwrap_or_else(PoisonError::into_inner));
+        for (feed, thread) in feeds {
+            feed.stop();
+            // A panic there was reported there.
+            let _ = thread.join();
+        }
+    }
+}
+
+type Feeds = Arc<Mutex<Vec<(Feed, thread::JoinHandle<()>)>>>;
+
+/// Gives a new media its feed, which lives as long as the media.
+fn feed_media(media: &rtsp::RTSPMedia, name: &str, setting: &Setting, feeds: &Feeds) {
+    let source = media.element().downcast::<gst::Bin>().ok().and_then(|bin| bin.by_name("pictures"));
+    let Some(source) = source.and_then(|e| e.downcast::<AppSrc>().ok()) else {
+        tracing::error!(camera = name, "the media has no source");
+        return;
+    };
+    let feed = Feed::default();
+    media.connect_new_state({
+        let feed = feed.clone();
+        move |_, state| feed.set_playing(state == glib::translate::IntoGlib::into_glib(gst::State::Playing))
+    });
+    media.connect_unprepared({
+        let feed = feed.clone();
+        move |_| feed.stop()
+    });
+    let mut waiting = Some((name.to_owned(), setting.clone(), feeds.clone(), feed));
+    // The first call comes when the pipeline plays: its clock runs then.
+    source.set_callbacks(
+        AppSrcCallbacks::builder()
+            .need_data(move |source, _| {
+                let Some((name, setting, feeds, feed)) = waiting.take() else { return };
+                match feed.start(&name, setting, source.clone()) {
+                    Ok(thread) => {
+                        let mut feeds = feeds.lock().unwrap_or_else(PoisonError::into_inner);
+                        feeds.retain(|(_, thread)| !thread.is_finished());
+                        feeds.push((feed, thread));
+                    }
+                    Err(error) => tracing::error!(camera = name, %error, "cannot start the camera's thread"),
+                }
+            })
+            .build(),
+    );
+}
+
+fn payloader(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "rtph264pay name=pay0 pt=96",
+        Codec::H265 => "rtph265pay name=pay0 pt=96",
+        Codec::Mjpeg => "rtpjpegpay name=pay0 pt=26",
+    }
+}
+
+fn authority(credentials: &Credentials) -> rtsp::RTSPAuth {
+    let auth = rtsp::RTSPAuth::new();
+    let token = rtsp::RTSPToken::builder().field(rtsp::RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer").build();
+    let (user, password) = (credentials.user.as_str(), credentials.password.expose());
+    match credentials.scheme {
+        Scheme::Basic => {
+            auth.set_supported_methods(RTSPAuthMethod::Basic);
+            auth.add_basic(&rtsp::RTSPAuth::make_basic(user, password), &token);
+        }
+        Scheme::Digest => {
+            auth.set_supported_methods(RTSPAuthMethod::Digest);
+            auth.add_digest(user, password, &token);
+        }
+    }
+    auth
+}

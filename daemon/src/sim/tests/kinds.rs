@@ -1,0 +1,143 @@
+//! What cameras show.
+
+use super::{client::Client, *};
+use crate::config::Secret;
+
+const X264: &str = "x264enc bframes=2 b-adapt=false key-int-max=10 ! h264parse";
+
+fn elapsed(frames: &[retina::codec::VideoFrame]) -> Vec<i64> {
+    frames.iter().map(|f| f.timestamp().elapsed()).collect()
+}
+
+#[tokio::test]
+async fn test_pictures_in_each_codec() {
+    let cameras = [(Codec::H264, "h264"), (Codec::H265, "h265"), (Codec::Mjpeg, "jpeg")];
+    let sim = sim(cameras.iter().map(|(codec, name)| SimCamera { codec: *codec, ..SimCamera::test(name) }).collect());
+    for (codec, name) in cameras {
+        let mut client = Client::tcp(&sim.url(name).unwrap()).await.unwrap();
+        assert_eq!(client.encoding, name);
+        let frames = client.frames(20).await;
+        assert!(frames[0].is_random_access_point());
+        // 15 pictures per second, on a clock of 90 kHz; the first was made for the description, perhaps a little earlier.
+        assert!(elapsed(&frames)[1..].windows(2).all(|w| (w[1] - w[0] - 6000).abs() <= 1), "{codec:?} {:?}", elapsed(&frames));
+        assert!(frames.iter().all(|f| f.loss() == 0));
+        if codec != Codec::Mjpeg {
+            assert_eq!(client.size, Some((320, 240)));
+            assert!(frames[1..].iter().any(retina::codec::VideoFrame::is_random_access_point), "a key frame every second");
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_watch_one_camera() {
+    let sim = sim(vec![SimCamera::test("cam")]);
+    let url = sim.url("cam").unwrap();
+    let mut first = Client::tcp(&url).await.unwrap();
+    first.frames(3).await;
+    let mut second = Client::tcp(&url).await.unwrap();
+    second.frames(3).await;
+    drop(first);
+    second.frames(20).await;
+}
+
+#[tokio::test]
+async fn over_udp() {
+    let sim = sim(vec![SimCamera::test("cam")]);
+    let mut client = Client::udp(&sim.url("cam").unwrap()).await.unwrap();
+    client.frames(20).await;
+}
+
+/// Each container and codec, three laps: no jump at the seam, every picture of each lap.
+#[tokio::test]
+async fn files_loop_without_a_seam() {
+    let directory = tempfile::tempdir().unwrap();
+    let films = [
+        ("mp4", film(&directory, 20, X264, "mp4mux")),
+        ("mkv", film(&directory, 20, X264, "matroskamux")),
+        ("h265", film(&directory, 20, "x265enc key-int-max=10 speed-preset=ultrafast ! h265parse", "mp4mux")),
+        ("avi", film(&directory, 20, "jpegenc", "avimux")),
+    ];
+    let sim = sim(films.iter().map(|(name, path)| SimCamera::file(name, path)).collect());
+    let watch = async |name: &str| {
+        let mut client = Client::tcp(&sim.url(name).unwrap()).await.unwrap();
+        let frames = client.frames(60).await;
+        let mut shown = elapsed(&frames);
+        // With B-frames pictures come in order of decoding; retina's clock starts at the first.
+        shown.sort_unstable();
+        assert!(shown[1..].windows(2).all(|w| (w[1] - w[0] - 3600).abs() <= 2), "{name}: {shown:?}");
+        assert!(frames.iter().all(|f| f.loss() == 0), "{name}");
+    };
+    futures::future::join_all(films.iter().map(|(name, _)| watch(name))).await;
+}
+
+#[tokio::test]
+async fn a_file_is_sent_in_real_time_with_its_pictures_untouched() {
+    let Some(path) = video("pedestrian_survaillance.mp4") else { return };
+    let sim = sim(vec![SimCamera::file("people", &path)]);
+    let mut client = Client::tcp(&sim.url("people").unwrap()).await.unwrap();
+    assert_eq!((client.encoding.as_str(), client.size), ("h264", Some((626, 360))));
+    let began = std::time::Instant::now();
+    let frames = client.frames(60).await;
+    let took = began.elapsed().as_secs_f64();
+    assert!((1.7..3.5).contains(&took), "60 pictures at 30 per second took {took} s");
+
+    let bytes = std::fs::read(&path).unwrap();
+    for frame in &frames {
+        // The last NAL unit is the picture; the parser puts parameter sets before it.
+        let start = frame.data().windows(4).rposition(|w| w == [0, 0, 0, 1]).unwrap() + 4;
+        let nal = &frame.data()[start..];
+        assert!(bytes.windows(nal.len().min(64)).any(|w| w == &nal[..nal.len().min(64)]));
+    }
+}
+
+#[tokio::test]
+async fn passwords() {
+    let login = |scheme| Some(Credentials { user: "ward en".into(), password: Secret::new("p:ä@ss/\"w"), scheme });
+    let sim = sim(vec![
+        SimCamera { credentials: login(Scheme::Basic), ..SimCamera::test("basic") },
+        SimCamera { credentials: login(Scheme::Digest), ..SimCamera::test("digest") },
+    ]);
+    for name in ["basic", "digest"] {
+        let url = sim.url(name).unwrap();
+        let watch = |login| Client::watch(&url, login, retina::client::Transport::default());
+        let mut client = watch(Some(("ward en", "p:ä@ss/\"w"))).await.unwrap();
+        client.frames(3).await;
+        let wrong = watch(Some(("ward en", "guess"))).await.err().unwrap().to_string();
+        assert!(wrong.contains("401"), "{name}: {wrong}");
+        assert!(watch(None).await.is_err(), "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_simulated_says_why() {
+    let start = |camera| Sim::start(SimConfig::new(vec![camera])).unwrap_err().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let text = directory.path().join("notes.txt");
+    std::fs::write(&text, "no video in here").unwrap();
+    let sound = directory.path().join("sound.wav");
+    let made = Command::new("gst-launch-1.0")
+        .args(["-q", "audiotestsrc", "num-buffers=10", "!", "wavenc", "!", "filesink"])
+        .arg(format!("location={}", sound.display()))
+        .status();
+    assert!(made.unwrap().success());
+
+    let absent = start(SimCamera::file("cam", "/nowhere/at.mp4"));
+    assert!(absent.contains("cam") && absent.contains("/nowhere/at.mp4"), "{absent}");
+    assert!(start(SimCamera::file("cam", &text)).contains("notes.txt"));
+    assert!(start(SimCamera::file("cam", &sound)).ends_with("sound.wav: holds no video"));
+    let vp8 = film(&directory, 3, "vp8enc", "webmmux");
+    let foreign = start(SimCamera::file("cam", &vp8));
+    assert!(foreign.contains("video/x-vp8"), "{foreign}");
+    assert!(start(SimCamera::new("cam", What::Webcam("/dev/video99".into()))).contains("/dev/video99"));
+    let pattern = What::Test { pattern: "tartan".into(), width: 64, height: 64 };
+    assert!(start(SimCamera::new("cam", pattern)).contains("tartan"));
+    assert!(start(SimCamera::test("a b")).contains("a b"));
+    let twice = Sim::start(SimConfig::new(vec![SimCamera::test("a"), SimCamera::test("a")])).unwrap_err();
+    assert!(matches!(twice, SimError::Twice(_)));
+
+    let sim = sim(vec![SimCamera::test("cam")]);
+    assert!(matches!(sim.url("dog"), Err(SimError::Unknown(_))));
+    let port = sim.url("cam").unwrap().split([':', '/']).nth(4).unwrap().parse().unwrap();
+    let taken = Sim::start(SimConfig { port, ..SimConfig::new(vec![SimCamera::test("cam")]) }).unwrap_err();
+    assert!(matches!(taken, SimError::Listen { .. }), "{taken}");
+}
