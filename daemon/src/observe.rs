@@ -1,11 +1,18 @@
 //! Looking on from the side: logs, metrics, health, graph. Nothing here can slow the line.
 
+mod client;
+mod graph;
+mod http;
+pub mod log;
 mod metrics;
 mod process;
 mod snapshot;
 mod stages;
+mod status;
 pub mod still;
 
+pub use client::{GetError, Reply, get};
+pub use http::{HttpError, Panel, Server};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics};
 pub use process::Process;
 pub use snapshot::{CameraGraph, CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, View};

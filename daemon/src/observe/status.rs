@@ -1,0 +1,79 @@
+//! `/status`: the snapshot as JSON, for scripts and people.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use super::{CameraSnapshot, Snapshot};
+
+/// The snapshot; `not_ready` says why the line does not run.
+pub(super) fn json(snapshot: &Snapshot, not_ready: Option<&str>) -> Value {
+    json!({
+        "device": snapshot.device,
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": not_ready.is_none(),
+        "not_ready": not_ready,
+        "uptime_s": snapshot.uptime.as_secs_f64(),
+        "cameras": snapshot.cameras.iter().map(camera).collect::<Vec<_>>(),
+        "models": snapshot.models.iter().map(|m| json!({
+            "name": m.info.name,
+            "runtime": m.info.runtime,
+            "sha256": m.info.sha256,
+            "max_batch": m.max_batch,
+            "workers": m.workers,
+            "batches": m.batches,
+            "mean_batch": m.mean_batch(),
+        })).collect::<Vec<_>>(),
+        "queues": snapshot.queues.iter()
+            .map(|q| (q.name.to_owned(), json!({"length": q.length, "capacity": q.capacity}))).collect::<Map<_, _>>(),
+        "mqtt": snapshot.publish.as_ref().map(|p| json!({
+            "broker": p.broker,
+            "connected": p.connected,
+            "reconnects": p.reconnects,
+            "messages": p.families.iter()
+                .map(|f| (f.name.to_owned(), json!({"published": f.published, "dropped": f.dropped}))).collect::<Map<_, _>>(),
+        })),
+        "stages_ms": snapshot.stages.iter().map(|s| (s.name.to_owned(), json!({
+            "count": s.count,
+            "mean": ms(s.mean),
+            "p50": ms(s.p50),
+            "p99": ms(s.p99),
+            "max": ms(s.max),
+        }))).collect::<Map<_, _>>(),
+    })
+}
+
+fn camera(camera: &CameraSnapshot) -> Value {
+    let (status, counts) = (&camera.status, &camera.counts);
+    let dropped: Map<_, _> =
+        counts.dropped.by_reason().map(|(reason, count)| (reason.to_owned(), count.into())).into_iter().collect();
+    json!({
+        "name": camera.name,
+        "source": camera.source,
+        "model": camera.model,
+        "state": status.state,
+        "since_unix_s": unix(status.since),
+        "detail": status.detail,
+        "codec": status.codec,
+        "width": status.size.map(|s| s.0),
+        "height": status.size.map(|s| s.1),
+        "reconnects": status.reconnects,
+        "packets_lost": status.packets_lost,
+        "skipped_to_idr": status.skipped_to_idr,
+        "decode_errors": status.decode_errors,
+        "frames": {
+            "decoded": counts.decoded,
+            "inferred": counts.inferred,
+            "in_flight": counts.in_flight,
+            "dropped": dropped,
+        },
+    })
+}
+
+fn ms(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
+
+fn unix(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
