@@ -1,5 +1,19 @@
-//! Inference: the [`Detector`] trait and those who implement it.
+//! Inference: the [`Detector`] trait, those who implement it, and the loop that runs one.
 
+mod cpu;
 mod detector;
+mod letterbox;
+mod load;
+mod null;
+mod onnxruntime;
+mod rten;
+mod scripted;
 
 pub use detector::{DetectError, Detector, Output, View};
+pub use letterbox::{Letterbox, Placement};
+pub use load::{LoadError, Loaded, load};
+pub use null::Null;
+pub use scripted::Scripted;
+
+#[cfg(test)]
+mod tests;

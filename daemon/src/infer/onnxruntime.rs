@@ -1,0 +1,209 @@
+//! ONNX Runtime through `ort`, its library found and loaded at run time.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use egret_models::spec::DetectorSpec;
+use ort::{
+    environment::Environment,
+    logging::LogLevel,
+    session::{Session, builder::GraphOptimizationLevel},
+    value::TensorRef,
+};
+
+/// Name of the library where its path is not given.
+const FILE: &str = "libonnxruntime.so";
+/// Its exports carry the library's version as their symbol version.
+const VERSION_MARK: &[u8] = b"VERS_";
+/// How far into the file the version is looked for.
+const VERSION_WITHIN_BYTES: u64 = 4 << 20;
+
+/// The loaded library. A process loads it once and keeps it.
+#[derive(Clone)]
+pub(super) struct Library {
+    environment: Environment,
+    /// For instance `1.31.1`.
+    pub(super) version: String,
+    /// The file it came from.
+    pub(super) path: PathBuf,
+}
+
+static LOADED: Mutex<Option<Library>> = Mutex::new(None);
+
+impl Library {
+    /// Loads the library, or returns the one that this process has. Looks at `configured`, `EGRET_ONNXRUNTIME`, `ORT_DYLIB_PATH`,
+    /// `.runtime/` of the source tree that this binary was built in, `../lib/egret/` and beside the binary, and where the dynamic
+    /// loader looks.
+    ///
+    /// # Errors
+    /// What was tried and why it did not do, for people.
+    pub(super) fn find(configured: Option<&Path>) -> Result<Self, String> {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(library) = &*loaded {
+            return Ok(library.clone());
+        }
+        let mut tried = Vec::new();
+        for candidate in candidates(configured, &env::current_exe().unwrap_or_default()) {
+            match load(&candidate) {
+                Ok(library) => {
+                    *loaded = Some(library.clone());
+                    return Ok(library);
+                }
+                Err(reason) => tried.push(format!("{}: {reason}", candidate.display())),
+            }
+        }
+        Err(tried.join("; "))
+    }
+}
+
+/// Where the library may be, best first. Paths that somebody named are tried whether they exist or not, so that a typo is told.
+fn candidates(configured: Option<&Path>, executable: &Path) -> Vec<PathBuf> {
+    let named = |variable: &str| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let named = [configured.map(Path::to_owned), named("EGRET_ONNXRUNTIME"), named("ORT_DYLIB_PATH")];
+    let mut candidates: Vec<PathBuf> = named.into_iter().flatten().collect();
+    let build = executable.ancestors().find(|dir| dir.file_name().is_some_and(|name| name == "target"));
+    let beside = executable.parent();
+    let places = [
+        build.and_then(Path::parent).map(|root| root.join(".runtime").join(FILE)),
+        beside.map(|dir| dir.join("../lib/egret").join(FILE)),
+        beside.map(|dir| dir.join(FILE)),
+    ];
+    candidates.extend(places.into_iter().flatten().filter(|path| path.exists()));
+    candidates.push(PathBuf::from(FILE));
+    candidates
+}
+
+fn load(path: &Path) -> Result<Library, String> {
+    let by_name = path == Path::new(FILE);
+    // `dlopen` of a pipe or a directory would wait or say something obscure.
+    if !by_name && !fs::metadata(path).map_err(|e| e.to_string())?.is_file() {
+        return Err("not a file".into());
+    }
+    // `ort` asserts where a library is too strange; its panic must not become ours.
+    let environment = catch_unwind(AssertUnwindSafe(|| -> Result<Environment, String> {
+        let builder = ort::init_from(path).map_err(|e| e.to_string())?;
+        let builder = builder.with_name("egret").with_telemetry(false).with_logger(Arc::new(log));
+        builder.build().map_err(|e| e.to_string())
+    }))
+    .unwrap_or_else(|_| Err("not a usable ONNX Runtime (it made the loader panic)".into()))?;
+    let path = if by_name { mapped_path().unwrap_or_else(|| path.to_owned()) } else { path.to_owned() };
+    let version = version_of(&path).unwrap_or_else(|| "of unknown version".into());
+    Ok(Library { environment, version, path })
+}
+
+/// The runtime's own messages.
+fn log(level: LogLevel, category: &str, _id: &str, _location: &str, message: &str) {
+    match level {
+        LogLevel::Verbose | LogLevel::Info => tracing::trace!(target: "egret::infer::onnxruntime", category, "{message}"),
+        LogLevel::Warning => tracing::debug!(target: "egret::infer::onnxruntime", category, "{message}"),
+        LogLevel::Error | LogLevel::Fatal => tracing::warn!(target: "egret::infer::onnxruntime", category, "{message}"),
+    }
+}
+
+/// Which file the dynamic loader chose.
+fn mapped_path() -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines()
+        .filter_map(|line| line.find('/').map(|at| &line[at..]))
+        .find(|path| path.contains("libonnxruntime"))
+        .map(PathBuf::from)
+}
+
+/// The version that the library's exports carry (`OrtGetApiBase@@VERS_1.31.1`); the runtime tells it through raw pointers only.
+fn version_of(path: &Path) -> Option<String> {
+    // The names of the exports are among the first sections of an ELF file, each ended by a zero byte.
+    let mut reader = BufReader::new(fs::File::open(path).ok()?).take(VERSION_WITHIN_BYTES);
+    let mut name = Vec::new();
+    while reader.read_until(0, &mut name).ok()? > 0 {
+        let version = name.strip_prefix(VERSION_MARK).and_then(|version| version.strip_suffix(&[0]));
+        if let Some(version) = version.filter(|v| v.len() < 20 && v.iter().all(|b| b.is_ascii_digit() || *b == b'.')) {
+            return Some(version.iter().map(|b| char::from(*b)).collect());
+        }
+        name.clear();
+    }
+    None
+}
+
+/// One single-threaded session: the thread that calls it does all the work.
+pub(super) struct Engine {
+    session: Session,
+    input: [usize; 3],
+}
+
+impl Engine {
+    /// A session over a model.
+    pub(super) fn new(library: &Library, model: &[u8], spec: &DetectorSpec) -> Result<Self, String> {
+        let session = catch_unwind(AssertUnwindSafe(|| session(library, model)))
+            .unwrap_or_else(|_| Err(ort::Error::new("the binding panicked")))
+            .map_err(|e| e.to_string())?;
+        Ok(Self { session, input: [3, spec.input.height, spec.input.width] })
+    }
+
+    /// Runs `count` pictures that lie one after the other in `input`, and hands out each one's output.
+    pub(super) fn run(
+        &mut self,
+        input: &[f32],
+        count: usize,
+        mut read: impl FnMut(usize, &[f32]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let [channels, height, width] = self.input;
+        let fail = |e: ort::Error| e.to_string();
+        // A view: nothing is copied.
+        let tensor = TensorRef::from_array_view(([count, channels, height, width], input)).map_err(fail)?;
+        let outputs = self.session.run(ort::inputs![tensor]).map_err(fail)?;
+        let (shape, values) = outputs[0].try_extract_tensor::<f32>().map_err(fail)?;
+        if shape.first() != Some(&(count as i64)) || values.is_empty() {
+            return Err(format!("the output has the shape {shape:?} for a batch of {count}"));
+        }
+        values.chunks_exact(values.len() / count).enumerate().try_for_each(|(i, output)| read(i, output))
+    }
+}
+
+fn session(library: &Library, model: &[u8]) -> ort::Result<Session> {
+    let builder = Session::builder(&library.environment)?
+        .with_intra_threads(1)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        .with_optimization_level(GraphOptimizationLevel::All)?;
+    let mut builder = builder;
+    builder.commit_from_memory(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_paths_come_first_and_typos_are_told() {
+        let found = candidates(Some(Path::new("/nowhere/libonnxruntime.so")), Path::new("/usr/bin/egret"));
+        assert_eq!(found[0], Path::new("/nowhere/libonnxruntime.so"));
+        assert_eq!(found.last().map(PathBuf::as_path), Some(Path::new(FILE)));
+        let reason = load(&found[0]).map(|_| ()).unwrap_err();
+        assert!(reason.contains("No such file"), "{reason}");
+    }
+
+    #[test]
+    fn files_that_are_no_library_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(load(dir.path()).map(|_| ()).unwrap_err(), "not a file");
+        let text = dir.path().join(FILE);
+        fs::write(&text, "hello").unwrap();
+        let reason = load(&text).map(|_| ()).unwrap_err();
+        assert!(reason.contains(FILE), "{reason}");
+    }
+
+    #[test]
+    fn the_build_tree_of_a_test_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(".runtime")).unwrap();
+        fs::write(root.path().join(".runtime").join(FILE), "").unwrap();
+        let found = candidates(None, &root.path().join("target/debug/deps/egret-1234"));
+        assert!(found.contains(&root.path().join(".runtime").join(FILE)), "{found:?}");
+    }
+}
