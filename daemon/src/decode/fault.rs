@@ -1,0 +1,140 @@
+//! Why a GStreamer pipeline stopped, in words that a camera's status can carry.
+
+use gstreamer as gst;
+
+use crate::status::CameraState;
+
+/// Why a pipeline cannot be built or go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A GStreamer plug-in is not installed.
+    #[error("GStreamer element `{0}` is missing: install its plug-in ({package})", package = package_of(.0))]
+    Missing(String),
+    /// Pictures come in a layout that needs a converter.
+    #[error("pictures come as {0}")]
+    Format(String),
+    /// An element reported an error.
+    #[error("{text}")]
+    Element {
+        /// The camera state that fits.
+        state: CameraState,
+        /// What the element said, without credentials.
+        text: String,
+    },
+    /// It stopped without a word.
+    #[error("the pipeline stopped: {0}")]
+    Stopped(String),
+}
+
+impl Fault {
+    /// An error message from the bus.
+    pub(crate) fn from_message(error: &gst::message::Error) -> Self {
+        let (cause, debug) = (error.error(), error.debug());
+        let detail = debug.as_deref().and_then(|d| d.lines().last()).map(str::trim).filter(|d| !d.is_empty());
+        let text = redact(&detail.map_or_else(|| cause.message().to_owned(), |d| format!("{} {d}", cause.message())));
+        Self::Element { state: state_of(&cause, &text), text }
+    }
+
+    pub(crate) fn link(error: impl std::fmt::Display) -> Self {
+        Self::Stopped(redact(&error.to_string()))
+    }
+
+    pub(crate) fn stopped(flow: gst::FlowError) -> Self {
+        Self::Stopped(flow.to_string())
+    }
+
+    /// The camera state that fits.
+    pub fn state(&self) -> CameraState {
+        match self {
+            Self::Missing(_) => CameraState::UnsupportedCodec,
+            Self::Format(_) | Self::Stopped(_) => CameraState::DecodeError,
+            Self::Element { state, .. } => *state,
+        }
+    }
+}
+
+/// The camera state that fits an element's error.
+fn state_of(error: &gst::glib::Error, text: &str) -> CameraState {
+    let lower = text.to_lowercase();
+    if error.domain().as_str() == "g-tls-error-quark" || lower.contains("tls") || lower.contains("certificate") {
+        return CameraState::Tls;
+    }
+    if let Some(kind) = error.kind::<gst::ResourceError>() {
+        return match kind {
+            gst::ResourceError::NotFound => CameraState::NotFound,
+            gst::ResourceError::NotAuthorized => CameraState::AuthFailed,
+            _ => CameraState::Unreachable,
+        };
+    }
+    if error.kind::<gst::CoreError>() == Some(gst::CoreError::MissingPlugin) {
+        return CameraState::UnsupportedCodec;
+    }
+    match error.kind::<gst::StreamError>() {
+        Some(
+            gst::StreamError::CodecNotFound
+            | gst::StreamError::TypeNotFound
+            | gst::StreamError::WrongType
+            | gst::StreamError::NotImplemented,
+        ) => CameraState::UnsupportedCodec,
+        _ => CameraState::DecodeError,
+    }
+}
+
+/// Debian's name of the package that has an element.
+fn package_of(element: &str) -> &'static str {
+    match element {
+        e if e.starts_with("avdec") => "gstreamer1.0-libav",
+        "h264parse" | "h265parse" => "gstreamer1.0-plugins-bad",
+        "jpegdec" | "jpegparse" | "rtspsrc" | "v4l2src" => "gstreamer1.0-plugins-good",
+        _ => "gstreamer1.0-plugins-base",
+    }
+}
+
+/// Takes the credentials out of every URL in a text: `scheme://user:password@host` loses all between `//` and the last `@`.
+pub(crate) fn redact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (head, tail) = rest.split_at(at + 3);
+        out.push_str(head);
+        let end = tail.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>')).unwrap_or(tail.len());
+        let (url, after) = tail.split_at(end);
+        out.push_str(url.rsplit_once('@').map_or(url, |(_, host)| host));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_url_keeps_its_credentials() {
+        for (text, expected) in [
+            (
+                "Could not open rtsp://admin:p@ss/w:rd@10.0.0.1/a?b=c for reading",
+                "Could not open rtsp://10.0.0.1/a?b=c for reading",
+            ),
+            ("\"http://u@h\" and 'rtsps://x:y@z/1'", "\"http://h\" and 'rtsps://z/1'"),
+            ("nothing here", "nothing here"),
+            ("rtsp://host/path", "rtsp://host/path"),
+        ] {
+            assert_eq!(redact(text), expected);
+        }
+    }
+
+    #[test]
+    fn errors_become_states() {
+        gst::init().unwrap();
+        let state = |kind, text: &str| state_of(&gst::glib::Error::new::<gst::ResourceError>(kind, text), text);
+        assert_eq!(state(gst::ResourceError::NotFound, "No such file"), CameraState::NotFound);
+        assert_eq!(state(gst::ResourceError::NotAuthorized, "Unauthorized"), CameraState::AuthFailed);
+        assert_eq!(state(gst::ResourceError::OpenReadWrite, "refused"), CameraState::Unreachable);
+        assert_eq!(state(gst::ResourceError::OpenReadWrite, "Unacceptable TLS certificate"), CameraState::Tls);
+        let stream = |kind| state_of(&gst::glib::Error::new::<gst::StreamError>(kind, ""), "");
+        assert_eq!(stream(gst::StreamError::CodecNotFound), CameraState::UnsupportedCodec);
+        assert_eq!(stream(gst::StreamError::Decode), CameraState::DecodeError);
+    }
+}

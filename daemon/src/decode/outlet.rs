@@ -1,0 +1,186 @@
+//! Where a camera's decoding meets the line: frames go to the batcher, what they tell of the camera goes to the status board.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::freeze::Freeze;
+use crate::{
+    media::{Codec, Frame, Mark, Pixels, StreamId},
+    status::{CameraState, CameraStatus, StatusBoard},
+};
+
+type Offer = dyn Fn(Frame) -> bool + Send + Sync;
+type Interrupt = dyn Fn() + Send + Sync;
+
+/// Takes the decoded frames of one camera: the batcher's slot in the daemon, anything in a test.
+pub struct FrameSink {
+    offer: Box<Offer>,
+    interrupt: Box<Interrupt>,
+}
+
+impl FrameSink {
+    /// `offer` takes a frame and says `false` when the line is closed. It may block; `interrupt` must unblock it.
+    pub fn new(offer: impl Fn(Frame) -> bool + Send + Sync + 'static, interrupt: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { offer: Box::new(offer), interrupt: Box::new(interrupt) }
+    }
+}
+
+impl fmt::Debug for FrameSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FrameSink")
+    }
+}
+
+/// What the pictures have shown so far.
+#[derive(Debug)]
+struct Seen {
+    /// The state that the pictures justify and that the board shows; `None` after anything else was shown.
+    shown: Option<CameraState>,
+    size: Option<(u32, u32)>,
+    freeze: Freeze,
+}
+
+/// The end of one camera's decoding.
+pub struct Outlet {
+    stream: StreamId,
+    frames: FrameSink,
+    board: Arc<StatusBoard>,
+    seen: Mutex<Seen>,
+    delivered: AtomicU64,
+}
+
+impl Outlet {
+    /// An outlet to `frames`; pictures identical for `frozen_timeout` are reported frozen (zero: never).
+    pub fn new(stream: StreamId, frames: FrameSink, board: Arc<StatusBoard>, frozen_timeout: Duration) -> Arc<Self> {
+        let seen = Seen { shown: None, size: None, freeze: Freeze::new(frozen_timeout, Instant::now()) };
+        Arc::new(Self { stream, frames, board, seen: Mutex::new(seen), delivered: AtomicU64::new(0) })
+    }
+
+    /// Whose it is.
+    pub fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    /// Hands a frame to the line, on the decoder's thread. `false`: the line is closed.
+    pub(crate) fn deliver(&self, mut frame: Frame) -> bool {
+        let now = Instant::now();
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+        self.look(&frame, now);
+        frame.times.stamp(Mark::Decoded, Instant::now());
+        (self.frames.offer)(frame)
+    }
+
+    /// A decoded picture, and nothing else, makes a camera `online`; one that never changes makes it `frozen`.
+    fn look(&self, frame: &Frame, now: Instant) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let frozen = match &frame.pixels {
+            Pixels::Host(picture) => seen.freeze.look(picture, now),
+            Pixels::None { .. } => None,
+        };
+        let state = match frozen {
+            Some(true) => CameraState::Frozen,
+            Some(false) => CameraState::Online,
+            None => seen.shown.unwrap_or(CameraState::Online),
+        };
+        if seen.shown != Some(state) {
+            seen.shown = Some(state);
+            let detail = if state == CameraState::Frozen { "the pictures do not change" } else { "" };
+            self.board.set(&self.stream, state, detail);
+        }
+        let size = frame.pixels.size();
+        if seen.size != Some(size) {
+            seen.size = Some(size);
+            self.board.update(&self.stream, |status| status.size = Some(size));
+        }
+    }
+
+    /// Shows a state that is not the pictures' doing. The next picture makes the camera `online` again.
+    pub fn show(&self, state: CameraState, detail: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.shown = None;
+        seen.freeze.reset();
+        self.board.set(&self.stream, state, detail);
+    }
+
+    /// Notes what the camera sends.
+    pub fn codec(&self, codec: Codec) {
+        self.board.update(&self.stream, |status| status.codec = Some(codec));
+    }
+
+    /// Changes the camera's counters.
+    pub fn count(&self, change: impl FnOnce(&mut CameraStatus)) {
+        self.board.update(&self.stream, change);
+    }
+
+    /// Frames handed to the line so far.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Unblocks a frame that waits for room: its camera stops.
+    pub fn interrupt(&self) {
+        (self.frames.interrupt)();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::media::{Capture, HostPicture, TimeBasis, TimeCard};
+
+    fn frame(stream: &StreamId, level: u8) -> Frame {
+        let picture = HostPicture::tight_i420((32, 32), Bytes::from(vec![level; 32 * 32 * 3 / 2])).unwrap();
+        Frame {
+            stream: stream.clone(),
+            seq: 0,
+            pts: Duration::ZERO,
+            capture: Capture { wall: SystemTime::now(), basis: TimeBasis::Arrival },
+            pixels: Pixels::Host(picture),
+            times: TimeCard::received(Instant::now()),
+        }
+    }
+
+    #[test]
+    fn only_a_picture_makes_a_camera_online() {
+        let (board, stream) = (StatusBoard::new(), StreamId::new(1, "door"));
+        board.add(&stream);
+        let state = || board.get(&stream).map(|s| s.state);
+        let outlet = Outlet::new(stream.clone(), FrameSink::new(|_| true, || ()), Arc::clone(&board), Duration::from_secs(9));
+        assert_eq!(state(), Some(CameraState::Connecting));
+        assert!(outlet.deliver(frame(&stream, 0)));
+        assert_eq!(state(), Some(CameraState::Online));
+        outlet.show(CameraState::NoData, "nothing for 5 s");
+        assert_eq!(state(), Some(CameraState::NoData));
+        outlet.deliver(frame(&stream, 0));
+        assert_eq!(state(), Some(CameraState::Online));
+        let status = board.get(&stream).unwrap();
+        assert_eq!((status.size, status.detail.as_str(), outlet.delivered()), (Some((32, 32)), "", 2));
+    }
+
+    #[test]
+    fn pictures_that_never_change_are_frozen_until_they_do() {
+        let (board, stream) = (StatusBoard::new(), StreamId::new(1, "door"));
+        board.add(&stream);
+        let outlet = Outlet::new(stream.clone(), FrameSink::new(|_| true, || ()), Arc::clone(&board), Duration::from_secs(4));
+        let start = Instant::now();
+        let state_after = |seconds, level| {
+            outlet.look(&frame(&stream, level), start + Duration::from_secs(seconds));
+            board.get(&stream).map(|s| s.state)
+        };
+        assert_eq!(state_after(0, 1), Some(CameraState::Online));
+        assert_eq!(state_after(3, 1), Some(CameraState::Online));
+        assert_eq!(state_after(4, 1), Some(CameraState::Frozen));
+        assert_eq!(state_after(8, 1), Some(CameraState::Frozen));
+        assert_eq!(state_after(9, 2), Some(CameraState::Online));
+    }
+}
