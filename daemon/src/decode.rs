@@ -23,7 +23,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 pub use chain::Chain;
-pub(crate) use chain::{Tail, make, select_decoder};
+pub(crate) use chain::{End, Tail, Watch, draw, make, select_decoder, single_threaded};
 pub use fault::Fault;
 pub use outlet::{FrameSink, Outlet};
 pub(crate) use pending::Card;

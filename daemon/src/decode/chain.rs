@@ -139,28 +139,15 @@ impl Chain {
         lock(&self.shared.media).end
     }
 
-    /// Watches what enters `decoder`: stamps it, and keeps all but key frames out if asked to.
-    pub(crate) fn watch_decoder(&self, decoder: &gst::Element, key_frames_only: bool) {
-        let Some(pad) = decoder.static_pad("sink") else { return };
-        let shared = Arc::clone(&self.shared);
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
-            shared.input();
-            if key_frames_only && buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
-                return gst::PadProbeReturn::Drop;
-            }
-            if let Some(pts) = buffer.pts() {
-                let capture = Capture { wall: SystemTime::now(), basis: TimeBasis::Arrival };
-                let card = Card { key: pts.nseconds(), pts: None, capture, times: TimeCard::received(Instant::now()) };
-                lock(&shared.pending).push(card);
-            }
-            gst::PadProbeReturn::Ok
-        });
+    /// What watches decoders that are put in later.
+    pub(crate) fn watch(&self, key_frames_only: bool) -> Watch {
+        Watch { shared: Arc::clone(&self.shared), key_frames_only }
     }
 
-    /// When data last entered the decoder (or a picture left, where that cannot be seen).
-    pub(crate) fn last_input(&self) -> Instant {
-        self.shared.born + Duration::from_millis(self.shared.last_input_ms.load(Ordering::Relaxed))
+    /// When data last entered the decoder, or a picture left it.
+    pub(crate) fn last_input(&self) -> Option<Instant> {
+        let ms = self.shared.last_input_ms.load(Ordering::Relaxed);
+        (ms > 0).then(|| self.shared.born + Duration::from_millis(ms))
     }
 
     /// What broke it, if something did.
@@ -200,7 +187,7 @@ impl Chain {
 
     /// The running pipeline as dot. Properties are left out: they may hold credentials.
     pub fn graph(&self) -> String {
-        graph(&self.pipeline)
+        draw(&self.pipeline)
     }
 
     /// A handle that can draw the graph while the pipeline lives.
@@ -210,7 +197,7 @@ impl Chain {
 }
 
 /// A pipeline as dot, without properties.
-pub(crate) fn graph(pipeline: &gst::Pipeline) -> String {
+pub(crate) fn draw(pipeline: &gst::Pipeline) -> String {
     let details = gst::DebugGraphDetails::MEDIA_TYPE | gst::DebugGraphDetails::CAPS_DETAILS | gst::DebugGraphDetails::STATES;
     pipeline.debug_to_dot_data(details).to_string()
 }
@@ -228,7 +215,7 @@ impl Drop for Chain {
 
 impl Shared {
     fn input(&self) {
-        self.last_input_ms.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.last_input_ms.store(1 + self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
     fn finish(&self, end: End) {
@@ -289,8 +276,41 @@ impl Shared {
             gst::FlowError::Error
         })?;
         let stream = self.outlet.stream().clone();
-        let frame = Frame { stream, seq: 0, pts, capture, pixels: Pixels::Host(picture), times };
+        let frame = Frame { stream, seq: 0, dispatch: 0, pts, capture, pixels: Pixels::Host(picture), times };
         if self.outlet.deliver(frame) { Ok(()) } else { Err(gst::FlowError::Eos) }
+    }
+}
+
+/// Watches the decoders of a pipeline whose data comes from GStreamer's own sources.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    shared: Arc<Shared>,
+    key_frames_only: bool,
+}
+
+impl Watch {
+    /// Stamps what enters `decoder`, and keeps all but key frames out if asked to.
+    pub(crate) fn decoder(&self, decoder: &gst::Element) {
+        let Some(pad) = decoder.static_pad("sink") else { return };
+        let Self { shared, key_frames_only } = self.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
+            shared.input();
+            if key_frames_only && buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
+                return gst::PadProbeReturn::Drop;
+            }
+            if let Some(pts) = buffer.pts() {
+                let capture = Capture { wall: SystemTime::now(), basis: TimeBasis::Arrival };
+                let card = Card { key: pts.nseconds(), pts: None, capture, times: TimeCard::received(Instant::now()) };
+                lock(&shared.pending).push(card);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    /// Notes what the source sends.
+    pub(crate) fn codec(&self, codec: Codec) {
+        self.shared.outlet.codec(codec);
     }
 }
 

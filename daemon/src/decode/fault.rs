@@ -39,6 +39,18 @@ impl Fault {
         Self::Stopped(redact(&error.to_string()))
     }
 
+    /// A GStreamer description that does not parse, or names what is not installed.
+    pub(crate) fn description(error: gst::glib::Error) -> Self {
+        let missing = error.kind::<gst::ParseError>() == Some(gst::ParseError::NoSuchElement);
+        let state = if missing { CameraState::UnsupportedCodec } else { CameraState::NotFound };
+        Self::Element { state, text: redact(&format!("the GStreamer fragment: {}", error.message())) }
+    }
+
+    /// TLS cannot even begin.
+    pub(crate) fn tls(text: String) -> Self {
+        Self::Element { state: CameraState::Tls, text }
+    }
+
     pub(crate) fn stopped(flow: gst::FlowError) -> Self {
         Self::Stopped(flow.to_string())
     }

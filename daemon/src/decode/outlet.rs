@@ -143,6 +143,7 @@ mod tests {
         Frame {
             stream: stream.clone(),
             seq: 0,
+            dispatch: 0,
             pts: Duration::ZERO,
             capture: Capture { wall: SystemTime::now(), basis: TimeBasis::Arrival },
             pixels: Pixels::Host(picture),

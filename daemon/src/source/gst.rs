@@ -1,0 +1,104 @@
+//! Sources that GStreamer feeds: files, devices, test pictures, the user's own fragments, and RTSP over TLS.
+
+mod attach;
+mod build;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{Failure, Line, SessionEnd, build as away, tear_down};
+use crate::{
+    config::SourceConfig,
+    decode::{Chain, End, Fault},
+    status::CameraState,
+};
+
+impl Line {
+    /// One run of a GStreamer source.
+    pub(super) async fn gst_session(&mut self, source: &SourceConfig) -> SessionEnd {
+        let plan = build::Plan {
+            source: source.clone(),
+            outlet: Arc::clone(&self.outlet),
+            convert: self.convert,
+            key_frames_only: self.camera.key_frames_only,
+            media_start: self.media_end,
+        };
+        let before = self.outlet.delivered();
+        let chain = match away(move || build::chain(&plan)).await {
+            Ok(chain) => chain,
+            Err(fault) => return self.gst_failed(fault.into(), source, false),
+        };
+        self.graph.set(&chain);
+        if self.media_end.is_zero() {
+            self.established();
+        }
+        let stop = self.stop.clone();
+        let end = tokio::select! {
+            biased;
+            () = stop.cancelled() => SessionEnd::Stopped,
+            end = chain.over() => self.gst_over(end, source, &chain, before),
+            failure = self.silence(&chain, source) => SessionEnd::Failed(failure),
+        };
+        if let SessionEnd::Failed(_) | SessionEnd::Finished(Some(_)) = end {
+            self.keep_graph(&chain).await;
+        }
+        tear_down(chain).await;
+        end
+    }
+
+    fn gst_over(&mut self, end: End, source: &SourceConfig, chain: &Chain, before: u64) -> SessionEnd {
+        let delivered = self.outlet.delivered() > before;
+        match (end, source) {
+            (End::Fault(Fault::Format(_)), _) if !self.convert => {
+                self.convert = true;
+                SessionEnd::Again
+            }
+            (End::Fault(fault), _) => {
+                self.outlet.count(|status| status.decode_errors += 1);
+                self.gst_failed(fault.into(), source, delivered)
+            }
+            (End::Eos, SourceConfig::File(_)) if !delivered => {
+                SessionEnd::Failed(Failure::new(CameraState::DecodeError, "no picture came out of the file"))
+            }
+            (End::Eos, SourceConfig::File(file)) if file.repeat => {
+                self.media_end = chain.media_end();
+                SessionEnd::Again
+            }
+            (End::Eos, SourceConfig::File(_)) => SessionEnd::Finished(None),
+            (End::Eos, _) => SessionEnd::Failed(Failure::new(CameraState::Connecting, "the source ended")),
+        }
+    }
+
+    /// A file that is played once and broke off in the middle is not played again: its first frames were taken already.
+    fn gst_failed(&self, failure: Failure, source: &SourceConfig, delivered: bool) -> SessionEnd {
+        match source {
+            SourceConfig::File(file) if delivered && !file.repeat => SessionEnd::Finished(Some(failure)),
+            _ => SessionEnd::Failed(failure),
+        }
+    }
+
+    /// Waits until a live source has been silent for too long. Files may be held back for as long as the line likes.
+    async fn silence(&self, chain: &Chain, source: &SourceConfig) -> Failure {
+        let opening = match source {
+            SourceConfig::File(_) => return std::future::pending().await,
+            // DESCRIBE, two SETUPs, PLAY.
+            SourceConfig::Rtsps(rtsp) => rtsp.request_timeout * 4,
+            _ => Duration::ZERO,
+        };
+        let (timeout, started) = (self.camera.no_data_timeout, Instant::now());
+        loop {
+            let last = chain.last_input().map(Instant::from_std);
+            let due = last.map_or(started + opening + timeout, |last| last + timeout);
+            if Instant::now() < due {
+                tokio::time::sleep_until(due).await;
+                continue;
+            }
+            let seconds = timeout.as_secs_f64();
+            return match (last, source) {
+                (None, SourceConfig::Rtsps(_)) => Failure::timeout("the RTSP requests", opening + timeout),
+                _ => Failure::new(CameraState::NoData, format!("no picture for {seconds} s")),
+            };
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What appears while a pipeline runs is linked up here: demuxed streams to their decoder, decoders to the end of the pipeline.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use crate::{
+    decode::{Chain, Fault, Tail, Watch, make, select_decoder, single_threaded},
+    media::Codec,
+};
+
+/// Where a found video stream goes. Holds no reference to the pipeline, whose elements hold this.
+#[derive(Clone)]
+pub(super) struct Attach {
+    pipeline: gst::glib::WeakRef<gst::Pipeline>,
+    tail: gst::glib::WeakRef<gst::Element>,
+    watch: Watch,
+    found: Arc<AtomicBool>,
+}
+
+impl Attach {
+    pub(super) fn new(chain: &Chain, tail: &Tail, key_frames_only: bool) -> Self {
+        Self {
+            pipeline: chain.pipeline().downgrade(),
+            tail: tail.first().downgrade(),
+            watch: chain.watch(key_frames_only),
+            found: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Links a pad with encoded or raw video; the first one wins.
+    fn video(&self, pad: &gst::Pad) -> Result<(), Fault> {
+        let (Some(pipeline), Some(tail)) = (self.pipeline.upgrade(), self.tail.upgrade()) else { return Ok(()) };
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let Some(kind) = caps.structure(0).map(|s| s.name().to_string()) else { return Ok(()) };
+        if !(kind.starts_with("video/") || kind.starts_with("image/")) || self.found.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let codec = match kind.as_str() {
+            "video/x-h264" => Some(Codec::H264),
+            "video/x-h265" => Some(Codec::H265),
+            "image/jpeg" => Some(Codec::Mjpeg),
+            _ => None,
+        };
+        let next = match codec {
+            Some(codec) => {
+                let decoder = select_decoder(codec)?;
+                self.watch.decoder(&decoder);
+                self.watch.codec(codec);
+                pipeline.add(&decoder).map_err(Fault::link)?;
+                decoder.link(&tail).map_err(Fault::link)?;
+                decoder
+            }
+            None if kind == "video/x-raw" => tail,
+            None => {
+                let decoder = decodebin(&Self { found: Arc::default(), ..self.clone() })?;
+                pipeline.add(&decoder).map_err(Fault::link)?;
+                decoder
+            }
+        };
+        next.sync_state_with_parent().map_err(Fault::link)?;
+        let sink = next.static_pad("sink").ok_or_else(|| Fault::Stopped("no pad to link to".into()))?;
+        pad.link(&sink).map_err(Fault::link)?;
+        Ok(())
+    }
+
+    /// [`Self::video`] in a callback: what goes wrong is posted where the pipeline's own errors go.
+    fn video_of(&self, element: &gst::Element, pad: &gst::Pad) {
+        if let Err(fault) = self.video(pad) {
+            post(element, &fault.to_string());
+        }
+    }
+}
+
+fn post(element: &gst::Element, text: &str) {
+    gst::element_error!(element, gst::StreamError::CodecNotFound, ("{text}"));
+}
+
+/// Follows a parsebin.
+pub(super) fn parsed(parser: &gst::Element, attach: &Attach) {
+    let to = attach.clone();
+    parser.connect_pad_added(move |parser, pad| to.video_of(parser, pad));
+    let to = attach.clone();
+    parser.connect_no_more_pads(move |parser| {
+        if !to.found.load(Ordering::Relaxed) {
+            post(parser, "there is no video in it");
+        }
+    });
+}
+
+/// A decodebin whose decoders run single-threaded and whose video goes to the end of the pipeline.
+pub(super) fn decodebin(attach: &Attach) -> Result<gst::Element, Fault> {
+    let decoder = make("decodebin")?;
+    let to = attach.clone();
+    decoder.connect_pad_added(move |decoder, pad| to.video_of(decoder, pad));
+    if let Some(bin) = decoder.downcast_ref::<gst::Bin>() {
+        let watch = attach.watch.clone();
+        bin.connect_deep_element_added(move |_, _, element| {
+            let class = element.metadata(gst::ELEMENT_METADATA_KLASS).unwrap_or_default();
+            if class.contains("Decoder") && (class.contains("Video") || class.contains("Image")) {
+                single_threaded(element);
+                watch.decoder(element);
+            }
+        });
+    }
+    Ok(decoder)
+}
+
+/// Follows an rtspsrc: its video, and nothing else, goes through a parsebin.
+pub(super) fn rtp(chain: &Chain, source: &gst::Element, attach: &Attach) {
+    source.connect("select-stream", false, |values| {
+        let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
+        let media = caps.and_then(|caps| caps.structure(0)?.get::<String>("media").ok());
+        Some((media.as_deref() == Some("video")).to_value())
+    });
+    let (to, pipeline) = (attach.clone(), chain.pipeline().downgrade());
+    source.connect_pad_added(move |source, pad| {
+        let linked = || -> Result<(), Fault> {
+            let Some(pipeline) = pipeline.upgrade() else { return Ok(()) };
+            let parser = make("parsebin")?;
+            parsed(&parser, &to);
+            pipeline.add(&parser).map_err(Fault::link)?;
+            parser.sync_state_with_parent().map_err(Fault::link)?;
+            let sink = parser.static_pad("sink").ok_or_else(|| Fault::Stopped("no pad to link to".into()))?;
+            pad.link(&sink).map_err(Fault::link)?;
+            Ok(())
+        };
+        if let Err(fault) = linked() {
+            post(source, &fault.to_string());
+        }
+    });
+}
