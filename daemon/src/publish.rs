@@ -1,1 +1,104 @@
 //! Delivery over MQTT.
+//!
+//! One task takes what tracking saw and what cameras are doing, writes messages, and drives the connection. A broker that is away, slow or
+//! broken is none of the line's business: input is always taken, queues towards the broker are bounded, and what does not fit is
+//! counted. The schema of the messages is in [`message`], their topics in [`topics`].
+
+mod backoff;
+mod compose;
+mod counters;
+mod link;
+pub mod message;
+mod mqtt;
+mod outbox;
+mod publisher;
+mod stamp;
+mod tls;
+pub mod topics;
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+pub use counters::{Counters, DropReason, Failure};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+pub use topics::Family;
+
+use self::publisher::Publisher;
+use crate::{
+    config::MqttConfig,
+    media::{Mark, Tracked},
+    observe::StageTimes,
+    status::StatusBoard,
+};
+
+/// Most batches that are taken at once.
+const BATCHES: usize = 64;
+
+/// Publishes until the input ends, or `cancel` says so: then what is still under way is drained, `offline` is told and the connection closed,
+/// all within a few seconds. Without a broker, frames are counted and forgotten.
+///
+/// Meant for a current-thread runtime: then a batch costs one wake-up.
+pub async fn run(
+    config: Option<MqttConfig>,
+    device: String,
+    input: mpsc::Receiver<Vec<Tracked>>,
+    board: Arc<StatusBoard>,
+    stages: Arc<StageTimes>,
+    counters: Arc<Counters>,
+    cancel: CancellationToken,
+) {
+    match config {
+        Some(config) => Publisher::new(config, &device, input, board, stages, counters, cancel).run().await,
+        None => count(input, &board, &stages, &counters, &cancel).await,
+    }
+}
+
+/// No broker: nothing is written.
+async fn count(
+    mut input: mpsc::Receiver<Vec<Tracked>>,
+    board: &StatusBoard,
+    stages: &StageTimes,
+    counters: &Counters,
+    cancel: &CancellationToken,
+) {
+    tracing::info!("no broker is configured: nothing is published");
+    let mut batches = Vec::new();
+    loop {
+        let came = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return,
+            came = input.recv_many(&mut batches, BATCHES) => came,
+            () = board.wait() => {
+                board.take_changes();
+                continue;
+            }
+        };
+        if came == 0 {
+            return;
+        }
+        let now = Instant::now();
+        for tracked in batches.iter_mut().flatten() {
+            tracked.times.stamp(Mark::PublishStarted, now);
+            tracked.times.stamp(Mark::Published, now);
+        }
+        let frames = || batches.iter().flatten().filter(|t| !t.closing);
+        counters.frames_came(frames().count() as u64);
+        stages.record(frames().map(|t| &t.times));
+        batches.clear();
+    }
+}
+
+/// A name for this run of the daemon: counters start again with each.
+pub fn boot_id() -> String {
+    match std::fs::read_to_string("/proc/sys/kernel/random/uuid") {
+        Ok(uuid) => uuid.trim().to_owned(),
+        // Not Linux, or no /proc: the time and the process number tell runs apart.
+        Err(_) => {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            format!("{:x}-{:x}", since.as_nanos(), std::process::id())
+        }
+    }
+}

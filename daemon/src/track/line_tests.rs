@@ -140,7 +140,7 @@ fn a_missing_frame_is_not_waited_for_for_ever() {
 }
 
 fn batcher() -> Arc<Batcher> {
-    let limits = Limits { max_batch: 4, max_wait: Duration::from_millis(1), staleness: Duration::from_secs(60), instances: 1 };
+    let limits = Limits { max_batch: 4, max_wait: Duration::from_millis(1), staleness: Duration::from_mins(1), instances: 1 };
     Batcher::new(limits)
 }
 

@@ -1,0 +1,324 @@
+//! Turns what happened into messages. No input and no output: everything that a message says is handed in.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{
+    message::{
+        self, CameraStatus, DeviceStatus, FrameMessage, Identity, Kind, Model, Objects, Presence, PresenceReason, Rounded,
+        SCHEMA, Stamp, TrackMessage,
+    },
+    topics::{self, Family},
+};
+use crate::{
+    config::MqttConfig,
+    media::{Mark, StreamId, TimeBasis, Track, TrackId, TrackPhase, Tracked},
+    status,
+};
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) wall: SystemTime,
+    pub(super) steady: Instant,
+}
+
+impl Now {
+    pub(super) fn read() -> Self {
+        Self { wall: SystemTime::now(), steady: Instant::now() }
+    }
+}
+
+/// What a camera needs from message to message.
+struct Camera {
+    status_topic: Arc<str>,
+    frame_topic: Arc<str>,
+    track_topics: [Arc<str>; 3],
+    status_seq: u64,
+    frame_seq: u64,
+    track_seq: u64,
+    frames: u32,
+    fps: Option<f32>,
+    last_capture: Option<SystemTime>,
+    updated: HashMap<TrackId, Instant>,
+}
+
+impl Camera {
+    fn new(base: &str, device: &str, name: &str) -> Self {
+        let topic = |rest: &str| -> Arc<str> { topics::camera(base, device, name, rest).into() };
+        Self {
+            status_topic: topic("status"),
+            frame_topic: topic("frame"),
+            track_topics: [topic("track/new"), topic("track/update"), topic("track/end")],
+            status_seq: 0,
+            frame_seq: 0,
+            track_seq: 0,
+            frames: 0,
+            fps: None,
+            last_capture: None,
+            updated: HashMap::new(),
+        }
+    }
+}
+
+/// The writer of messages.
+pub(super) struct Composer {
+    base: String,
+    device: String,
+    boot_id: String,
+    started_at: SystemTime,
+    publish_frames: bool,
+    update_interval: Duration,
+    device_topic: Arc<str>,
+    device_seq: u64,
+    cameras: HashMap<StreamId, Camera>,
+    buffer: Vec<u8>,
+}
+
+/// Counts from 0.
+fn next(seq: &mut u64) -> u64 {
+    let now = *seq;
+    *seq += 1;
+    now
+}
+
+/// Milliseconds with microseconds behind the point.
+fn ms(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+/// Milliseconds from one wall-clock time to another; the clocks may disagree, so it may be negative.
+fn wall_ms(from: SystemTime, to: SystemTime) -> f64 {
+    to.duration_since(from).map_or_else(|back| -ms(back.duration()), ms)
+}
+
+/// JSON in a buffer of exactly its size. The types of [`message`] always serialize: no maps, no failing parts.
+fn write(buffer: &mut Vec<u8>, value: &impl Serialize) -> Bytes {
+    buffer.clear();
+    if let Err(error) = serde_json::to_writer(&mut *buffer, value) {
+        tracing::error!(%error, "a message could not be written");
+    }
+    Bytes::from(buffer.as_slice().to_vec())
+}
+
+/// When a frame was taken and how long ago that is.
+struct Times {
+    latency_ms: Option<f64>,
+    since_arrival_ms: Option<f64>,
+}
+
+impl Times {
+    fn of(tracked: &Tracked, now: Now) -> Self {
+        let arrived = tracked.times.at(Mark::Received);
+        let since_arrival_ms = arrived.map(|at| ms(now.steady.saturating_duration_since(at)));
+        let latency_ms = match tracked.capture.basis {
+            TimeBasis::Arrival => since_arrival_ms,
+            TimeBasis::SenderReport => since_arrival_ms.map(|_| wall_ms(tracked.capture.wall, now.wall)),
+        };
+        Self { latency_ms, since_arrival_ms }
+    }
+}
+
+impl Composer {
+    pub(super) fn new(config: &MqttConfig, device: &str, boot_id: &str, started_at: SystemTime) -> Self {
+        Self {
+            base: config.base_topic.clone(),
+            device: device.to_owned(),
+            boot_id: boot_id.to_owned(),
+            started_at,
+            publish_frames: config.publish_frames,
+            update_interval: config.track_update_interval,
+            device_topic: topics::device_status(&config.base_topic, device).into(),
+            device_seq: 0,
+            cameras: HashMap::new(),
+            buffer: Vec::with_capacity(4096),
+        }
+    }
+
+    pub(super) fn device_topic(&self) -> &Arc<str> {
+        &self.device_topic
+    }
+
+    /// The device's own status.
+    pub(super) fn device(&mut self, state: Presence, reason: PresenceReason, now: Now) -> Bytes {
+        let status = DeviceStatus {
+            schema: SCHEMA,
+            kind: Kind::DeviceStatus,
+            device: &self.device,
+            boot_id: &self.boot_id,
+            seq: next(&mut self.device_seq),
+            state,
+            reason,
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: Stamp(self.started_at),
+            published_at: Stamp(now.wall),
+        };
+        write(&mut self.buffer, &status)
+    }
+
+    /// A camera's status and its topic.
+    pub(super) fn camera(&mut self, stream: &StreamId, status: &status::CameraStatus, now: Now) -> (Arc<str>, Bytes) {
+        let Self { base, device, boot_id, cameras, buffer, .. } = self;
+        let camera = cameras.entry(stream.clone()).or_insert_with(|| Camera::new(base, device, stream.name()));
+        let message = CameraStatus {
+            schema: SCHEMA,
+            kind: Kind::CameraStatus,
+            device,
+            camera: stream.name(),
+            boot_id,
+            seq: next(&mut camera.status_seq),
+            state: status.state,
+            detail: &status.detail,
+            since: Stamp(status.since),
+            codec: status.codec,
+            size: status.size.map(|(w, h)| [w, h]),
+            fps: camera.fps,
+            last_frame_age_ms: camera.last_capture.map(|at| wall_ms(at, now.wall)),
+            reconnects: status.reconnects,
+            packets_lost: status.packets_lost,
+            skipped_to_idr: status.skipped_to_idr,
+            decode_errors: status.decode_errors,
+            published_at: Stamp(now.wall),
+        };
+        (camera.status_topic.clone(), write(buffer, &message))
+    }
+
+    /// Forgets a camera that was removed; the topic whose retained status is to be cleared.
+    pub(super) fn remove(&mut self, stream: &StreamId) -> Arc<str> {
+        match self.cameras.remove(stream) {
+            Some(camera) => camera.status_topic,
+            None => topics::camera(&self.base, &self.device, stream.name(), "status").into(),
+        }
+    }
+
+    /// Takes the frame rates of the time that has passed, and forgets cameras that are neither `known` nor sending.
+    pub(super) fn measure(&mut self, passed: Duration, known: impl Fn(&StreamId) -> bool) {
+        self.cameras.retain(|stream, camera| {
+            let frames = std::mem::take(&mut camera.frames);
+            camera.fps = Some((frames as f32 / passed.as_secs_f32() * 10.0).round() / 10.0);
+            frames > 0 || known(stream)
+        });
+    }
+
+    /// The messages about a frame.
+    pub(super) fn frame(&mut self, tracked: &Tracked, now: Now, mut send: impl FnMut(&Arc<str>, Bytes, Family)) {
+        let Self { base, device, boot_id, cameras, buffer, publish_frames, update_interval, .. } = self;
+        let name = tracked.stream.name();
+        if !cameras.contains_key(&tracked.stream) {
+            cameras.insert(tracked.stream.clone(), Camera::new(base, device, name));
+        }
+        let Some(camera) = cameras.get_mut(&tracked.stream) else { return };
+        let times = Times::of(tracked, now);
+        let scene = Scene { device, boot_id, name, tracked, times, now };
+        if !tracked.closing {
+            camera.frames += 1;
+            camera.last_capture = Some(tracked.capture.wall);
+            if *publish_frames {
+                let payload = write(buffer, &scene.frame(next(&mut camera.frame_seq)));
+                send(&camera.frame_topic, payload, Family::Frame);
+            }
+        }
+        for track in &tracked.tracks {
+            let since = camera.updated.get(&track.id).map(|at| now.steady.saturating_duration_since(*at));
+            if !message::is_told(track, since, *update_interval) {
+                continue;
+            }
+            let topic = match track.phase {
+                TrackPhase::New => &camera.track_topics[0],
+                TrackPhase::Update => &camera.track_topics[1],
+                TrackPhase::End => &camera.track_topics[2],
+            };
+            if track.phase == TrackPhase::End {
+                camera.updated.remove(&track.id);
+            } else {
+                camera.updated.insert(track.id, now.steady);
+            }
+            let payload = write(buffer, &scene.track(track, next(&mut camera.track_seq)));
+            send(topic, payload, Family::Track);
+        }
+    }
+}
+
+/// A frame and all that its messages have in common.
+struct Scene<'a> {
+    device: &'a str,
+    boot_id: &'a str,
+    name: &'a str,
+    tracked: &'a Tracked,
+    times: Times,
+    now: Now,
+}
+
+impl<'a> Scene<'a> {
+    fn size(&self) -> [u32; 2] {
+        [self.tracked.size.0, self.tracked.size.1]
+    }
+
+    fn model(&self) -> Model<'a> {
+        Model { name: &self.tracked.model.name, runtime: &self.tracked.model.runtime }
+    }
+
+    fn frame(&self, seq: u64) -> FrameMessage<'a> {
+        let tracked = self.tracked;
+        FrameMessage {
+            schema: SCHEMA,
+            kind: Kind::Frame,
+            device: self.device,
+            camera: self.name,
+            boot_id: self.boot_id,
+            seq,
+            frame: tracked.frame_seq,
+            pts_ms: ms(tracked.pts),
+            captured_at: Stamp(tracked.capture.wall),
+            basis: tracked.capture.basis,
+            published_at: Stamp(self.now.wall),
+            latency_ms: self.times.latency_ms,
+            since_arrival_ms: self.times.since_arrival_ms,
+            size: self.size(),
+            model: self.model(),
+            objects: Objects { detections: &tracked.detections, classes: &tracked.model.classes, size: tracked.size },
+        }
+    }
+
+    fn track(&self, track: &Track, seq: u64) -> TrackMessage<'a> {
+        let tracked = self.tracked;
+        let bbox = message::within(&track.bbox, tracked.size);
+        TrackMessage {
+            schema: SCHEMA,
+            kind: Kind::Track,
+            phase: track.phase,
+            device: self.device,
+            camera: self.name,
+            boot_id: self.boot_id,
+            seq,
+            track: Identity(track.id),
+            class: message::class_name(&tracked.model.classes, track.class),
+            confidence: Rounded(track.confidence),
+            bbox: message::pixels(&bbox),
+            box_norm: message::normalised(&bbox, tracked.size),
+            velocity: [Rounded(track.velocity.0), Rounded(track.velocity.1)],
+            first_seen: Stamp(track.first_seen),
+            last_seen: Stamp(track.last_seen),
+            hits: track.hits,
+            frame: tracked.frame_seq,
+            pts_ms: ms(tracked.pts),
+            captured_at: Stamp(tracked.capture.wall),
+            basis: tracked.capture.basis,
+            published_at: Stamp(self.now.wall),
+            latency_ms: self.times.latency_ms,
+            since_arrival_ms: self.times.since_arrival_ms,
+            size: self.size(),
+            model: self.model(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "compose_tests.rs"]
+mod tests;

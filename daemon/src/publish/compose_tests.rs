@@ -1,0 +1,220 @@
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    config::MqttVersion,
+    media::{BBox, Capture, Codec, Detection, ModelInfo, TimeCard, TrackedDetection},
+    status::CameraState,
+};
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/publish/testdata");
+
+fn config() -> MqttConfig {
+    MqttConfig {
+        host: "localhost".into(),
+        port: 1883,
+        tls: None,
+        version: MqttVersion::V5,
+        client_id: "egret-test".into(),
+        base_topic: "egret".into(),
+        username: None,
+        password: None,
+        keep_alive: Duration::from_secs(30),
+        publish_frames: true,
+        track_update_interval: Duration::from_millis(500),
+    }
+}
+
+fn wall() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_226_584_500_000)
+}
+
+fn composer() -> Composer {
+    Composer::new(&config(), "box1", "0f8fad5b-d9cb-469f-a165-70867728950e", wall() - Duration::from_hours(1))
+}
+
+fn track(phase: TrackPhase) -> Track {
+    Track {
+        id: TrackId(0x0123_4567_89ab_cdef),
+        class: 0,
+        confidence: 0.876_54,
+        bbox: BBox::new(-3.0, 100.004, 149.996, 300.0),
+        velocity: (12.34, -0.001),
+        first_seen: wall() - Duration::from_secs(2),
+        last_seen: wall() - Duration::from_millis(40),
+        hits: 17,
+        phase,
+    }
+}
+
+fn tracked(basis: TimeBasis, arrived: Instant) -> Tracked {
+    let object = |class, confidence, bbox, track| TrackedDetection { detection: Detection { class, confidence, bbox }, track };
+    Tracked {
+        stream: StreamId::new(7, "door"),
+        frame_seq: 1234,
+        pts: Duration::from_micros(41_133_333),
+        capture: Capture { wall: wall() - Duration::from_micros(84_321), basis },
+        size: (1920, 1080),
+        detections: vec![
+            object(0, 0.912_34, BBox::new(10.126, 20.0, 110.5, 220.25), Some(TrackId(0x0123_4567_89ab_cdef))),
+            object(9, 0.5, BBox::new(0.0, 0.0, 1920.0, 1080.0), None),
+        ],
+        tracks: vec![track(TrackPhase::New)],
+        model: Arc::new(ModelInfo {
+            name: "yolox".into(),
+            classes: vec!["person".into(), "car".into()],
+            runtime: "onnxruntime 1.31.1".into(),
+            sha256: String::new(),
+        }),
+        closing: false,
+        times: TimeCard::received(arrived),
+    }
+}
+
+/// Compares with the fixture of that name. `EGRET_WRITE_FIXTURES=1` writes it instead: then read the difference.
+fn golden(name: &str, payload: &[u8]) {
+    let value: Value = serde_json::from_slice(payload).expect("JSON");
+    let path = format!("{DATA}/{name}.json");
+    let text = serde_json::to_string_pretty(&value).expect("pretty") + "\n";
+    if std::env::var_os("EGRET_WRITE_FIXTURES").is_some() {
+        std::fs::write(&path, &text).expect("fixture written");
+    }
+    assert_eq!(text, std::fs::read_to_string(&path).expect("fixture"), "{path}");
+}
+
+fn messages(composer: &mut Composer, tracked: &Tracked, now: Now) -> Vec<(String, Bytes, Family)> {
+    let mut out = Vec::new();
+    composer.frame(tracked, now, |topic, payload, family| out.push((topic.to_string(), payload, family)));
+    out
+}
+
+fn now_after(arrived: Instant, by: Duration) -> Now {
+    Now { wall: wall(), steady: arrived + by }
+}
+
+#[test]
+fn every_message_is_as_its_fixture() {
+    let mut composer = composer();
+    let arrived = Instant::now();
+    let now = now_after(arrived, Duration::from_micros(61_250));
+    golden("status", &composer.device(Presence::Online, PresenceReason::Started, now));
+    let out = messages(&mut composer, &tracked(TimeBasis::SenderReport, arrived), now);
+    let topics: Vec<&str> = out.iter().map(|(topic, ..)| topic.as_str()).collect();
+    assert_eq!(topics, ["egret/box1/cam/door/frame", "egret/box1/cam/door/track/new"]);
+    golden("frame", &out[0].1);
+    golden("track", &out[1].1);
+    let status = status::CameraStatus {
+        state: CameraState::NoData,
+        since: wall() - Duration::from_secs(5),
+        detail: "no access unit for 5 s".into(),
+        codec: Some(Codec::H264),
+        size: Some((1920, 1080)),
+        reconnects: 3,
+        packets_lost: 12,
+        skipped_to_idr: 4,
+        decode_errors: 1,
+    };
+    composer.measure(Duration::from_millis(300), |_| true);
+    let (topic, payload) = composer.camera(&StreamId::new(7, "door"), &status, now);
+    assert_eq!(&*topic, "egret/box1/cam/door/status");
+    golden("camera_status", &payload);
+}
+
+#[test]
+fn the_schemas_name_every_field_and_no_other() {
+    let fixtures = ["status", "camera_status", "frame", "track"];
+    for ((kind, schema), fixture) in message::schemas().into_iter().zip(fixtures) {
+        let text = std::fs::read_to_string(format!("{DATA}/{fixture}.json")).expect("fixture");
+        let message: Value = serde_json::from_str(&text).expect("JSON");
+        let schema = schema.to_value();
+        let keys = |value: &Value| -> Vec<String> {
+            let mut keys: Vec<String> = value.as_object().expect("an object").keys().cloned().collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(keys(&schema["properties"]), keys(&message), "{kind}");
+        assert_eq!(message["schema"], "egret/v1");
+    }
+    let object = &message::schemas()[2].1.clone().to_value()["$defs"]["Object"];
+    assert!(object["properties"]["box_norm"].is_object() && object["properties"]["box"].is_object());
+}
+
+#[test]
+fn latency_is_that_of_the_basis() {
+    let arrived = Instant::now();
+    let now = now_after(arrived, Duration::from_millis(61));
+    let of = |basis, wall: SystemTime| -> Value {
+        let mut tracked = tracked(basis, arrived);
+        tracked.capture.wall = wall;
+        serde_json::from_slice(&messages(&mut composer(), &tracked, now)[0].1).expect("JSON")
+    };
+    let arrival = of(TimeBasis::Arrival, wall() - Duration::from_secs(9));
+    assert_eq!((&arrival["latency_ms"], &arrival["since_arrival_ms"]), (&Value::from(61.0), &Value::from(61.0)));
+    let ahead = of(TimeBasis::SenderReport, wall() + Duration::from_millis(20));
+    assert_eq!((&ahead["latency_ms"], &ahead["since_arrival_ms"]), (&Value::from(-20.0), &Value::from(61.0)));
+}
+
+#[test]
+fn updates_keep_their_distance_and_ends_are_always_told() {
+    let mut composer = composer();
+    let start = Instant::now();
+    let mut told = |phase, ms| {
+        let mut tracked = tracked(TimeBasis::Arrival, start);
+        tracked.tracks = vec![track(phase)];
+        let out = messages(&mut composer, &tracked, now_after(start, Duration::from_millis(ms)));
+        out.iter()
+            .filter(|(_, _, family)| *family == Family::Track)
+            .map(|(topic, ..)| topic.rsplit('/').next().map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let some = |word: &str| vec![Some(word.to_owned())];
+    assert_eq!(told(TrackPhase::New, 0), some("new"));
+    assert!(told(TrackPhase::Update, 40).is_empty());
+    assert!(told(TrackPhase::Update, 499).is_empty());
+    assert_eq!(told(TrackPhase::Update, 500), some("update"));
+    assert!(told(TrackPhase::Update, 900).is_empty());
+    assert_eq!(told(TrackPhase::End, 901), some("end"));
+}
+
+#[test]
+fn tracks_that_end_without_a_frame_make_no_frame_message() {
+    let mut composer = composer();
+    let mut closing = tracked(TimeBasis::Arrival, Instant::now());
+    closing.closing = true;
+    closing.times = TimeCard::default();
+    closing.detections.clear();
+    closing.tracks = vec![track(TrackPhase::End)];
+    let out = messages(&mut composer, &closing, Now::read());
+    assert_eq!(out.len(), 1);
+    let message: Value = serde_json::from_slice(&out[0].1).expect("JSON");
+    assert_eq!((&message["phase"], &message["latency_ms"]), (&Value::from("end"), &Value::Null));
+}
+
+#[test]
+fn each_camera_and_kind_counts_for_itself() {
+    let mut composer = composer();
+    let arrived = Instant::now();
+    let now = now_after(arrived, Duration::from_millis(1));
+    let mut yard = tracked(TimeBasis::Arrival, arrived);
+    yard.stream = StreamId::new(8, "yard");
+    yard.tracks.clear();
+    let seq = |payload: &Bytes| serde_json::from_slice::<Value>(payload).expect("JSON")["seq"].as_u64();
+    let door = tracked(TimeBasis::Arrival, arrived);
+    for n in 0..3 {
+        assert_eq!(seq(&messages(&mut composer, &door, now)[0].1), Some(n));
+    }
+    assert_eq!(seq(&messages(&mut composer, &yard, now)[0].1), Some(0));
+    assert_eq!(seq(&messages(&mut composer, &door, now)[1].1), Some(3), "tracks count apart from frames");
+}
+
+#[test]
+fn a_camera_that_is_gone_and_silent_is_forgotten() {
+    let mut composer = composer();
+    let door = tracked(TimeBasis::Arrival, Instant::now());
+    messages(&mut composer, &door, Now::read());
+    composer.measure(Duration::from_secs(10), |_| false);
+    assert_eq!(composer.cameras.len(), 1, "it sent a frame just now");
+    composer.measure(Duration::from_secs(10), |_| false);
+    assert!(composer.cameras.is_empty());
+    assert_eq!(&*composer.remove(&door.stream), "egret/box1/cam/door/status");
+}

@@ -1,0 +1,178 @@
+//! What publishing counts, for metrics and health.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use super::topics::Family;
+
+/// Why a message was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum DropReason {
+    /// The queue was full: the broker is away or slower than the cameras.
+    Overflow,
+    /// It was on its way when the connection broke, and nobody acknowledges its kind.
+    ConnectionLost,
+    /// The broker refused it.
+    Refused,
+    /// It is larger than the broker takes.
+    TooLarge,
+    /// It was still waiting when the daemon shut down.
+    Shutdown,
+}
+
+impl DropReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Overflow, Self::ConnectionLost, Self::Refused, Self::TooLarge, Self::Shutdown];
+
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::ConnectionLost => "connection_lost",
+            Self::Refused => "refused",
+            Self::TooLarge => "too_large",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Why there is no connection to the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Failure {
+    /// The host does not resolve, refuses, or does not answer in time.
+    Unreachable,
+    /// The TLS handshake or the certificate failed, or the authorities cannot be read.
+    Tls,
+    /// The broker refused the credentials.
+    AuthFailed,
+    /// The broker refused the connection for another reason.
+    Refused,
+    /// The broker closed the connection.
+    Closed,
+    /// The broker does not answer any more.
+    Timeout,
+    /// What came is not MQTT as it should be, or the client lost its way in it.
+    Protocol,
+}
+
+impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Unreachable, Self::Tls, Self::AuthFailed, Self::Refused, Self::Closed, Self::Timeout, Self::Protocol];
+
+    /// Its name in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::AuthFailed => "auth_failed",
+            Self::Refused => "refused",
+            Self::Closed => "closed",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+const FAMILIES: usize = Family::ALL.len();
+
+/// What publishing counts. Shared with metrics and health.
+#[derive(Debug, Default)]
+pub struct Counters {
+    frames: AtomicU64,
+    published: [AtomicU64; FAMILIES],
+    dropped: [[AtomicU64; DropReason::ALL.len()]; FAMILIES],
+    bytes: AtomicU64,
+    connects: AtomicU64,
+    failures: [AtomicU64; Failure::ALL.len()],
+    connected: AtomicBool,
+    queued: AtomicU64,
+    last_failure: Mutex<Option<(Failure, String)>>,
+}
+
+impl Counters {
+    /// Frames that came to publishing, with or without a broker.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Messages delivered: acknowledged by the broker, or written to the connection where nobody acknowledges.
+    pub fn published(&self, family: Family) -> u64 {
+        self.published[family as usize].load(Ordering::Relaxed)
+    }
+
+    /// Messages that were not.
+    pub fn dropped(&self, family: Family, reason: DropReason) -> u64 {
+        self.dropped[family as usize][reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Payload bytes handed to the connection.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Connections that the broker accepted.
+    pub fn connects(&self) -> u64 {
+        self.connects.load(Ordering::Relaxed)
+    }
+
+    /// Connections that failed or broke.
+    pub fn failures(&self, failure: Failure) -> u64 {
+        self.failures[failure as usize].load(Ordering::Relaxed)
+    }
+
+    /// Whether the broker is connected.
+    pub fn connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Messages that wait for the broker.
+    pub fn queued(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Why the last connection failed or broke; `None` while connected.
+    pub fn last_failure(&self) -> Option<(Failure, String)> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn frames_came(&self, n: u64) {
+        self.frames.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn delivered(&self, family: Family) {
+        self.published[family as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn lost(&self, family: Family, reason: DropReason) {
+        self.dropped[family as usize][reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_queued(&self, n: usize) {
+        self.queued.store(n as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_connected(&self) {
+        self.connects.fetch_add(1, Ordering::Relaxed);
+        self.connected.store(true, Ordering::Relaxed);
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn is_disconnected(&self) {
+        self.connected.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self, failure: Failure, detail: String) {
+        self.connected.store(false, Ordering::Relaxed);
+        self.failures[failure as usize].fetch_add(1, Ordering::Relaxed);
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((failure, detail));
+    }
+}

@@ -1,0 +1,214 @@
+//! Messages that wait for the broker: bounded, and whatever does not fit is counted.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use super::{
+    counters::{Counters, DropReason},
+    topics::Family,
+};
+
+/// Most per-frame messages that wait. When one more comes, the oldest goes.
+const MAX_FRAMES: usize = 256;
+/// Most track messages that wait. When one more comes, the oldest goes.
+const MAX_TRACKS: usize = 4096;
+
+/// A message as it leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) topic: Arc<str>,
+    pub(super) payload: Bytes,
+    pub(super) family: Family,
+    /// Order of writing.
+    number: u64,
+}
+
+impl Message {
+    /// Its place in the order of writing.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// The queues.
+#[derive(Default)]
+pub(super) struct Outbox {
+    next: u64,
+    frames: VecDeque<Message>,
+    tracks: VecDeque<Message>,
+    /// The latest of each retained topic; an empty payload clears it.
+    retained: BTreeMap<Arc<str>, Message>,
+    /// Retained topics whose latest has not been sent on this connection.
+    stale: VecDeque<Arc<str>>,
+}
+
+impl Outbox {
+    /// Puts a message in line. Of a retained topic only the latest matters.
+    pub(super) fn push(&mut self, topic: &Arc<str>, payload: Bytes, family: Family, counters: &Counters) {
+        let message = Message { topic: topic.clone(), payload, family, number: self.next };
+        self.next += 1;
+        match family {
+            Family::Frame => bounded(&mut self.frames, message, MAX_FRAMES, counters),
+            Family::Track => bounded(&mut self.tracks, message, MAX_TRACKS, counters),
+            Family::DeviceStatus | Family::CameraStatus => {
+                if !self.stale.contains(topic) {
+                    self.stale.push_back(topic.clone());
+                }
+                self.retained.insert(topic.clone(), message);
+            }
+        }
+    }
+
+    /// The next message to send: statuses first, then in the order of writing. Without `window` only those that nobody acknowledges.
+    pub(super) fn pop(&mut self, window: bool) -> Option<Message> {
+        if !window {
+            return self.frames.pop_front();
+        }
+        while let Some(topic) = self.stale.pop_front() {
+            if let Some(message) = self.retained.get(&topic) {
+                return Some(message.clone());
+            }
+        }
+        match (self.frames.front(), self.tracks.front()) {
+            (Some(frame), Some(track)) if frame.number < track.number => self.frames.pop_front(),
+            (Some(_), None) => self.frames.pop_front(),
+            _ => self.tracks.pop_front(),
+        }
+    }
+
+    /// Takes a message back that was popped and could not be sent. Give back in reverse order.
+    pub(super) fn give_back(&mut self, message: Message) {
+        match message.family {
+            Family::Frame => self.frames.push_front(message),
+            Family::Track => self.tracks.push_front(message),
+            Family::DeviceStatus | Family::CameraStatus => self.stale.push_front(message.topic),
+        }
+    }
+
+    /// The broker has it: a cleared topic need not be cleared again.
+    pub(super) fn acknowledged(&mut self, message: &Message) {
+        if message.family.retained() && message.payload.is_empty() && self.retained.get(&message.topic) == Some(message) {
+            self.retained.remove(&message.topic);
+        }
+    }
+
+    /// A new connection: every retained topic is told again, since the broker may have forgotten, or been told of our end.
+    /// `first` leads.
+    pub(super) fn refresh(&mut self, first: &Arc<str>) {
+        self.stale = self.retained.keys().filter(|topic| *topic != first).cloned().collect();
+        self.stale.push_front(first.clone());
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.frames.len() + self.tracks.len() + self.stale.len()
+    }
+
+    /// Counts what waits as dropped, and forgets it.
+    pub(super) fn abandon(&mut self, counters: &Counters) {
+        while let Some(message) = self.pop(true) {
+            counters.lost(message.family, DropReason::Shutdown);
+        }
+    }
+}
+
+fn bounded(queue: &mut VecDeque<Message>, message: Message, most: usize, counters: &Counters) {
+    if queue.len() >= most
+        && let Some(oldest) = queue.pop_front()
+    {
+        counters.lost(oldest.family, DropReason::Overflow);
+    }
+    queue.push_back(message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str) -> Arc<str> {
+        name.into()
+    }
+
+    fn push(outbox: &mut Outbox, name: &str, text: &str, family: Family, counters: &Counters) {
+        outbox.push(&topic(name), Bytes::copy_from_slice(text.as_bytes()), family, counters);
+    }
+
+    fn texts(outbox: &mut Outbox) -> Vec<String> {
+        std::iter::from_fn(|| outbox.pop(true)).map(|m| String::from_utf8_lossy(&m.payload).into_owned()).collect()
+    }
+
+    #[test]
+    fn statuses_lead_and_the_rest_keeps_its_order() {
+        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        push(&mut outbox, "f", "f0", Family::Frame, &counters);
+        push(&mut outbox, "t", "t1", Family::Track, &counters);
+        push(&mut outbox, "f", "f2", Family::Frame, &counters);
+        push(&mut outbox, "s", "old", Family::CameraStatus, &counters);
+        push(&mut outbox, "s", "new", Family::CameraStatus, &counters);
+        assert_eq!(outbox.len(), 4);
+        assert_eq!(texts(&mut outbox), ["new", "f0", "t1", "f2"]);
+    }
+
+    #[test]
+    fn a_full_window_lets_only_frames_pass() {
+        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        push(&mut outbox, "t", "t0", Family::Track, &counters);
+        push(&mut outbox, "f", "f1", Family::Frame, &counters);
+        assert_eq!(outbox.pop(false).map(|m| m.family), Some(Family::Frame));
+        assert_eq!(outbox.pop(false), None);
+        assert_eq!(texts(&mut outbox), ["t0"]);
+    }
+
+    #[test]
+    fn the_oldest_make_room_and_are_counted() {
+        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        for i in 0..MAX_FRAMES + 3 {
+            push(&mut outbox, "f", &i.to_string(), Family::Frame, &counters);
+        }
+        for i in 0..MAX_TRACKS + 2 {
+            push(&mut outbox, "t", &i.to_string(), Family::Track, &counters);
+        }
+        assert_eq!(counters.dropped(Family::Frame, DropReason::Overflow), 3);
+        assert_eq!(counters.dropped(Family::Track, DropReason::Overflow), 2);
+        assert_eq!(outbox.len(), MAX_FRAMES + MAX_TRACKS);
+        assert_eq!(texts(&mut outbox)[0], "3");
+    }
+
+    #[test]
+    fn a_new_connection_tells_every_status_again_and_a_cleared_one_until_it_is_heard() {
+        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        push(&mut outbox, "a", "A", Family::CameraStatus, &counters);
+        push(&mut outbox, "b", "", Family::CameraStatus, &counters);
+        assert_eq!(texts(&mut outbox), ["A", ""]);
+        outbox.refresh(&topic("a"));
+        assert_eq!(outbox.len(), 2);
+        outbox.pop(true);
+        let cleared = outbox.pop(true).expect("still there");
+        outbox.acknowledged(&cleared);
+        outbox.refresh(&topic("a"));
+        assert_eq!(texts(&mut outbox), ["A"]);
+    }
+
+    #[test]
+    fn what_is_given_back_is_next_again() {
+        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        push(&mut outbox, "t", "t0", Family::Track, &counters);
+        push(&mut outbox, "t", "t1", Family::Track, &counters);
+        let (first, second) = (outbox.pop(true).expect("first"), outbox.pop(true).expect("second"));
+        outbox.give_back(second);
+        outbox.give_back(first);
+        assert_eq!(texts(&mut outbox), ["t0", "t1"]);
+    }
+
+    #[test]
+    fn what_is_abandoned_is_counted() {
+        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        push(&mut outbox, "f", "f0", Family::Frame, &counters);
+        outbox.abandon(&counters);
+        assert_eq!((outbox.len(), counters.dropped(Family::Frame, DropReason::Shutdown)), (0, 1));
+    }
+}

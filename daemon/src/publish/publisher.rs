@@ -1,0 +1,341 @@
+//! The task that drives publishing: input, board, clock and connection, none of which waits for another.
+
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures::{Stream, StreamExt};
+use rustls::ClientConfig;
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    BATCHES,
+    backoff::Backoff,
+    boot_id,
+    compose::{Composer, Now},
+    counters::{Counters, Failure},
+    link::Link,
+    message::{Presence, PresenceReason},
+    mqtt::{self, Happened, LinkError},
+    outbox::Outbox,
+    topics::Family,
+};
+use crate::{
+    config::MqttConfig,
+    media::{Mark, TimeCard, Tracked},
+    observe::StageTimes,
+    status::StatusBoard,
+};
+
+/// How often rates are measured and camera statuses told again.
+const TICK: Duration = Duration::from_secs(10);
+/// How long the stages before us may take to end once we are told to.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How long the last messages and the farewell may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How far publishing is from its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Running,
+    /// Told to end: takes what still comes.
+    Draining(tokio::time::Instant),
+    /// Nothing comes any more: delivers what it has and goes.
+    Leaving(tokio::time::Instant),
+}
+
+/// What came.
+enum News {
+    Frames,
+    Board,
+    Tick,
+    Cancelled,
+    InputEnded,
+}
+
+/// How a connection ended.
+enum Ended {
+    Lost(LinkError),
+    Left,
+}
+
+pub(super) struct Publisher {
+    config: MqttConfig,
+    composer: Composer,
+    outbox: Outbox,
+    input: mpsc::Receiver<Vec<Tracked>>,
+    board: Arc<StatusBoard>,
+    stages: Arc<StageTimes>,
+    counters: Arc<Counters>,
+    cancel: CancellationToken,
+    phase: Phase,
+    tick: Interval,
+    measured: Instant,
+    batches: Vec<Vec<Tracked>>,
+    /// Of the frames whose messages are written but not handed on.
+    cards: Vec<TimeCard>,
+    backoff: Backoff,
+    tls: Option<Arc<ClientConfig>>,
+    was_connected: bool,
+    complained: Option<Failure>,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        config: MqttConfig,
+        device: &str,
+        input: mpsc::Receiver<Vec<Tracked>>,
+        board: Arc<StatusBoard>,
+        stages: Arc<StageTimes>,
+        counters: Arc<Counters>,
+        cancel: CancellationToken,
+    ) -> Self {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first one comes at once.
+        tick.reset();
+        Self {
+            composer: Composer::new(&config, device, &boot_id(), SystemTime::now()),
+            config,
+            outbox: Outbox::default(),
+            input,
+            board,
+            stages,
+            counters,
+            cancel,
+            phase: Phase::Running,
+            tick,
+            measured: Instant::now(),
+            batches: Vec::new(),
+            cards: Vec::new(),
+            backoff: Backoff::new(),
+            tls: None,
+            was_connected: false,
+            complained: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            let (error, held) = match self.connect().await {
+                (Ended::Left, _) => break,
+                (Ended::Lost(error), held) => (error, held),
+            };
+            self.complain(&error);
+            self.counters.failed(error.failure, error.detail);
+            if matches!(self.phase, Phase::Leaving(_)) {
+                break;
+            }
+            let pause = self.backoff.pause(held);
+            if !self.wait(tokio::time::Instant::now() + pause).await {
+                break;
+            }
+        }
+        self.outbox.abandon(&self.counters);
+        self.counters.set_queued(0);
+        self.counters.is_disconnected();
+    }
+
+    /// Says what is wrong, once per kind of failure and connection.
+    fn complain(&mut self, error: &LinkError) {
+        let (host, port, reason) = (&self.config.host, self.config.port, error.failure.as_str());
+        if self.complained == Some(error.failure) {
+            tracing::debug!(host, port, reason, detail = %error.detail, "still no connection to the broker");
+        } else {
+            tracing::warn!(host, port, reason, detail = %error.detail, "no connection to the broker: trying again and again");
+        }
+        self.complained = Some(error.failure);
+    }
+
+    /// Lives without a connection until a moment comes. `false`: it is over.
+    async fn wait(&mut self, until: tokio::time::Instant) -> bool {
+        let mut pause = pin!(sleep_until(until));
+        loop {
+            let news = tokio::select! {
+                () = &mut pause => return true,
+                news = self.news() => news,
+            };
+            self.deal(&news);
+            self.handed_on();
+            if matches!(self.phase, Phase::Leaving(_)) {
+                return false;
+            }
+        }
+    }
+
+    /// Makes a connection and uses it to its end; how long the broker had accepted it.
+    async fn connect(&mut self) -> (Ended, Option<Duration>) {
+        if self.tls.is_none() {
+            match mqtt::tls_config(&self.config) {
+                Ok(tls) => self.tls = tls,
+                Err(error) => return (Ended::Lost(error), None),
+            }
+        }
+        let will = self.composer.device(Presence::Offline, PresenceReason::ConnectionLost, Now::read());
+        let topic = self.composer.device_topic().clone();
+        let (sender, events) = mqtt::open(&self.config, self.tls.clone(), (&topic, will));
+        let mut link = Link::new(sender);
+        let ended = self.serve(&mut link, pin!(events)).await;
+        let held = link.held();
+        link.dissolve(&mut self.outbox, &self.counters);
+        (ended, held)
+    }
+
+    async fn serve<S>(&mut self, link: &mut Link, mut events: Pin<&mut S>) -> Ended
+    where
+        S: Stream<Item = Result<Happened, LinkError>>,
+    {
+        let mut said_goodbye = false;
+        loop {
+            let phase = self.phase;
+            let leaving = matches!(phase, Phase::Leaving(_));
+            tokio::select! {
+                // The connection comes first, so that what was handed to it leaves before more is written.
+                biased;
+                happened = events.next() => match happened {
+                    Some(Ok(Happened::Farewell)) | None => return Ended::Left,
+                    Some(Ok(happened)) => self.happened(link, &happened),
+                    Some(Err(_)) if said_goodbye => return Ended::Left,
+                    Some(Err(error)) => return Ended::Lost(error),
+                },
+                news = self.news(), if !leaving => {
+                    self.deal(&news);
+                    if matches!(news, News::Tick) && link.silent_for() > mqtt::longest_silence(&self.config) {
+                        let detail = format!("no sign of life for {} s", link.silent_for().as_secs());
+                        return Ended::Lost(LinkError { failure: Failure::Timeout, detail });
+                    }
+                }
+                () = deadline(phase), if leaving => {
+                    let detail = "the last messages were not acknowledged in time".to_owned();
+                    return Ended::Lost(LinkError { failure: Failure::Timeout, detail });
+                }
+            }
+            link.pump(&mut self.outbox, &self.counters);
+            self.handed_on();
+            if matches!(self.phase, Phase::Leaving(_)) && !said_goodbye {
+                if !link.is_accepted() {
+                    return Ended::Left;
+                }
+                said_goodbye = self.outbox.len() == 0 && link.is_clear() && link.farewell();
+            }
+        }
+    }
+
+    fn happened(&mut self, link: &mut Link, happened: &Happened) {
+        link.heard();
+        match *happened {
+            Happened::Connected { window, largest } => {
+                link.accept(window, largest);
+                self.counters.is_connected();
+                tracing::info!(host = self.config.host, port = self.config.port, "connected to the broker");
+                self.complained = None;
+                let reason = if self.was_connected { PresenceReason::Reconnected } else { PresenceReason::Started };
+                self.was_connected = true;
+                self.tell_presence(Presence::Online, reason);
+                self.outbox.refresh(self.composer.device_topic());
+            }
+            Happened::Wrote(id) => link.wrote(id, &self.counters),
+            Happened::Acknowledged { id, refused } => link.acknowledged(id, refused, &mut self.outbox, &self.counters),
+            Happened::Farewell | Happened::Idle => {}
+        }
+    }
+
+    fn tell_presence(&mut self, state: Presence, reason: PresenceReason) {
+        let payload = self.composer.device(state, reason, Now::read());
+        let topic = self.composer.device_topic().clone();
+        self.outbox.push(&topic, payload, Family::DeviceStatus, &self.counters);
+    }
+
+    /// The next thing that is no matter of the connection. Safe to drop and call again.
+    async fn news(&mut self) -> News {
+        let running = self.phase == Phase::Running;
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled(), if running => News::Cancelled,
+            () = deadline(self.phase), if !running => News::InputEnded,
+            came = self.input.recv_many(&mut self.batches, BATCHES) => {
+                if came == 0 { News::InputEnded } else { News::Frames }
+            }
+            () = self.board.wait() => News::Board,
+            _ = self.tick.tick() => News::Tick,
+        }
+    }
+
+    fn deal(&mut self, news: &News) {
+        match news {
+            News::Frames => self.frames(),
+            News::Board => self.board_changed(),
+            News::Tick => self.refresh_cameras(),
+            News::Cancelled => self.phase = Phase::Draining(tokio::time::Instant::now() + DRAIN),
+            News::InputEnded => {
+                self.board_changed();
+                self.tell_presence(Presence::Offline, PresenceReason::Shutdown);
+                self.phase = Phase::Leaving(tokio::time::Instant::now() + FAREWELL);
+            }
+        }
+        self.counters.set_queued(self.outbox.len());
+    }
+
+    fn frames(&mut self) {
+        let now = Now::read();
+        let Self { composer, outbox, counters, cards, batches, .. } = self;
+        for mut tracked in batches.drain(..).flatten() {
+            composer.frame(&tracked, now, |topic, payload, family| outbox.push(topic, payload, family, counters));
+            if !tracked.closing {
+                tracked.times.stamp(Mark::PublishStarted, now.steady);
+                cards.push(tracked.times);
+            }
+        }
+        counters.frames_came(cards.len() as u64);
+    }
+
+    /// The messages of the frames have been handed to the client, or wait for it to come back.
+    fn handed_on(&mut self) {
+        if self.cards.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        self.cards.iter_mut().for_each(|card| card.stamp(Mark::Published, now));
+        self.stages.record(self.cards.iter());
+        self.cards.clear();
+    }
+
+    fn board_changed(&mut self) {
+        let changes = self.board.take_changes();
+        let now = Now::read();
+        // First what is gone: a camera of the same name may have come.
+        for stream in &changes.removed {
+            let topic = self.composer.remove(stream);
+            self.outbox.push(&topic, bytes::Bytes::new(), Family::CameraStatus, &self.counters);
+        }
+        for (stream, status) in &changes.changed {
+            let (topic, payload) = self.composer.camera(stream, status, now);
+            self.outbox.push(&topic, payload, Family::CameraStatus, &self.counters);
+        }
+    }
+
+    fn refresh_cameras(&mut self) {
+        let cameras = self.board.snapshot();
+        let passed = std::mem::replace(&mut self.measured, Instant::now()).elapsed();
+        self.composer.measure(passed, |stream| cameras.iter().any(|(known, _)| known == stream));
+        let now = Now::read();
+        for (stream, status) in &cameras {
+            let (topic, payload) = self.composer.camera(stream, status, now);
+            self.outbox.push(&topic, payload, Family::CameraStatus, &self.counters);
+        }
+    }
+}
+
+/// The end of a phase.
+async fn deadline(phase: Phase) {
+    match phase {
+        Phase::Running => std::future::pending().await,
+        Phase::Draining(until) | Phase::Leaving(until) => sleep_until(until).await,
+    }
+}
