@@ -8,12 +8,14 @@ mod null;
 mod onnxruntime;
 mod rten;
 mod scripted;
+mod worker;
 
 pub use detector::{DetectError, Detector, Output, View};
 pub use letterbox::{Letterbox, Placement};
 pub use load::{LoadError, Loaded, load};
 pub use null::Null;
 pub use scripted::Scripted;
+pub use worker::{WorkerError, worker};
 
 #[cfg(test)]
 mod tests;

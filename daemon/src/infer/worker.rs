@@ -1,0 +1,168 @@
+//! The loop of one engine instance: pull work, run the network, pass it on.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, mpsc::SyncSender},
+    time::Instant,
+};
+
+use super::{DetectError, Detector, Output, View};
+use crate::{
+    batch::{Batcher, Outcome, Step, Work},
+    life::Stage,
+    media::{Batch, Detection, Inferred, Mark, ModelInfo},
+    track::{Stepped, ToTrack},
+};
+
+/// So many failures in a row are no accident of a single frame.
+const MAX_FAILURES: u32 = 20;
+
+/// Why an engine instance ended before its batcher was closed. The work it had is passed on as failed, so nothing is lost unseen.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The detector panicked.
+    #[error("model {model} ({runtime}) panicked: {reason}")]
+    Panicked {
+        /// Name of the model.
+        model: String,
+        /// What ran it.
+        runtime: String,
+        /// The panic's message.
+        reason: String,
+    },
+    /// The detector fails on everything.
+    #[error("model {model} failed on {MAX_FAILURES} batches in a row, at last: {source}")]
+    Failing {
+        /// Name of the model.
+        model: String,
+        /// The last failure.
+        source: DetectError,
+    },
+    /// Nobody takes the results.
+    #[error("tracking has ended before inference")]
+    NobodyListens,
+}
+
+/// Runs one engine instance until the batcher is closed and drained. `stage` beats for each piece of work.
+///
+/// # Errors
+/// [`WorkerError`]: the engine cannot go on. The caller decides what becomes of the daemon.
+pub fn worker(
+    batcher: &Batcher,
+    detector: Box<dyn Detector>,
+    out: &SyncSender<ToTrack>,
+    stage: &Stage,
+) -> Result<(), WorkerError> {
+    let mut engine = Instance { detector, failures: 0 };
+    while let Some(work) = batcher.next() {
+        let _busy = stage.busy();
+        let (message, result) = match work {
+            Work::Batch(batch) => engine.batch(batcher, batch),
+            Work::Step(step) => engine.step(step),
+        };
+        out.send(message).map_err(|_| WorkerError::NobodyListens)?;
+        result?;
+    }
+    Ok(())
+}
+
+struct Instance {
+    detector: Box<dyn Detector>,
+    failures: u32,
+}
+
+impl Instance {
+    fn batch(&mut self, batcher: &Batcher, mut batch: Batch) -> (ToTrack, Result<(), WorkerError>) {
+        let model = self.model();
+        let started = Instant::now();
+        let (output, result) = self.detect(&batch.frames.iter().map(View::whole).collect::<Vec<_>>());
+        let done = Instant::now();
+        let failed = output.is_none();
+        let outcome = if failed { Outcome::Failed } else { Outcome::Inferred };
+        batcher.finished(&batch.frames, outcome, done.saturating_duration_since(started));
+        let prepared = output.as_ref().map_or(done, |output| output.prepared);
+        for frame in &mut batch.frames {
+            frame.times.stamp(Mark::Prepared, prepared);
+            frame.times.stamp(Mark::Inferred, done);
+        }
+        let nothing = || vec![Vec::new(); batch.frames.len()];
+        let detections = output.map_or_else(nothing, |output| output.detections);
+        (ToTrack::Inferred(Inferred { batch, detections, model, failed }), result)
+    }
+
+    fn step(&mut self, step: Step) -> (ToTrack, Result<(), WorkerError>) {
+        let model = self.model();
+        let (detections, result) = self.regions(&step);
+        (ToTrack::Stepped(Stepped { step, detections, model }), result)
+    }
+
+    /// Looks at all regions of a step, as many at once as the detector takes.
+    fn regions(&mut self, step: &Step) -> (Option<Vec<Vec<Detection>>>, Result<(), WorkerError>) {
+        let frames = &step.batch.frames;
+        let views = step.regions.iter().map(|r| frames.get(r.frame).map(|frame| View { frame, region: Some(r.bbox) }));
+        let Some(views) = views.collect::<Option<Vec<_>>>() else {
+            tracing::error!("a step names a frame that its batch does not have; it is not looked at");
+            return (None, Ok(()));
+        };
+        let mut detections = Vec::with_capacity(views.len());
+        for views in views.chunks(self.detector.max_batch().max(1)) {
+            match self.detect(views) {
+                (Some(output), _) => detections.extend(output.detections),
+                (None, result) => return (None, result),
+            }
+        }
+        (Some(detections), Ok(()))
+    }
+
+    /// Runs the detector; `None` where it failed, and an error where it is beyond hope.
+    fn detect(&mut self, views: &[View<'_>]) -> (Option<Output>, Result<(), WorkerError>) {
+        let model = self.model();
+        let detected = match catch_unwind(AssertUnwindSafe(|| self.detector.detect(views))) {
+            Ok(detected) => detected,
+            Err(panic) => {
+                let (model, runtime, reason) = (model.name.clone(), model.runtime.clone(), text(panic.as_ref()));
+                return (None, Err(WorkerError::Panicked { model, runtime, reason }));
+            }
+        };
+        match detected.and_then(|output| complete(output, views.len(), &model)) {
+            Ok(output) => {
+                self.failures = 0;
+                (Some(output), Ok(()))
+            }
+            Err(error) => {
+                self.failures += 1;
+                if self.failures >= MAX_FAILURES {
+                    return (None, Err(WorkerError::Failing { model: model.name.clone(), source: error }));
+                }
+                // The first one tells it all; the counters tell how often.
+                if self.failures == 1 {
+                    let cameras: Vec<_> = views.iter().map(|view| view.frame.stream.name()).collect();
+                    tracing::warn!(model = model.name, %error, ?cameras, "a batch is lost");
+                }
+                (None, Ok(()))
+            }
+        }
+    }
+
+    fn model(&self) -> Arc<ModelInfo> {
+        self.detector.spec().clone()
+    }
+}
+
+/// A detector must answer for each view.
+fn complete(output: Output, views: usize, model: &ModelInfo) -> Result<Output, DetectError> {
+    if output.detections.len() == views {
+        return Ok(output);
+    }
+    let reason = format!("{} answers for {views} views", output.detections.len());
+    Err(DetectError::Output { model: model.name.clone(), reason })
+}
+
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+#[cfg(test)]
+mod tests;
