@@ -48,7 +48,7 @@ fn config(seed: u64, condition: &str) -> anyhow::Result<SceneConfig> {
         other => anyhow::bail!("unknown condition {other:?}"),
     };
     let density = 0.4 + (lot / 20 % 100) as f32 / 100.0;
-    let noise = (lot / 2000 % 3 == 0).then_some((lot / 6000 % 8) as f32);
+    let noise = (lot / 2000).is_multiple_of(3).then_some((lot / 6000 % 8) as f32);
     Ok(SceneConfig { seed, time, rain, density, noise, ..SceneConfig::default() })
 }
 

@@ -95,7 +95,7 @@ impl<'a> Backdrop<'a> {
             return self.street.through_air([70.0 * tone * leaf, 88.0 * tone * leaf, 62.0 * tone * leaf], 120.0);
         }
         let up = (height * 2.2).clamp(0.0, 1.0);
-        let drift = 1.0 + 0.10 * (cloud(self.street.seed ^ 10, angle * 5.0, height * 9.0) - 0.5);
+        let drift = 1.0 + 0.10 * (cloud(self.street.seed ^ 0xa, angle * 5.0, height * 9.0) - 0.5);
         let mix = |i: usize| (self.street.sky[0][i] + (self.street.sky[1][i] - self.street.sky[0][i]) * up) * drift;
         [mix(0), mix(1), mix(2)]
     }
@@ -148,8 +148,8 @@ impl<'a> Backdrop<'a> {
         let (seed, across) = (self.street.seed, p[0].abs());
         let side = usize::from(p[0] > 0.0);
         let (kerb, facade) = (self.street.kerb(side), self.street.facade(side));
-        let fine = if far < 45.0 { cloud(seed ^ 21, p[0] * 9.0, p[1] * 9.0) } else { 0.5 };
-        let stain = cloud(seed ^ 22, p[0] * 0.6, p[1] * 0.35);
+        let fine = if far < 45.0 { cloud(seed ^ 0x15, p[0] * 9.0, p[1] * 9.0) } else { 0.5 };
+        let stain = cloud(seed ^ 0x16, p[0] * 0.6, p[1] * 0.35);
         let wet = if self.street.rain { 0.74 } else { 1.0 };
         if across < kerb {
             let line = self.marking(p, kerb);
@@ -162,7 +162,7 @@ impl<'a> Backdrop<'a> {
         if across < facade {
             let (a, b) = (p[0] / self.tile_m, p[1] / self.tile_m);
             let joint = far < 30.0 && ((a - a.floor()) < 0.06 || (b - b.floor()) < 0.06);
-            let tile = speckle(seed ^ 23, a.floor() as i32, b.floor() as i32);
+            let tile = speckle(seed ^ 0x17, a.floor() as i32, b.floor() as i32);
             let tile = if far < 50.0 { tile } else { 0.5 };
             let tone = (1.0 + 0.14 * (tile - 0.5) + 0.12 * (fine - 0.5) + 0.14 * (stain - 0.5)) * wet;
             return self.paving.map(|c| c * tone * if joint { 0.8 } else { 1.0 });

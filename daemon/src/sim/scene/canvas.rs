@@ -107,7 +107,9 @@ impl Canvas {
     /// Fills a convex polygon with smoothed edges.
     pub(super) fn convex(&mut self, points: &[P2], colour: Rgb, alpha: f32) {
         let mut box_of = Extent::EMPTY;
-        points.iter().for_each(|&p| box_of.add(p));
+        for &p in points {
+            box_of.add(p);
+        }
         if points.len() < 3 || alpha <= 0.0 {
             return;
         }

@@ -16,13 +16,13 @@ impl Item {
 
     /// Whether this can be hidden by the other: a line across or along the street parts the two, and the eye is on the other's side.
     fn is_behind(&self, other: &Self, eye: V3) -> bool {
-        for axis in 0..2 {
+        for (axis, eye) in eye.into_iter().enumerate().take(2) {
             let gap = |low: &Self, high: &Self| high.at[axis] - high.half[axis] - low.at[axis] - low.half[axis];
             if gap(self, other) >= 0.0 {
-                return eye[axis] > self.at[axis] + self.half[axis];
+                return eye > self.at[axis] + self.half[axis];
             }
             if gap(other, self) >= 0.0 {
-                return eye[axis] < self.at[axis] - self.half[axis];
+                return eye < self.at[axis] - self.half[axis];
             }
         }
         self.distance(eye) > other.distance(eye)

@@ -84,7 +84,7 @@ pub(super) fn walker(brush: &mut Brush<'_>, looks: &Looks, foot: V3, ahead: [f32
     let g = looks.girth;
     for side in [-near, near] {
         let step = phase(side).sin() * swing;
-        if side == near {
+        if side * near > 0.0 {
             torso(brush, looks, &frame, bob);
         }
         let thigh = 0.50 * step + 0.06;
@@ -107,7 +107,7 @@ pub(super) fn walker(brush: &mut Brush<'_>, looks: &Looks, foot: V3, ahead: [f32
         let hand = frame.at(ex + 0.15 * lower.sin(), 0.13 * side * g, ez - 0.15 * lower.cos());
         brush.limb(&[(shoulder, 0.034 * h), (elbow, 0.028 * h)], looks.top);
         brush.limb(&[(elbow, 0.027 * h), (hand, 0.021 * h)], if looks.coat { looks.top } else { looks.skin });
-        if side == near
+        if side * near > 0.0
             && let Some(bag) = looks.bag
         {
             let low = frame.at(ex + 0.15 * lower.sin(), 0.14 * side, ez - 0.15 * lower.cos() - 0.08);

@@ -152,7 +152,7 @@ fn block(brush: &mut Brush<'_>, foot: V3, [x, y, tall]: V3, colour: Rgb, round: 
         brush.limb(&[([foot[0], foot[1], tall - 0.05], x * 0.9)], colour.map(|c| c / 2 + 20));
         return ([x, y], tall);
     }
-    let corner = |i: usize, z: f32| [foot[0] + if i % 3 == 0 { x } else { -x }, foot[1] + if i < 2 { y } else { -y }, z];
+    let corner = |i: usize, z: f32| [foot[0] + if i.is_multiple_of(3) { x } else { -x }, foot[1] + if i < 2 { y } else { -y }, z];
     let inside = [foot[0], foot[1], tall / 2.0];
     let mut faces: Vec<[V3; 4]> =
         (0..4).map(|i| [corner(i, 0.0), corner((i + 1) % 4, 0.0), corner((i + 1) % 4, tall), corner(i, tall)]).collect();

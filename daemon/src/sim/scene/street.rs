@@ -62,7 +62,7 @@ impl Street {
         let sunshine = if night || config.rain || dice.chance(0.25) { 0.0 } else { dice.between(0.55, 0.9) };
         let tint = dice.between(-0.06, 0.06);
         let (level, haze_m) = match (night, config.rain) {
-            (true, rain) => (dice.between(0.15, 0.24), if rain { 110.0 } else { 220.0 }),
+            (true, rain) => (dice.between(0.24, 0.34), if rain { 110.0 } else { 220.0 }),
             (false, true) => (dice.between(0.8, 1.05), 120.0),
             (false, false) => (if sunshine > 0.0 { 0.78 } else { dice.between(0.95, 1.2) }, dice.between(200.0, 500.0)),
         };
@@ -132,7 +132,7 @@ impl Street {
                 let d = [lamp[0] - p[0], lamp[1] - p[1], lamp[2] - p[2]];
                 let square = dot(d, d);
                 let facing = (dot(normal, d) / square.sqrt().max(0.1)).max(0.0) * 0.75 + 0.25;
-                lamps += facing * 26.0 / (22.0 + square) * (1.0 - square / 900.0).max(0.0);
+                lamps += facing * 32.0 / (22.0 + square) * (1.0 - square / 900.0).max(0.0);
             }
         }
         let channel = |i: usize| self.ambient[i] * from_above + sun * [1.0, 0.95, 0.86][i] + lamps * self.lamp_colour[i];

@@ -167,7 +167,7 @@ impl Traffic {
         let other = usize::from(side == 0);
         let over = -sign * (street.kerb(other) + 1.2);
         if way.chance(0.35) {
-            let half = (from + to) / 2.0;
+            let half = f32::midpoint(from, to);
             let path = vec![
                 [door, from],
                 [sign * lane, from + turn],

@@ -39,10 +39,10 @@ impl View {
     pub(super) fn draw(dice: &mut Dice, kerb_m: f32, width: u32, height: u32) -> Self {
         let side = if dice.chance(0.5) { 1.0 } else { -1.0 };
         let pos = [side * (kerb_m + dice.between(0.3, 2.0)), 0.0, dice.between(4.2, 6.8)];
-        let yaw = -side * dice.between(10.0_f32, 58.0).to_radians();
-        let pitch = dice.between(11.0_f32, 22.0).to_radians();
+        let yaw = -side * dice.between(16.0_f32, 62.0).to_radians();
+        let pitch = dice.between(14.0_f32, 25.0).to_radians();
         let roll = dice.between(-1.5_f32, 1.5).to_radians();
-        let field = dice.between(52.0_f32, 74.0).to_radians();
+        let field = dice.between(48.0_f32, 68.0).to_radians();
         let forward = [yaw.sin() * pitch.cos(), yaw.cos() * pitch.cos(), -pitch.sin()];
         let level = [yaw.cos(), -yaw.sin(), 0.0];
         let upright = cross(level, forward);
