@@ -10,9 +10,10 @@ mod rten;
 mod scripted;
 mod worker;
 
+pub use cpu::Cpu;
 pub use detector::{DetectError, Detector, Output, View};
 pub use letterbox::{Letterbox, Placement};
-pub use load::{LoadError, Loaded, load};
+pub use load::{LoadError, Loaded, load, load_cpu};
 pub use null::Null;
 pub use scripted::Scripted;
 pub use worker::{WorkerError, worker};

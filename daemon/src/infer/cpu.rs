@@ -37,8 +37,8 @@ pub(super) struct Thresholds {
     pub(super) nms: NmsParams,
 }
 
-/// One engine instance of a YOLOX-shaped network.
-pub(super) struct Cpu {
+/// One engine instance of a YOLOX-shaped network. [`load_cpu`](super::load_cpu) makes them.
+pub struct Cpu {
     info: Arc<ModelInfo>,
     engine: Engine,
     letterbox: Letterbox,
@@ -122,9 +122,30 @@ impl Cpu {
         }
     }
 
+    /// The input tensor of one picture: `f32[3,H,W]`.
+    pub fn tensor_len(&self) -> usize {
+        self.letterbox.slot_len()
+    }
+
+    /// Runs the network over one ready-made input tensor and leaves the boxes in pixels of the input: the network, its head and
+    /// the suppression alone, for comparison with other implementations and for calibration.
+    ///
+    /// # Errors
+    /// [`DetectError`], also where `tensor` has another length than [`Self::tensor_len`].
+    pub fn detect_tensor(&mut self, tensor: &[f32]) -> Result<Vec<Detection>, DetectError> {
+        if tensor.len() != self.tensor_len() {
+            let reason = format!("a tensor of {} values instead of {}", tensor.len(), self.tensor_len());
+            return Err(DetectError::Output { model: self.info.name.clone(), reason });
+        }
+        self.input[..tensor.len()].copy_from_slice(tensor);
+        self.letterbox.forget(0);
+        self.placements.clear();
+        self.placements.push(Some(self.letterbox.identity()));
+        Ok(self.infer(1)?.pop().unwrap_or_default())
+    }
+
     /// Runs the network once over padding, so that what is wrong with it shows at the start.
     pub(super) fn try_out(&mut self) -> Result<(), DetectError> {
-        self.input.fill(114.0);
         self.placements.clear();
         self.placements.push(None);
         match catch_unwind(AssertUnwindSafe(|| self.infer(1))) {

@@ -130,6 +130,16 @@ impl Letterbox {
         Some(Placement { origin: (rect.x as f32, rect.y as f32), ratio: ratio as f32, frame: (frame.0 as f32, frame.1 as f32) })
     }
 
+    /// A picture that is the input itself.
+    pub(super) fn identity(&self) -> Placement {
+        Placement { origin: (0.0, 0.0), ratio: 1.0, frame: (self.width as f32, self.height as f32) }
+    }
+
+    /// Something else was written into a slot: its padding is to be drawn anew.
+    pub(super) fn forget(&mut self, slot: usize) {
+        self.drawn[slot] = (self.width, self.height);
+    }
+
     /// Makes padding of what the last picture of this slot covered and this one will not.
     fn pad(&mut self, slot: usize, covered: (usize, usize), out: &mut [f32]) {
         let before = std::mem::replace(&mut self.drawn[slot], covered);

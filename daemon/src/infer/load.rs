@@ -88,6 +88,12 @@ pub enum LoadError {
         /// What is wrong.
         reason: String,
     },
+    /// The model is a null or scripted one.
+    #[error("model `{model}` is no network; name an ONNX file as the model")]
+    NoNetwork {
+        /// Name of the model.
+        model: String,
+    },
     /// This binary has no demo network.
     #[error("model `{model}`: this build of egret contains no demo network; name an ONNX file as the model")]
     NoDemo {
@@ -125,11 +131,11 @@ impl Loaded {
 pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
     let classes = || model.classes.clone().unwrap_or_else(|| COCO_80.iter().map(ToString::to_string).collect());
     match &model.source {
-        ModelSource::Onnx(path) => {
-            let bytes = read_model(path)?;
-            cpu(&path.display().to_string(), &bytes, &classes(), model, runtime)
+        ModelSource::Onnx(_) | ModelSource::Demo => {
+            let instances = load_cpu(model, runtime)?;
+            let info = instances[0].spec().clone();
+            Ok(Loaded::new(instances.into_iter().map(|cpu| Box::new(cpu) as _).collect(), &info))
         }
-        ModelSource::Demo => Err(LoadError::NoDemo { model: model.name.clone() }),
         ModelSource::Null => {
             let instances = (0..model.workers.max(1)).map(|_| Null::new(&model.name, classes(), model.max_batch, 0));
             let instances: Vec<Box<dyn Detector>> = instances.map(|null| Box::new(null) as _).collect();
@@ -142,6 +148,22 @@ pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, Load
             let instances = (0..model.workers.max(1)).map(|_| Box::new(scripted.clone()) as Box<dyn Detector>).collect();
             Ok(Loaded::new(instances, &info))
         }
+    }
+}
+
+/// Loads a model that runs on the CPU, at least one instance; [`load`] for those who need no more than a [`Detector`].
+///
+/// # Errors
+/// [`LoadError`], also for sources that have no network.
+pub fn load_cpu(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
+    let coco = || COCO_80.iter().map(ToString::to_string).collect();
+    match &model.source {
+        ModelSource::Onnx(path) => {
+            let bytes = read_model(path)?;
+            cpu(&path.display().to_string(), &bytes, &model.classes.clone().unwrap_or_else(coco), model, runtime)
+        }
+        ModelSource::Demo => Err(LoadError::NoDemo { model: model.name.clone() }),
+        ModelSource::Null | ModelSource::Scripted(_) => Err(LoadError::NoNetwork { model: model.name.clone() }),
     }
 }
 
@@ -163,7 +185,13 @@ fn read_model(path: &Path) -> Result<Vec<u8>, LoadError> {
 }
 
 /// A YOLOX-shaped ONNX model on the CPU.
-fn cpu(file: &str, bytes: &[u8], classes: &[String], model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
+fn cpu(
+    file: &str,
+    bytes: &[u8],
+    classes: &[String],
+    model: &ModelConfig,
+    runtime: &RuntimeConfig,
+) -> Result<Vec<Cpu>, LoadError> {
     let refused = |refused| LoadError::Model { file: file.to_owned(), refused };
     let graph = onnx::read(bytes).map_err(refused)?;
     let spec = onnx::detector(&graph, Contract::default(), classes).map_err(refused)?;
@@ -173,13 +201,12 @@ fn cpu(file: &str, bytes: &[u8], classes: &[String], model: &ModelConfig, runtim
         Arc::new(ModelInfo { name: model.name.clone(), classes: spec.classes.clone(), runtime: name, sha256: sha256(bytes) });
     let nms = NmsParams { iou: model.nms_iou, candidates: MAX_CANDIDATES, detections: MAX_DETECTIONS };
     let thresholds = Thresholds { confidence: model.confidence, nms };
-    let instances = engines.into_iter().map(|engine| -> Result<Box<dyn Detector>, LoadError> {
+    let instances = engines.into_iter().map(|engine| {
         let mut cpu = Cpu::new(info.clone(), &spec, engine, thresholds, model.max_batch);
         cpu.try_out().map_err(|source| LoadError::TrialRun { file: file.to_owned(), source })?;
-        Ok(Box::new(cpu))
+        Ok(cpu)
     });
-    let instances = instances.collect::<Result<Vec<_>, _>>()?;
-    Ok(Loaded::new(instances, &info))
+    instances.collect()
 }
 
 /// Name and version of the runtime, and `count` engines of it.
