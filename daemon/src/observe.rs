@@ -12,7 +12,7 @@ mod status;
 pub mod still;
 
 pub use client::{GetError, Reply, get};
-pub use http::{HttpError, Panel, Server};
+pub use http::{AskStill, HttpError, Panel, Server};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics};
 pub use process::Process;
 pub use snapshot::{CameraGraph, CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, View};

@@ -1,4 +1,4 @@
-//! The local HTTP listener: health, metrics, status and graph. Read-only, bounded in connections and time, and without secrets.
+//! The local HTTP listener: health, metrics, status, graph and stills. Read-only, bounded in connections and time, and without secrets.
 
 use std::{
     io,
@@ -19,12 +19,15 @@ use axum::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::Sleep,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Snapshot, View, graph, metrics, status};
+use super::{
+    Snapshot, View, graph, metrics, status,
+    still::{self, Seen, StillError},
+};
 use crate::life::Progress;
 
 /// Connections at a time; more wait in the kernel's queue.
@@ -35,15 +38,21 @@ const LIFETIME: Duration = Duration::from_secs(30);
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// The graph's rates are measured over this time before the answer.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
+/// A still waits this long for the camera's next frame.
+const STILL_PATIENCE: Duration = Duration::from_secs(10);
 /// What a client may still take once the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-const INDEX: &str = "egret\n/healthz\n/readyz\n/metrics\n/status\n/graph\n/graph/line\n/graph/camera/NAME\n";
+const INDEX: &str = "egret\n/healthz\n/readyz\n/metrics\n/status\n/graph\n/graph/line\n/graph/camera/NAME\n/still/NAME\n";
+
+/// Asks for the next picture of the camera of this name; `None`: no such camera.
+pub type AskStill = dyn Fn(&str) -> Option<Result<oneshot::Receiver<Arc<Seen>>, StillError>> + Send + Sync;
 
 /// What the listener shows. It can listen before the line runs: `/readyz` says so.
 pub struct Panel {
     progress: Arc<Progress>,
     view: OnceLock<View>,
+    stills: OnceLock<Arc<AskStill>>,
     not_ready: Mutex<Option<String>>,
     stuck_after: Duration,
     rate_window: Duration,
@@ -57,13 +66,19 @@ impl Panel {
 
     fn with(progress: Arc<Progress>, stuck_after: Duration, rate_window: Duration) -> Self {
         let not_ready = Mutex::new(Some("starting".into()));
-        Self { progress, view: OnceLock::new(), not_ready, stuck_after, rate_window }
+        Self { progress, view: OnceLock::new(), stills: OnceLock::new(), not_ready, stuck_after, rate_window }
     }
 
     /// The line exists and can be looked at. The first call counts.
     pub fn attach(&self, view: View) {
         // A second view would be a second line in one process's daemon: there is none.
         let _ = self.view.set(view);
+    }
+
+    /// Pictures can be asked for: `/still/NAME`. The first call counts.
+    pub fn attach_stills(&self, ask: Arc<AskStill>) {
+        // As above.
+        let _ = self.stills.set(ask);
     }
 
     /// Ready, or why not (`loading models`, `stopping`).
@@ -144,6 +159,7 @@ fn router(panel: Arc<Panel>) -> Router {
         .route("/graph", get(serve_graph))
         .route("/graph/line", get(serve_line))
         .route("/graph/camera/{name}", get(serve_camera))
+        .route("/still/{name}", get(serve_still))
         .with_state(panel)
 }
 
@@ -200,13 +216,36 @@ async fn serve_camera(State(panel): State<Arc<Panel>>, Path(name): Path<String>)
     let Some(view) = panel.view.get().cloned() else { return no_line() };
     let known = panel.snapshot().cameras.into_iter().any(|camera| camera.name == name);
     if !known {
-        return (StatusCode::NOT_FOUND, format!("no camera is called {name:?}\n")).into_response();
+        return no_camera(&name);
     }
     match tokio::task::spawn_blocking(move || (view.camera_graph)(&name)).await {
         Ok(Some(text)) => dot(graph::camera(&text)),
         Ok(None) => (StatusCode::NOT_FOUND, "this camera has no GStreamer pipeline now\n").into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
+}
+
+/// The next frame of a camera that leaves tracking, with its boxes, as a JPEG.
+async fn serve_still(State(panel): State<Arc<Panel>>, Path(name): Path<String>) -> Response {
+    let Some(ask) = panel.stills.get() else { return no_line() };
+    let asked = match ask(&name) {
+        Some(Ok(asked)) => asked,
+        Some(Err(error)) => return (StatusCode::TOO_MANY_REQUESTS, format!("{error}\n")).into_response(),
+        None => return no_camera(&name),
+    };
+    // The camera may be away for long, or be removed while we wait.
+    let Ok(Ok(seen)) = tokio::time::timeout(STILL_PATIENCE, asked).await else {
+        return (StatusCode::GATEWAY_TIMEOUT, "no frame of this camera came in time\n").into_response();
+    };
+    match tokio::task::spawn_blocking(move || still::jpeg(&seen)).await {
+        Ok(Ok(jpeg)) => ([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], jpeg).into_response(),
+        Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+fn no_camera(name: &str) -> Response {
+    (StatusCode::NOT_FOUND, format!("no camera is called {name:?}\n")).into_response()
 }
 
 async fn draw_line(panel: &Panel, graphs: &[(String, String)]) -> String {
@@ -288,139 +327,4 @@ impl AsyncWrite for Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-    use crate::observe::{client, client::Reply, tests::snapshot};
-
-    struct Running {
-        address: SocketAddr,
-        panel: Arc<Panel>,
-        progress: Arc<Progress>,
-        cancel: CancellationToken,
-        server: tokio::task::JoinHandle<()>,
-    }
-
-    impl Running {
-        async fn start() -> Self {
-            let progress = Progress::new();
-            let panel = Arc::new(Panel::with(progress.clone(), Duration::ZERO, Duration::from_millis(20)));
-            let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
-            let address = server.address();
-            let cancel = CancellationToken::new();
-            let server = tokio::spawn(server.serve(panel.clone(), cancel.clone()));
-            Self { address, panel, progress, cancel, server }
-        }
-
-        fn attach(&self) {
-            let graph = "digraph pipeline { a -> b; }";
-            self.panel.attach(View {
-                snapshot: Arc::new(snapshot),
-                camera_graph: Arc::new(move |name| (name == "door").then(|| graph.to_owned())),
-            });
-        }
-
-        async fn get(&self, path: &str) -> Reply {
-            let url = format!("http://{}{path}", self.address).parse().expect("a URL");
-            client::get(&url).await.expect("an answer")
-        }
-    }
-
-    #[tokio::test]
-    async fn readiness_says_why_not() {
-        let http = Running::start().await;
-        assert_eq!(http.get("/readyz").await.status, 503);
-        http.panel.set_ready(Err("loading model yolox"));
-        let reply = http.get("/readyz").await;
-        assert_eq!((reply.status, reply.body.as_str()), (503, "loading model yolox\n"));
-        http.panel.set_ready(Ok(()));
-        assert_eq!(http.get("/readyz").await.status, 200);
-    }
-
-    #[tokio::test]
-    async fn health_names_the_stage_that_is_stuck() {
-        let http = Running::start().await;
-        let stage = http.progress.stage("track");
-        assert_eq!(http.get("/healthz").await.status, 200, "waiting is healthy");
-        // In this test any time at all is too long.
-        let _busy = stage.busy();
-        let reply = http.get("/healthz").await;
-        assert_eq!(reply.status, 503);
-        assert!(reply.body.starts_with("stuck: track ("), "{}", reply.body);
-    }
-
-    #[tokio::test]
-    async fn metrics_status_and_graphs_are_served() {
-        let http = Running::start().await;
-        assert_eq!(http.get("/graph").await.status, 503, "no line yet");
-        assert!(http.get("/metrics").await.body.contains("process_resident_memory_bytes"), "metrics need no line");
-        http.attach();
-        http.panel.set_ready(Ok(()));
-        let metrics = http.get("/metrics").await;
-        assert!(metrics.body.contains("egret_frames_decoded_total{camera=\"door\"") && metrics.body.ends_with("# EOF\n"));
-        assert!(metrics.headers.contains("openmetrics-text"), "{}", metrics.headers);
-        let status: serde_json::Value = serde_json::from_str(&http.get("/status").await.body).expect("JSON");
-        assert_eq!(status["cameras"][1]["state"], "auth_failed");
-        assert_eq!(status["ready"], true);
-        let frames = &status["cameras"][0]["frames"];
-        let dropped: u64 = frames["dropped"].as_object().expect("an object").values().filter_map(serde_json::Value::as_u64).sum();
-        let number = |name: &str| frames[name].as_u64().expect("a number");
-        assert_eq!(number("decoded"), number("inferred") + number("in_flight") + dropped);
-        let graph = http.get("/graph").await.body;
-        assert!(graph.contains("a -> b") && graph.contains("door: GStreamer"), "{graph}");
-        assert!(!http.get("/graph/line").await.body.contains("a -> b"));
-        assert_eq!(http.get("/graph/camera/door").await.body, "digraph pipeline { a -> b; }\n");
-        assert_eq!(http.get("/graph/camera/yard").await.status, 404, "no pipeline");
-        assert_eq!(http.get("/graph/camera/no%22body").await.status, 404);
-        assert_eq!(http.get("/etc/passwd").await.status, 404);
-    }
-
-    #[tokio::test]
-    async fn a_taken_port_is_an_error_with_the_address() {
-        let http = Running::start().await;
-        let error = Server::bind(http.address).await.expect_err("taken");
-        assert!(error.to_string().contains(&http.address.to_string()), "{error}");
-    }
-
-    #[tokio::test]
-    async fn it_stops_although_a_client_says_nothing() {
-        let http = Running::start().await;
-        let _silent = TcpStream::connect(http.address).await.expect("connected");
-        assert_eq!(http.get("/").await.status, 200);
-        http.cancel.cancel();
-        tokio::time::timeout(FAREWELL * 5, http.server).await.expect("in time").expect("no panic");
-    }
-
-    #[tokio::test]
-    async fn silent_clients_are_cut_off_and_others_wait_for_a_place() {
-        let http = Running::start().await;
-        let mut silent = Vec::new();
-        for _ in 0..CONNECTIONS {
-            silent.push(TcpStream::connect(http.address).await.expect("connected"));
-        }
-        let mut late = TcpStream::connect(http.address).await.expect("the kernel queues it");
-        late.write_all(b"GET / HTTP/1.0\r\n\r\n").await.expect("sent");
-        // The clock stands still from here on and jumps whenever nothing else can happen.
-        tokio::time::pause();
-        let mut byte = [0];
-        assert_eq!(silent[0].read(&mut byte).await.unwrap_or(0), 0, "cut off after its lifetime");
-        let mut answer = String::new();
-        late.read_to_string(&mut answer).await.expect("an answer");
-        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
-    }
-
-    #[tokio::test]
-    async fn an_endless_request_is_refused() {
-        let http = Running::start().await;
-        let mut client = TcpStream::connect(http.address).await.expect("connected");
-        let flood = async {
-            client.write_all(b"GET / HTTP/1.1\r\n").await?;
-            loop {
-                client.write_all(&vec![b'a'; 64 * 1024]).await?;
-            }
-        };
-        let ended: io::Result<()> = tokio::time::timeout(LIFETIME, flood).await.expect("refused long before");
-        assert!(ended.is_err());
-    }
-}
+mod tests;

@@ -186,7 +186,7 @@ fn chroma(value: u8) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{
         sync::Arc,
         time::{Duration, Instant, SystemTime},
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::media::{Capture, Detection, ModelInfo, TimeBasis, TimeCard, TrackedDetection};
 
-    fn seen() -> (Frame, Tracked) {
+    pub(in crate::observe) fn seen() -> (Frame, Tracked) {
         let stream = StreamId::new(7, "door");
         let capture = Capture { wall: SystemTime::UNIX_EPOCH, basis: TimeBasis::Arrival };
         let mut bytes = vec![16u8; 64 * 48];
