@@ -15,6 +15,8 @@ mod kind;
 mod ledger;
 mod overrides;
 mod problem;
+#[cfg(test)]
+mod sample_tests;
 mod schema;
 mod secret;
 mod span;

@@ -125,24 +125,23 @@ fn decode(text: &str) -> String {
     String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
 }
 
-/// The URL as it may be shown: nothing before the last `@`, no password parameter. Works on what is no URL too.
-pub(super) fn redact(text: &str) -> String {
-    let mut shown = match text.rfind('@') {
-        Some(at) => {
-            let scheme = text[..at].find("://").map_or(0, |scheme| scheme + 3);
-            format!("{}***@{}", &text[..scheme], &text[at + 1..])
-        }
-        None => text.to_owned(),
-    };
-    if let Some(at) = password_parameter(&shown) {
-        let end = shown[at..].find('&').map_or(shown.len(), |end| at + end);
-        shown.replace_range(at..end, "***");
-        // A second one would be stranger still: show nothing of it.
-        if let Some(next) = password_parameter(&shown[at + 3..]) {
-            shown.replace_range(at + 3 + next.., "***");
-        }
+/// The source or broker as it may be shown; `None`: not at all, because what it means is not certain.
+pub(super) fn shown(text: &str) -> Option<String> {
+    if ["file:", "v4l2:", "test:"].iter().any(|scheme| text.starts_with(scheme)) {
+        return (!text.contains('@')).then(|| text.to_owned());
     }
-    shown
+    let (scheme, rest) = text.split_once("://").filter(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphabetic()))?;
+    let (userinfo, location) = split(rest);
+    // An `@` was lost or is left over: any part of it may be the password.
+    if !is_host(host_of(location)) || location.contains('@') {
+        return Some(format!("{scheme}://***"));
+    }
+    let user = if userinfo.is_some() { "***@" } else { "" };
+    let location = match password_parameter(location) {
+        Some(at) => format!("{}***", &location[..at]),
+        None => location.to_owned(),
+    };
+    Some(format!("{scheme}://{user}{location}"))
 }
 
 /// Where the value of a password parameter begins.
@@ -213,15 +212,21 @@ mod tests {
 
     #[test]
     fn shows_no_secret() {
-        for (text, shown) in [
-            ("rtsp://u:hunter2@cam/x", "rtsp://***@cam/x"),
-            ("u:hunter2@cam/x", "***@cam/x"),
-            ("rtsp://u:h@unter2@cam", "rtsp://***@cam"),
-            ("rtsp://cam/user=a&password=hunter2&channel=1", "rtsp://cam/user=a&password=***&channel=1"),
-            ("rtsp://cam/x?PWD=hunter2", "rtsp://cam/x?PWD=***"),
-            ("rtsp://cam/x", "rtsp://cam/x"),
+        for (text, expected) in [
+            ("rtsp://u:hunter2@cam/x", Some("rtsp://***@cam/x")),
+            ("rtsp://u:h@unter2@cam", Some("rtsp://***@cam")),
+            ("rtsp://cam/user=a&password=hunter2&channel=1", Some("rtsp://cam/user=a&password=***")),
+            ("rtsp://cam/x?PWD=hunter2", Some("rtsp://cam/x?PWD=***")),
+            ("rtsp://cam/x", Some("rtsp://cam/x")),
+            ("rtsp://u:hunter2cam/x", Some("rtsp://***")),
+            ("rtsp://u:p@hunter2/w@cam/x", Some("rtsp://***")),
+            ("u:hunter2@cam/x", None),
+            ("rt@sp://u:hunter2cam/x", None),
+            ("gst:rtspsrc location=rtsp://u:hunter2@cam", None),
+            ("test:smtpe", Some("test:smtpe")),
+            ("file:///a b.mp4", Some("file:///a b.mp4")),
         ] {
-            assert_eq!(redact(text), shown);
+            assert_eq!(shown(text).as_deref(), expected, "{text}");
         }
     }
 }

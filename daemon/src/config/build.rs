@@ -176,10 +176,11 @@ fn mqtt(mqtt: Mqtt, device: &str, ledger: &mut Ledger, around: &Surroundings<'_>
         }
     };
     let tls = address.url.scheme() == "mqtts";
-    if mqtt.ca_file.is_some() && !tls {
+    if tls {
+        login::check_ca("mqtt.ca_file", mqtt.ca_file.as_deref(), ledger);
+    } else if mqtt.ca_file.is_some() {
         ledger.problem("mqtt.ca_file", "it means nothing without TLS", "write mqtts:// in mqtt.url, or remove it");
     }
-    login::check_ca("mqtt.ca_file", mqtt.ca_file.as_deref(), ledger);
     let base_topic = base_topic(mqtt.base_topic, &address, ledger);
     let client_id = client_id(mqtt.client_id, device, mqtt.version.0, ledger);
     let login = Login {

@@ -5,8 +5,8 @@ use super::{CameraConfig, Config};
 /// What must be done to get from one configuration to another.
 #[derive(Debug, Default, PartialEq)]
 pub struct Change {
-    /// Cameras to start.
-    pub cameras_added: Vec<CameraConfig>,
+    /// Names of cameras to start.
+    pub cameras_added: Vec<String>,
     /// Names of cameras to stop.
     pub cameras_removed: Vec<String>,
     /// Cameras that are in both, but not the same.
@@ -25,8 +25,8 @@ impl Change {
 /// What becomes of a camera that stays.
 #[derive(Debug, PartialEq)]
 pub struct CameraChange {
-    /// The camera as it is to be.
-    pub camera: CameraConfig,
+    /// Its name.
+    pub name: String,
     /// Whether it has to be stopped and started; else only `max_fps`, `idle_fps`, `weight` or `classes` change, while it runs.
     pub restart: bool,
 }
@@ -37,7 +37,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
     let mut change = Change { needs_restart: needs_restart(old, new), ..Change::default() };
     for camera in &new.cameras {
         match find(old, &camera.name).and_then(|at| old.cameras.get(at)) {
-            None => change.cameras_added.push(camera.clone()),
+            None => change.cameras_added.push(camera.name.clone()),
             Some(before) if before == camera => {}
             Some(before) => {
                 let live = CameraConfig {
@@ -47,7 +47,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
                     classes: camera.classes.clone(),
                     ..before.clone()
                 };
-                change.cameras_changed.push(CameraChange { camera: camera.clone(), restart: live != *camera });
+                change.cameras_changed.push(CameraChange { name: camera.name.clone(), restart: live != *camera });
             }
         }
     }
@@ -79,4 +79,98 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let gone = models.iter().filter(|before| !new.models.iter().any(|model| model.name == before.name));
     keys.extend(gone.map(|model| format!("model.{}", model.name)));
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::load_text;
+
+    const BASE: &str = r#"
+        [mqtt]
+        url = "mqtt://broker"
+        client_id = "a"
+        [[model]]
+        name = "a"
+        builtin = "null"
+        workers = 2
+        [[camera]]
+        name = "door"
+        url = "test:smpte"
+        [[camera]]
+        name = "yard"
+        url = "test:ball"
+        max_fps = 5
+    "#;
+
+    fn config(text: &str) -> Config {
+        load_text(Path::new("egret.toml"), text).unwrap_or_else(|problems| panic!("{problems:?}")).config
+    }
+
+    fn changed(from: &str, to: &str) -> Change {
+        diff(&config(BASE), &config(&BASE.replace(from, to)))
+    }
+
+    #[test]
+    fn the_same_is_no_change() {
+        assert!(changed("", "").is_empty());
+        assert!(diff(&config(BASE), &config(&BASE.replace("max_fps = 5", "max_fps = 5.0"))).is_empty());
+    }
+
+    #[test]
+    fn cameras_come_and_go() {
+        let change = changed("\"yard\"", "\"gate\"");
+        assert_eq!((change.cameras_added, change.cameras_removed), (vec!["gate".to_owned()], vec!["yard".to_owned()]));
+        assert!(change.cameras_changed.is_empty() && change.needs_restart.is_empty());
+    }
+
+    #[test]
+    fn rates_and_classes_change_while_a_camera_runs() {
+        for to in ["max_fps = 7", "", "max_fps = 5\nidle_fps = 1", "max_fps = 5\nweight = 2", "max_fps = 5\nclasses = [\"car\"]"]
+        {
+            let change = changed("max_fps = 5", to);
+            assert_eq!(change.cameras_changed, [CameraChange { name: "yard".to_owned(), restart: false }], "{to}");
+            assert!(change.needs_restart.is_empty());
+        }
+    }
+
+    #[test]
+    fn anything_else_restarts_the_camera_alone() {
+        for (from, to) in [
+            ("test:ball", "test:snow"),
+            ("max_fps = 5", "max_fps = 6\nfps = 10"),
+            ("max_fps = 5", "max_fps = 5\nenabled = false"),
+        ] {
+            let change = changed(from, to);
+            assert_eq!(change.cameras_changed, [CameraChange { name: "yard".to_owned(), restart: true }], "{to}");
+            assert!(change.needs_restart.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_rest_needs_a_new_start() {
+        for (from, to, key) in [
+            ("broker", "broker2", "mqtt"),
+            ("workers = 2", "workers = 3", "model.a"),
+            ("[mqtt]", "device = \"x\"\n[mqtt]", "device"),
+            ("[mqtt]", "[http]\nenabled = false\n[mqtt]", "http"),
+            ("[mqtt]", "[log]\nfilter = \"debug\"\n[mqtt]", "log"),
+            ("[mqtt]", "[batch]\nmax_wait = \"1ms\"\n[mqtt]", "batch"),
+            ("[mqtt]", "[track]\nconfirm_frames = 9\n[mqtt]", "track"),
+            ("[mqtt]", "[runtime]\ncpu = \"rten\"\n[mqtt]", "runtime"),
+            ("[mqtt]", "shutdown_deadline = 1\n[mqtt]", "shutdown_deadline"),
+            ("[mqtt]", "graph_dir = \"/tmp\"\n[mqtt]", "graph_dir"),
+        ] {
+            let change = changed(from, to);
+            assert_eq!(change.needs_restart, [key]);
+            assert!(change.cameras_changed.is_empty());
+        }
+        let two = BASE
+            .replace("[[camera]]", "[[camera]]\nmodel = \"b\"")
+            .replace("[[model]]", "[[model]]\nname = \"b\"\nbuiltin = \"null\"\n[[model]]");
+        assert_eq!(diff(&config(BASE), &config(&two)).needs_restart, ["model.b"]);
+        assert_eq!(diff(&config(&two), &config(BASE)).needs_restart, ["model.b"]);
+    }
 }

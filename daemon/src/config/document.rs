@@ -17,6 +17,8 @@ use super::{
 
 /// Most entries of one list in one file.
 const MOST_ENTRIES: usize = 1_000;
+/// Most syntax errors of one file that are told.
+const MOST_ERRORS: usize = 100;
 /// Parts of key names that tell of a secret.
 const SECRET_WORDS: [&str; 7] = ["pass", "pwd", "secret", "token", "credential", "auth", "key"];
 
@@ -26,10 +28,10 @@ type Item<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
 pub(super) fn read(ledger: &mut Ledger, number: usize, path: &Path, content: &str, entries: &mut Entries) -> Tree {
     let text = ledger.add_text(path.to_owned(), content.to_owned());
     let (document, errors) = DeTable::parse_recoverable(content);
-    if !errors.is_empty() && holds_long_secret(content) {
+    if errors.len() > MOST_ERRORS || !errors.is_empty() && holds_long_secret(content) {
         ledger.hide_lines(text);
     }
-    for error in errors {
+    for error in errors.into_iter().take(MOST_ERRORS) {
         let range = error.span().unwrap_or(content.len()..content.len());
         mask_statement(ledger, text, content, range.start);
         ledger.syntax(Spot::Text(text, range), error.message().to_owned());
@@ -175,6 +177,11 @@ impl Reader<'_> {
     fn unknown(&mut self, place: Option<(&Section, Option<&str>)>, (key, value): Item<'_, '_>) {
         let name: String = key.get_ref().chars().take(80).collect();
         self.layer.ledger.mask(self.text, value.span());
+        if self.layer.ledger.is_full() {
+            // Only counted from here on: looking for what was meant takes time.
+            self.layer.ledger.problem_at(Spot::Nowhere, &name, None, "", "");
+            return;
+        }
         let tables = || SECTIONS.iter().filter(|section| section.shape != Shape::Top).map(|section| section.name);
         let (path, nearest) = match place {
             None => {
@@ -228,17 +235,22 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
     }
 }
 
-/// Hides the value on a line that is no TOML if it may be, or hold, a secret. What the line means is not known, so guess wide.
+/// Hides what may be a secret on a line that is no TOML. What the line means is not known, so little is left of it: what stands
+/// before the first `=` without quotes, and numbers behind it.
 fn mask_statement(ledger: &mut Ledger, text: usize, content: &str, at: usize) {
     let at = at.min(content.trim_end().len());
     let start = content.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
     let end = content.get(start..).and_then(|after| after.find('\n')).map_or(content.len(), |newline| start + newline);
     let line = content.get(start..end).unwrap_or_default();
-    let lower = line.to_ascii_lowercase();
-    let (name, value_at) = line.find('=').map_or(("", 0), |equals| (&lower[..equals], equals + 1));
-    let named = name.is_empty() && !lower.trim_start().starts_with('[') || SECRET_WORDS.iter().any(|word| lower.contains(word));
-    if named || line.contains('@') || suggest::nearest(name.trim(), ["password"]).is_some() {
-        ledger.mask(text, start + value_at..end);
+    let numeric = |c: char| c.is_ascii_digit() || " .,:+-_#[]{}".contains(c);
+    let doubtful = match line.split_once('=') {
+        Some((name, _)) if name.contains(['"', '\'', '@']) => Some(0),
+        Some((name, value)) => value.find(|c| !numeric(c)).map(|_| name.len() + 1),
+        None if line.trim_start().starts_with('[') => line.find(['"', '\'', '@']),
+        None => Some(0),
+    };
+    if let Some(doubtful) = doubtful {
+        ledger.mask(text, start + doubtful..end);
     }
 }
 

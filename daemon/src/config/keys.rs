@@ -291,7 +291,8 @@ section! {
         lost_after: Span["100ms" ..= "1m"] = "1s";
         /// In how many frames an object is seen before it is announced.
         confirm_frames: Count[1 ..= 100] = 2;
-        /// Before a new track is announced, let the network look once more at that part of the picture alone.
+        /// Whether the network looks again, at the source's resolution, at an object that it is not sure of, before it is
+        /// announced.
         second_look: Flag = false;
     }
 }

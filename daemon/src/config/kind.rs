@@ -138,11 +138,6 @@ pub(super) struct Refusal {
 }
 
 impl Kind {
-    /// Whether values are never to be shown as they are.
-    pub(super) fn is_secret(self) -> bool {
-        matches!(self, Self::Url | Self::Hidden)
-    }
-
     /// What it takes, for people.
     pub(super) fn describe(self) -> String {
         match self {
@@ -281,9 +276,7 @@ pub(super) fn is_name(text: &str) -> bool {
 /// A value as it may be shown: `None` if not at all.
 pub(super) fn shown(kind: Kind, raw: &Raw) -> Option<String> {
     match (kind, raw) {
-        (Kind::Url, Raw::Text(text)) if text.contains("://") && !text.starts_with("gst:") => {
-            Some(format!("{:?}", shorten(&address::redact(text))))
-        }
+        (Kind::Url, Raw::Text(text)) => address::shown(text).map(|shown| format!("{:?}", shorten(&shown))),
         (Kind::Url | Kind::Hidden, _) => None,
         (_, raw) => Some(raw.show()),
     }

@@ -147,11 +147,16 @@ impl Ledger {
     }
 
     fn push(&mut self, finding: Finding) {
-        if self.problems.len() < MOST_PROBLEMS {
-            self.problems.push(finding);
-        } else {
+        if self.is_full() {
             self.untold += 1;
+        } else {
+            self.problems.push(finding);
         }
+    }
+
+    /// Whether further problems are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.len() >= MOST_PROBLEMS
     }
 
     /// A key's value is wrong.

@@ -121,9 +121,7 @@ impl Layer<'_> {
 /// Whether a value must not be seen in the line that it stands on.
 fn must_mask(kind: Kind, raw: &Raw) -> bool {
     match (kind, raw) {
-        (Kind::Url, Raw::Text(text)) => {
-            text.contains('@') || !text.contains(':') || text.starts_with("gst:") || address::password_parameter(text).is_some()
-        }
-        (kind, _) => kind.is_secret(),
+        (Kind::Url, Raw::Text(text)) => address::shown(text).as_ref() != Some(text),
+        (kind, _) => matches!(kind, Kind::Url | Kind::Hidden),
     }
 }

@@ -246,8 +246,10 @@ impl Check<'_> {
             }
             (None, None) => None,
         };
-        login::check_ca(&self.path("ca_file"), camera.ca_file.as_deref(), self.ledger);
         let secure = address.url.scheme() == "rtsps";
+        if secure {
+            login::check_ca(&self.path("ca_file"), camera.ca_file.as_deref(), self.ledger);
+        }
         let config = RtspConfig {
             url: address.url,
             credentials,

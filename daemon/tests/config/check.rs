@@ -1,0 +1,113 @@
+//! `egret check` and `egret schema` as processes.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+use super::{PASSWORD, ten_errors::fixture};
+
+fn egret(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_egret")).args(arguments).env_clear().output().expect("egret runs")
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn check_exits_78_and_prints_each_problem() {
+    let path = fixture();
+    let output = egret(&["check", "--config", path.to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output));
+    let text = text(&output);
+    assert_eq!(text.matches("error: ").count(), 10, "{text}");
+    assert!(text.trim_end().ends_with("10 problems") && !text.contains(PASSWORD), "{text}");
+}
+
+#[test]
+fn check_prints_json() {
+    let path = fixture();
+    let output = egret(&["check", "--json", "--config", path.to_str().expect("UTF-8")]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((output.status.code(), report["ok"].as_bool()), (Some(78), Some(false)));
+    assert_eq!(report["problems"].as_array().map(Vec::len), Some(10));
+    assert_eq!((report["problems"][5]["line"].as_u64(), report["problems"][5]["column"].as_u64()), (Some(15), Some(14)));
+    assert!(!text(&output).contains(PASSWORD));
+}
+
+#[test]
+fn check_is_content_with_a_good_configuration() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/egret.toml");
+    let output = egret(&["check", "--config", sample.to_str().expect("UTF-8")]);
+    assert_eq!((output.status.code(), text(&output).as_str()), (Some(0), "ok: 0 cameras, 0 models\n"));
+    let output = egret(&["check", "--camera", "door=rtsp://u:hunter2@cam/1", "--model", "builtin:null"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output).ends_with("ok: 1 camera, 1 model\n") && !text(&output).contains(PASSWORD), "{}", text(&output));
+    let output = egret(&["check", "--camera", "door=rtsp://u:hunter2@cam:0/1"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(!text(&output).contains(PASSWORD), "{}", text(&output));
+}
+
+/// The sample with all its keys in force, as JSON.
+fn sample_as_json() -> Value {
+    let sample = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/egret.toml")).expect("the sample");
+    let is_key = |line: &str| {
+        line.starts_with("#[[") || line.strip_prefix('#').is_some_and(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+    };
+    let uncommented: Vec<_> = sample.lines().map(|line| if is_key(line) { &line[1..] } else { line }).collect();
+    let table: toml::Table = uncommented.join("\n").parse().expect("TOML");
+    serde_json::to_value(table).expect("JSON")
+}
+
+const VALIDATE: &str = "
+import json, sys
+try:
+    import jsonschema
+except ImportError:
+    sys.exit(77)
+schema, good, bad = json.load(sys.stdin)
+jsonschema.Draft202012Validator.check_schema(schema)
+validator = jsonschema.Draft202012Validator(schema)
+for error in validator.iter_errors(good):
+    sys.exit(f'{list(error.path)}: {error.message}')
+for document in bad:
+    if validator.is_valid(document):
+        sys.exit(f'took {document}')
+";
+
+#[test]
+fn the_sample_is_valid_under_the_schema_and_bad_documents_are_not() {
+    let output = egret(&["schema"]);
+    assert!(output.status.success());
+    let schema: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(schema["properties"]["camera"]["items"]["properties"]["no_data_timeout"]["default"], "10s");
+    let bad = serde_json::json!([
+        { "devcie": "x" },
+        { "device": "a/b" },
+        { "mqtt": { "version": 4 } },
+        { "batch": { "max_wait": "soon" } },
+        { "camera": [{ "url": "test:" }] },
+        { "camera": [{ "name": "a", "weight": 0 }] },
+        { "model": [{ "name": "a", "confidence": 1.5 }] },
+        { "model": { "name": "a" } },
+    ]);
+    let python = Command::new("python3").args(["-c", VALIDATE]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let Ok(mut python) = python else {
+        eprintln!("SKIPPED: no python3 to validate the JSON Schema with");
+        return;
+    };
+    let input = serde_json::json!([schema, sample_as_json(), bad]).to_string();
+    // A validator that is missing ends before it has read everything.
+    let _ = python.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+    let outcome = python.wait_with_output().expect("python3 ends");
+    if outcome.status.code() == Some(77) {
+        eprintln!("SKIPPED: python3 has no jsonschema to validate with");
+        return;
+    }
+    assert!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stderr));
+}

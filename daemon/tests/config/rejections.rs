@@ -1,0 +1,228 @@
+//! Each thing that is refused, one by one.
+
+use super::{PASSWORD, list, load, loaded, problems, told};
+
+const MODEL: &str = "[[model]]\nname = \"m\"\nbuiltin = \"null\"\nclasses = [\"person\", \"car\"]\n";
+
+/// The text has exactly one problem: about this key, with this in its reason or remedy.
+fn refused(text: &str, key: &str, part: &str) {
+    let found = problems(load(text));
+    let list = list(&found);
+    assert_eq!(found.len(), 1, "{text}\n{list}");
+    assert_eq!(found[0].key, key, "{list}");
+    assert!(list.contains(part), "{part:?} is not in\n{list}");
+    assert!(!told(&found[0]).contains(PASSWORD), "{list}");
+}
+
+/// The same for a camera with a model.
+fn camera_refused(keys: &str, key: &str, part: &str) {
+    refused(&format!("{MODEL}[[camera]]\nname = \"door\"\n{keys}\n"), &format!("camera.door.{key}"), part);
+}
+
+#[test]
+fn values_of_a_wrong_kind_or_out_of_range() {
+    for (text, key, part) in [
+        ("device = 5", "device", "a whole number"),
+        ("device = \"a/b\"", "device", "letters"),
+        ("device = \"\"", "device", "empty"),
+        ("shutdown_deadline = \"1h\"", "shutdown_deadline", "out of range"),
+        ("shutdown_deadline = -1", "shutdown_deadline", "out of range"),
+        ("shutdown_deadline = 1979-05-27", "shutdown_deadline", "a date"),
+        ("device = 99999999999999999999", "device", "beyond all range"),
+        ("[log]\nformat = \"xml\"", "log.format", "\"journald\""),
+        ("[log]\nfilter = \"egret=loud=x\"", "log.filter", "write a level"),
+        ("[http]\nenabled = \"yes\"", "http.enabled", "true or false"),
+        ("[http]\nlisten = \"localhost:9180\"", "http.listen", "IP address"),
+        ("[http]\nlisten = \"127.0.0.1\"", "http.listen", "and a port"),
+        ("[runtime]\ncpu = \"tract\"", "runtime.cpu", "\"rten\""),
+        ("[runtime]\nonnxruntime_library = \"/nowhere.so\"", "runtime.onnxruntime_library", "no such file"),
+        ("[batch]\nmax_wait = \"2s\"", "batch.max_wait", "out of range"),
+        ("[batch]\nmax_wait = \"100ms\"\nstaleness = \"50ms\"", "batch.staleness", "longer than batch.max_wait"),
+        ("[track]\nmatch_iou = 1.01", "track.match_iou", "from 0 to 1"),
+        ("[track]\nmatch_iou = nan", "track.match_iou", "out of range"),
+        ("[track]\nlow_confidence = 0.7\nnew_confidence = 0.9", "track.low_confidence", "above track.high_confidence"),
+        ("[track]\nnew_confidence = 0.05", "track.new_confidence", "below track.low_confidence"),
+        ("[track]\nconfirm_frames = 0", "track.confirm_frames", "from 1 to 100"),
+        ("[track]\nconfirm_frames = 2.5", "track.confirm_frames", "it is a number"),
+    ] {
+        refused(text, key, part);
+    }
+}
+
+#[test]
+fn keys_and_tables_that_are_none() {
+    for (text, key, part) in [
+        ("[mqqt]\nurl = \"mqtt://egret:hunter2@b\"", "mqqt", "did you mean mqtt?"),
+        ("pasword = \"hunter2\"", "pasword", "known here"),
+        ("[mqtt]\nurl = \"mqtt://b\"\npasword = \"hunter2\"", "mqtt.pasword", "did you mean password?"),
+        ("keep_alive = \"1m\"", "keep_alive", "belongs in [mqtt]"),
+        ("mqtt = \"mqtt://egret:hunter2@b\"", "mqtt", "write it as [mqtt]"),
+        ("[[mqtt]]\nurl = \"mqtt://egret:hunter2@b\"", "mqtt", "write it as [mqtt]"),
+        ("[camera.door]\nurl = \"rtsp://egret:hunter2@b\"", "camera", "[[camera]]"),
+        ("camera = [\"rtsp://egret:hunter2@b\"]", "camera.#1", "it is no table"),
+        ("[top]\ndevice = \"x\"", "top", "no such key"),
+        ("[mqtt]\nurl = { host = \"b\", password = \"hunter2\" }", "mqtt.url", "a table"),
+    ] {
+        refused(text, key, part);
+    }
+}
+
+#[test]
+fn what_is_no_toml() {
+    for text in [
+        "device = ",
+        "device = \"a",
+        "= 5",
+        "[mqtt",
+        "device = \"a\"\ndevice = \"b\"",
+        "[mqtt]\npassword = \"hunter2",
+        "[mqtt]\npassword = \"hunter2\\q\"",
+        "[mqtt]\npassword = \"\"\"\nhunter2\\q\"\"\"",
+        "[mqtt]\npassword = hunter2",
+        "[mqtt]\npasswrod = hunter2",
+        "[[camera]]\nname = \"a\"\nurl = rtsp://u:hunter2@cam/1",
+        "[[camera]]\nname = \"a\"\nurl = \"rtsp://u:hunter2@cam/1",
+        "\"hunter2",
+    ] {
+        let found = problems(load(text));
+        assert!(found.iter().any(|problem| problem.remedy.contains("TOML")), "{text}: {found:?}");
+        for problem in found {
+            assert!(!told(&problem).contains(PASSWORD), "{text}\n{problem}");
+        }
+    }
+}
+
+#[test]
+fn brokers() {
+    for (keys, key, part) in [
+        ("url = \"http://broker\"", "url", "mqtt://host"),
+        ("url = \"broker:1883\"", "url", "mqtt://host"),
+        ("url = \"mqtt://\"", "url", "mqtt://host"),
+        ("url = \"mqtt://egret:hunter2@broker:0\"", "url", "port 0"),
+        ("url = \"mqtt://broker:123456\"", "url", "port"),
+        ("url = \"mqtt://broker/a/+/b\"", "url", "wildcard"),
+        ("url = \"mqtt://broker/a\"\nbase_topic = \"b\"", "base_topic", "say it once"),
+        ("url = \"mqtt://broker\"\nbase_topic = \"a/#\"", "base_topic", "wildcard"),
+        ("url = \"mqtt://broker\"\nbase_topic = \"a//b\"", "base_topic", "empty"),
+        ("url = \"mqtt://broker\"\nbase_topic = \"/a\"", "base_topic", "empty"),
+        ("url = \"mqtt://broker\"\nbase_topic = \"$SYS\"", "base_topic", "the broker's own"),
+        ("url = \"mqtt://broker\"\nversion = 4", "version", "3.1.1"),
+        ("url = \"mqtt://broker\"\nkeep_alive = \"19h\"", "keep_alive", "18h"),
+        ("url = \"mqtt://broker\"\nca_file = \"/etc/hostname\"", "ca_file", "without TLS"),
+        ("url = \"mqtts://broker\"\nca_file = \"/nowhere.pem\"", "ca_file", "PEM"),
+        ("username = \"egret\"", "url", "missing"),
+        ("url = \"mqtt://broker\"\nversion = \"3.1.1\"\npassword = \"hunter2\"", "username", "3.1.2.9"),
+        ("url = \"mqtt://broker\"\npassword = \"\"", "password", "empty"),
+    ] {
+        refused(&format!("[mqtt]\n{keys}"), &format!("mqtt.{key}"), part);
+    }
+    refused(&format!("[mqtt]\nurl = \"mqtt://b\"\nclient_id = \"{}\"", "x".repeat(129)), "mqtt.client_id", "longer than 128");
+}
+
+#[test]
+fn models() {
+    for (keys, key, part) in [
+        ("name = \"m\"", "m.file", "file ="),
+        ("name = \"m\"\nfile = \"/nowhere.onnx\"", "m.file", "No such file"),
+        ("name = \"m\"\nfile = \"/etc\"", "m.file", "no regular file"),
+        ("name = \"m\"\nfile = \"/dev/null\"", "m.file", "no regular file"),
+        ("name = \"m\"\nbuiltin = \"yolo\"", "m.builtin", "\"demo\", \"null\""),
+        ("name = \"m\"\nbuiltin = \"null\"\nscripted = \"/etc/hostname\"", "m.scripted", "keep one"),
+        ("name = \"m\"\nbuiltin = \"null\"\nclasses = [\"a\"]\nclasses_file = \"/etc/hostname\"", "m.classes_file", "keep one"),
+        ("name = \"m\"\nbuiltin = \"null\"\nclasses_file = \"/nowhere\"", "m.classes_file", "one class name per line"),
+        ("name = \"m\"\nbuiltin = \"null\"\nclasses = []", "m.classes", "empty"),
+        ("name = \"m\"\nbuiltin = \"null\"\nclasses = [\"a\", \"a\"]", "m.classes", "twice"),
+        ("name = \"m\"\nbuiltin = \"null\"\nconfidence = -0.1", "m.confidence", "from 0 to 1"),
+        ("name = \"m\"\nbuiltin = \"null\"\nnms_iou = 2", "m.nms_iou", "from 0 to 1"),
+        ("name = \"m\"\nbuiltin = \"null\"\nmax_batch = 0", "m.max_batch", "from 1 to 64"),
+        ("name = \"m\"\nbuiltin = \"null\"\nworkers = 10000", "m.workers", "from 1 to 256"),
+        ("builtin = \"null\"", "#1.name", "no name"),
+        ("name = \"m m\"\nbuiltin = \"null\"", "#1.name", "letters"),
+    ] {
+        refused(&format!("[[model]]\n{keys}"), &format!("model.{key}"), part);
+    }
+    refused(&format!("{MODEL}{MODEL}"), "model.m.name", "line 2");
+}
+
+#[test]
+fn cameras() {
+    for (keys, key, part) in [
+        ("", "url", "where the pictures come from"),
+        ("url = \"http://cam/video.mjpg\"", "url", "rtsp://"),
+        ("url = \"192.168.1.20\"", "url", "rtsp://"),
+        ("url = \"admin:hunter2@192.168.1.20\"", "url", "rtsp://"),
+        ("url = \"rtsp:cam\"", "url", "://"),
+        ("url = \"rtsp://admin:hunter2@cam:0/\"", "url", "port 0"),
+        ("url = \"rtsp://admin:hunter2@/stream\"", "url", "rtsp://host"),
+        ("url = \"rtsp://admin:hunter2%0d%0a@cam/\"", "url", "control characters"),
+        ("url = \"v4l2:video0\"", "url", "v4l2:/dev/video0"),
+        ("url = \"test:smtpe\"", "url", "did you mean test:smpte?"),
+        ("url = \"gst:\"", "url", "separated by !"),
+        ("url = \"gst:rtspsrc location=rtsp://u:hunter2@cam !\"", "url", "separated by !"),
+        ("url = \"test:\"\nrepeat = true", "repeat", "only for file"),
+        ("url = \"rtsp://cam\"\nwidth = 100", "width", "only for test"),
+        ("url = \"rtsp://cam\"\nca_file = \"/nowhere\"", "ca_file", "only for rtsps"),
+        ("url = \"file:/x.mp4\"\nusername = \"a\"", "username", "only for rtsp"),
+        ("url = \"rtsps://cam\"\nca_file = \"/etc/hostname\"", "ca_file", "PEM"),
+        ("url = \"rtsp://cam\"\nstream = \"sub\"", "stream", "no sub_stream_url"),
+        ("url = \"rtsp://cam\"\nstream = \"third\"", "stream", "\"sub\""),
+        ("url = \"rtsp://cam\"\npassword = \"hunter2\"", "username", "no user name"),
+        ("url = \"rtsp://cam\"\nmodel = \"n\"", "model", "did you mean m?"),
+        ("url = \"rtsp://cam\"\nmodel = \"something\"", "model", "define it"),
+        ("url = \"rtsp://cam\"\nclasses = [\"persn\"]", "classes", "did you mean \"person\"?"),
+        ("url = \"rtsp://cam\"\nclasses = [\"dog\"]", "classes", "it knows person, car"),
+        ("url = \"rtsp://cam\"\nmax_fps = 0", "max_fps", "above 0"),
+        ("url = \"rtsp://cam\"\nweight = -1", "weight", "above 0"),
+        ("url = \"rtsp://cam\"\nmax_fps = 5\nidle_fps = 6", "idle_fps", "at most max_fps"),
+        ("url = \"rtsp://cam\"\nno_data_timeout = \"10ms\"", "no_data_timeout", "from 1s"),
+        ("url = \"rtsp://cam\"\ntransport = \"quic\"", "transport", "\"udp\""),
+        ("url = \"rtsp://cam\"\nenabled = 1", "enabled", "true or false"),
+    ] {
+        camera_refused(keys, key, part);
+    }
+}
+
+#[test]
+fn a_camera_without_a_model_is_told_what_to_do_once() {
+    let text = "[[camera]]\nname = \"a\"\nurl = \"rtsp://cam\"\n[[camera]]\nname = \"b\"\nurl = \"rtsp://cam\"\n";
+    refused(text, "model", "file = \"/path/of/yolox_nano.onnx\"");
+}
+
+#[test]
+fn too_many_of_anything() {
+    let many = |what: &str, keys: &str, count: usize| {
+        (0..count).map(|i| format!("[[{what}]]\nname = \"n{i}\"\n{keys}\n")).collect::<Vec<_>>().concat()
+    };
+    let cameras = |count| format!("{MODEL}{}", many("camera", "url = \"test:\"", count));
+    assert_eq!(loaded(load(&cameras(256))).config.cameras.len(), 256);
+    refused(&cameras(257), "camera.n256", "more than 256 cameras");
+    refused(&many("model", "builtin = \"null\"", 65), "model.n64", "more than 64 models");
+    let found = problems(load(&(0..5_000).map(|i| format!("k{i} = 1\n")).collect::<Vec<_>>().concat()));
+    assert!(found.len() < 300 && found.last().is_some_and(|last| last.reason.ends_with("more problems")));
+}
+
+#[test]
+fn what_works_but_is_unwise_is_advised() {
+    for (text, key, part) in [
+        ("[http]\nlisten = \"0.0.0.0:9180\"", "http.listen", "no authentication"),
+        ("graph_dir = \"/nowhere\"", "graph_dir", "mkdir"),
+        ("[mqtt]\nurl = \"mqtt://b\"\nversion = \"3.1.1\"\nclient_id = \"abcdefghijklmnopqrstuvwxyz\"", "mqtt.client_id", "23"),
+        ("[[model]]\nname = \"m\"\nbuiltin = \"demo\"", "model.m.builtin", "simulator"),
+        (
+            "[[model]]\nname = \"m\"\nbuiltin = \"null\"\n[[camera]]\nname = \"a\"\nurl = \"file:/nowhere.mp4\"",
+            "camera.a.url",
+            "not_found",
+        ),
+        (
+            "[[model]]\nname = \"m\"\nbuiltin = \"null\"\n[[camera]]\nname = \"a\"\nurl = \"rtsp://c/user=a&password=hunter2&x=1\"",
+            "camera.a.url",
+            "the path holds a password",
+        ),
+    ] {
+        let advice = loaded(load(text)).advice;
+        assert_eq!(advice.len(), 1, "{advice:?}");
+        assert_eq!(advice[0].key, key);
+        assert!(advice[0].to_string().contains(part), "{}", advice[0]);
+        assert!(!told(&advice[0]).contains(PASSWORD));
+    }
+}
