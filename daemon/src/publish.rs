@@ -93,12 +93,19 @@ async fn count(
 
 /// A name for this run of the daemon: counters start again with each.
 pub fn boot_id() -> String {
-    match std::fs::read_to_string("/proc/sys/kernel/random/uuid") {
-        Ok(uuid) => uuid.trim().to_owned(),
-        // Not Linux, or no /proc: the time and the process number tell runs apart.
-        Err(_) => {
+    std::fs::read_to_string("/proc/sys/kernel/random/uuid").map_or_else(
+        |_| {
+            // No /proc: the time and the process number tell runs apart.
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             format!("{:x}-{:x}", since.as_nanos(), std::process::id())
-        }
-    }
+        },
+        |uuid| uuid.trim().to_owned(),
+    )
 }
+
+#[cfg(test)]
+mod broker_tests;
+#[cfg(test)]
+mod fake_tests;
+#[cfg(test)]
+mod testing;

@@ -26,7 +26,7 @@ fn config() -> MqttConfig {
 }
 
 fn wall() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_226_584_500_000)
+    SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_226_584_500)
 }
 
 fn composer() -> Composer {

@@ -85,7 +85,7 @@ enum Events {
 pub(super) fn open(
     config: &MqttConfig,
     tls: Option<Arc<ClientConfig>>,
-    will: (&str, Bytes),
+    will: (&str, &Bytes),
 ) -> (Sender, impl Stream<Item = Result<Happened, LinkError>> + Send + use<>) {
     let transport = tls.map_or(Transport::Tcp, |tls| Transport::Tls(rumqttc::TlsConfiguration::Rustls(tls)));
     // The client joins host and port with a colon; an IPv6 address needs its brackets then. For TLS the bare name is checked.
@@ -111,7 +111,7 @@ pub(super) fn longest_silence(config: &MqttConfig) -> Duration {
     2 * keep_alive(config) + Duration::from_secs(5)
 }
 
-fn open_v5(config: &MqttConfig, host: &str, transport: Transport, will: (&str, Bytes)) -> (Sender, Events) {
+fn open_v5(config: &MqttConfig, host: &str, transport: Transport, will: (&str, &Bytes)) -> (Sender, Events) {
     let mut options = v5::MqttOptions::new(&config.client_id, host, config.port);
     options
         .set_transport(transport)
@@ -132,7 +132,7 @@ fn open_v5(config: &MqttConfig, host: &str, transport: Transport, will: (&str, B
     (Sender::V5(client), Events::V5(Box::new(events)))
 }
 
-fn open_v311(config: &MqttConfig, host: &str, transport: Transport, will: (&str, Bytes)) -> (Sender, Events) {
+fn open_v311(config: &MqttConfig, host: &str, transport: Transport, will: (&str, &Bytes)) -> (Sender, Events) {
     let mut options = rumqttc::MqttOptions::new(&config.client_id, host, config.port);
     options
         .set_transport(transport)

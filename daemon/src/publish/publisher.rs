@@ -179,7 +179,7 @@ impl Publisher {
         }
         let will = self.composer.device(Presence::Offline, PresenceReason::ConnectionLost, Now::read());
         let topic = self.composer.device_topic().clone();
-        let (sender, events) = mqtt::open(&self.config, self.tls.clone(), (&topic, will));
+        let (sender, events) = mqtt::open(&self.config, self.tls.clone(), (&topic, &will));
         let mut link = Link::new(sender);
         let ended = self.serve(&mut link, pin!(events)).await;
         let held = link.held();

@@ -1,0 +1,263 @@
+//! What the tests of publishing share: something to publish, brokers, and a subscriber.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use rumqttc::v5;
+use serde_json::Value;
+use tokio::{task::JoinHandle, time::timeout};
+
+use super::*;
+use crate::{
+    config::MqttVersion,
+    media::{BBox, Capture, Detection, ModelInfo, StreamId, TimeBasis, TimeCard, Track, TrackId, TrackPhase, TrackedDetection},
+};
+
+/// No test waits longer for anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) fn config(port: u16, version: MqttVersion) -> MqttConfig {
+    MqttConfig {
+        host: "127.0.0.1".into(),
+        port,
+        tls: None,
+        version,
+        client_id: "egret-test".into(),
+        base_topic: "egret".into(),
+        username: None,
+        password: None,
+        keep_alive: Duration::from_secs(5),
+        publish_frames: true,
+        track_update_interval: Duration::ZERO,
+    }
+}
+
+/// A frame with one person in it, whose track is new in frame 0.
+pub(super) fn frame(stream: &StreamId, number: u64) -> Tracked {
+    let now = Instant::now();
+    let detection = Detection { class: 0, confidence: 0.9, bbox: BBox::new(10.0, 20.0, 50.0, 120.0) };
+    let wall = SystemTime::now();
+    let phase = if number == 0 { TrackPhase::New } else { TrackPhase::Update };
+    let track = Track {
+        id: TrackId(42),
+        class: 0,
+        confidence: 0.9,
+        bbox: detection.bbox,
+        velocity: (1.0, 0.0),
+        first_seen: wall,
+        last_seen: wall,
+        hits: number as u32 + 1,
+        phase,
+    };
+    let mut times = TimeCard::received(now);
+    for mark in [Mark::Decoded, Mark::Dispatched, Mark::Prepared, Mark::Inferred, Mark::TrackStarted, Mark::Tracked] {
+        times.stamp(mark, now);
+    }
+    Tracked {
+        stream: stream.clone(),
+        frame_seq: number,
+        pts: Duration::from_millis(40 * number),
+        capture: Capture { wall, basis: TimeBasis::Arrival },
+        size: (640, 480),
+        detections: vec![TrackedDetection { detection, track: Some(TrackId(42)) }],
+        tracks: vec![track],
+        model: Arc::new(ModelInfo {
+            name: "m".into(),
+            classes: vec!["person".into()],
+            runtime: "scripted".into(),
+            sha256: String::new(),
+        }),
+        closing: false,
+        times,
+    }
+}
+
+/// Publishing under test.
+pub(super) struct Line {
+    pub(super) input: mpsc::Sender<Vec<Tracked>>,
+    pub(super) board: Arc<StatusBoard>,
+    pub(super) stages: Arc<StageTimes>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) cancel: CancellationToken,
+    pub(super) task: JoinHandle<()>,
+}
+
+impl Line {
+    pub(super) fn start(config: Option<MqttConfig>) -> Self {
+        let (input, from_track) = mpsc::channel(8);
+        let (board, stages, counters) = (StatusBoard::new(), StageTimes::new(), Arc::new(Counters::default()));
+        let cancel = CancellationToken::new();
+        let publishing = run(config, "box1".into(), from_track, board.clone(), stages.clone(), counters.clone(), cancel.clone());
+        Self { input, board, stages, counters, cancel, task: tokio::spawn(publishing) }
+    }
+
+    pub(super) async fn send(&self, frames: Vec<Tracked>) {
+        timeout(PATIENCE, self.input.send(frames)).await.expect("publishing never holds the line up").expect("publishing runs");
+    }
+
+    /// Ends the input and waits for the farewell.
+    pub(super) async fn finish(self) -> Arc<Counters> {
+        drop(self.input);
+        timeout(PATIENCE, self.task).await.expect("ends in time").expect("no panic");
+        self.counters
+    }
+
+    /// Waits until the counters say so.
+    pub(super) async fn until(&self, what: &str, reached: impl Fn(&Counters) -> bool) {
+        let waited = timeout(PATIENCE, async {
+            let mut pace = tokio::time::interval(Duration::from_millis(5));
+            while !reached(&self.counters) {
+                pace.tick().await;
+            }
+        });
+        assert!(waited.await.is_ok(), "{what}: {:?}", self.counters);
+    }
+}
+
+/// What a subscriber hears.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) topic: String,
+    pub(super) retained: bool,
+    pub(super) text: String,
+}
+
+impl Heard {
+    fn new(topic: String, retained: bool, payload: &[u8]) -> Self {
+        Self { topic, retained, text: String::from_utf8(payload.to_vec()).expect("UTF-8") }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{}: {e}: {}", self.topic, self.text))
+    }
+}
+
+/// A subscriber to everything, over either version.
+pub(super) enum Subscriber {
+    V311(Box<rumqttc::EventLoop>),
+    V5(Box<v5::EventLoop>),
+}
+
+impl Subscriber {
+    pub(super) async fn connect(port: u16) -> Self {
+        Self::connect_as(MqttVersion::V311, port).await
+    }
+
+    pub(super) async fn connect_as(version: MqttVersion, port: u16) -> Self {
+        let name = format!("listener-{}", boot_id());
+        let mut subscriber = match version {
+            MqttVersion::V311 => {
+                let mut options = rumqttc::MqttOptions::new(name, "127.0.0.1", port);
+                options.set_keep_alive(Duration::from_mins(1)).set_max_packet_size(1 << 20, 1 << 20);
+                let (client, events) = rumqttc::AsyncClient::new(options, 8);
+                client.try_subscribe("egret/#", rumqttc::QoS::AtLeastOnce).expect("room");
+                Self::V311(Box::new(events))
+            }
+            MqttVersion::V5 => {
+                let (client, events) = v5::AsyncClient::new(v5::MqttOptions::new(name, "127.0.0.1", port), 8);
+                client.try_subscribe("egret/#", v5::mqttbytes::QoS::AtLeastOnce).expect("room");
+                Self::V5(Box::new(events))
+            }
+        };
+        let subscribed = async { while !matches!(subscriber.poll().await, Some(None)) {} };
+        timeout(PATIENCE, subscribed).await.expect("subscribed in time");
+        subscriber
+    }
+
+    /// One event: a message, `Some(None)` for the acknowledged subscription, or anything else.
+    async fn poll(&mut self) -> Option<Option<Heard>> {
+        match self {
+            Self::V311(events) => match events.poll().await.expect("connected") {
+                rumqttc::Event::Incoming(rumqttc::Packet::SubAck(_)) => Some(None),
+                rumqttc::Event::Incoming(rumqttc::Packet::Publish(publish)) => {
+                    Some(Some(Heard::new(publish.topic, publish.retain, &publish.payload)))
+                }
+                _ => None,
+            },
+            Self::V5(events) => match events.poll().await.expect("connected") {
+                v5::Event::Incoming(v5::Incoming::SubAck(_)) => Some(None),
+                v5::Event::Incoming(v5::Incoming::Publish(publish)) => {
+                    let topic = String::from_utf8(publish.topic.to_vec()).expect("UTF-8");
+                    Some(Some(Heard::new(topic, publish.retain, &publish.payload)))
+                }
+                _ => None,
+            },
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Heard {
+        let heard = async {
+            loop {
+                if let Some(Some(heard)) = self.poll().await {
+                    return heard;
+                }
+            }
+        };
+        timeout(PATIENCE, heard).await.expect("a message in time")
+    }
+
+    /// Skips to the first message that fits.
+    pub(super) async fn until(&mut self, fits: impl Fn(&Heard) -> bool) -> Heard {
+        loop {
+            let heard = self.next().await;
+            if fits(&heard) {
+                return heard;
+            }
+        }
+    }
+}
+
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
+/// Debian's broker, killed on drop.
+pub(super) struct Mosquitto {
+    child: Child,
+    pub(super) port: u16,
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+}
+
+impl Mosquitto {
+    /// Starts one with these lines in its configuration; `None`, said loudly, where it is not installed.
+    pub(super) fn start(dir: &Path, lines: &str) -> Option<Self> {
+        (0..5).find_map(|_| Self::start_on(dir, free_port(), lines)).or_else(|| {
+            eprintln!("SKIPPED: mosquitto is not installed or does not start");
+            None
+        })
+    }
+
+    pub(super) fn start_on(dir: &Path, port: u16, lines: &str) -> Option<Self> {
+        let file = dir.join("mosquitto.conf");
+        let text = format!("listener {port} 127.0.0.1\nlog_dest stderr\npersistence false\n{lines}\n");
+        std::fs::write(&file, text).expect("configuration written");
+        let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto"]
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+            .unwrap_or("mosquitto");
+        let mut child = Command::new(program).arg("-c").arg(&file).stderr(Stdio::piped()).spawn().ok()?;
+        let mut log = BufReader::new(child.stderr.take()?);
+        let mut line = String::new();
+        while log.read_line(&mut line).is_ok_and(|n| n > 0) {
+            if line.contains(" running") {
+                // It goes on talking, and must not choke on a full pipe.
+                std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+                return Some(Self { child, port });
+            }
+            line.clear();
+        }
+        child.wait().expect("gone");
+        None
+    }
+}
