@@ -18,6 +18,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod truth;
 mod wear;
 mod wire;
 
@@ -25,6 +26,7 @@ use std::{
     collections::HashSet,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
@@ -36,6 +38,7 @@ pub use camera::{Credentials, Scheme, SimCamera, What};
 pub use elements::MissingElement;
 pub use fault::{Fault, GRAMMAR as FAULT_GRAMMAR, NoFault};
 pub use pictures::PicturesError;
+pub use truth::TruthLine;
 
 use self::{
     camera::Recipe,
@@ -43,6 +46,7 @@ use self::{
     pictures::Pictures,
     proxy::Front,
     server::{MainLoop, Server},
+    truth::Record,
     wear::Habits,
 };
 use crate::media::Codec;
@@ -56,12 +60,14 @@ pub struct SimConfig {
     pub port: u16,
     /// The cameras.
     pub cameras: Vec<SimCamera>,
+    /// A directory for the ground truth of scenes: `NAME.jsonl`, a [`TruthLine`] per frame sent.
+    pub truth: Option<PathBuf>,
 }
 
 impl SimConfig {
     /// Cameras on free loopback ports.
     pub fn new(cameras: Vec<SimCamera>) -> Self {
-        Self { listen: Ipv4Addr::LOCALHOST.into(), port: 0, cameras }
+        Self { listen: Ipv4Addr::LOCALHOST.into(), port: 0, cameras, truth: None }
     }
 }
 
@@ -100,6 +106,14 @@ pub enum SimError {
         camera: String,
         /// Where.
         address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The ground truth cannot be written.
+    #[error("cannot write ground truth in {}: {source}", directory.display())]
+    Truth {
+        /// Where.
+        directory: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -224,11 +238,19 @@ impl Drop for Sim {
 }
 
 impl Camera {
-    fn start(setting: SimCamera, main_loop: &MainLoop, address: SocketAddr) -> Result<(Self, tokio::net::TcpListener), SimError> {
+    fn start(
+        setting: SimCamera,
+        main_loop: &MainLoop,
+        address: SocketAddr,
+        truth: Option<&Path>,
+    ) -> Result<(Self, tokio::net::TcpListener), SimError> {
         let recipe = Recipe::of(&setting);
         let codec = probe(&setting, &recipe)?;
-        let showing = Showing { version: 0, recipe };
         let name = setting.name.clone();
+        let truth = truth.filter(|_| matches!(setting.what, What::Scene(_)));
+        let record = Record::new(&name, truth)
+            .map_err(|source| SimError::Truth { directory: truth.unwrap_or(Path::new("")).into(), source })?;
+        let showing = Showing { version: 0, recipe, record: Arc::new(record) };
         let server = Server::start(main_loop, &name, codec, showing.clone(), setting.credentials.clone())
             .map_err(|source| SimError::Server { camera: name.clone(), source })?;
         let habits = Habits { sender_reports: setting.sender_reports, clock_offset_ms: setting.clock_offset_ms };
@@ -255,7 +277,7 @@ impl Camera {
         elements::check(&recipe).map_err(|missing| self.no_pictures(missing.into()))?;
         let codec = |recipe: &Recipe| recipe.encode.unwrap_or(self.codec);
         let remount = codec(&recipe) != codec(&before);
-        *showing = Showing { version: showing.version + 1, recipe };
+        (showing.version, showing.recipe) = (showing.version + 1, recipe);
         if remount {
             // The media on the old description must not be fed the new codec.
             self.server
@@ -290,7 +312,7 @@ fn start_cameras(
     let mut listeners = Vec::new();
     for (number, setting) in config.cameras.into_iter().enumerate() {
         let port = if config.port == 0 { 0 } else { config.port.saturating_add(number as u16) };
-        let (camera, listener) = Camera::start(setting, main_loop, (config.listen, port).into())?;
+        let (camera, listener) = Camera::start(setting, main_loop, (config.listen, port).into(), config.truth.as_deref())?;
         listeners.push((camera.front.clone(), listener));
         cameras.push(camera);
     }
@@ -320,10 +342,10 @@ fn probe(setting: &SimCamera, recipe: &Recipe) -> Result<Codec, SimError> {
         return Err(SimError::Pattern { camera: camera(), pattern: pattern.clone() });
     }
     let failed = |source| SimError::Pictures { camera: camera(), source };
-    if let (What::Test { .. }, Some(codec)) = (&setting.what, recipe.encode) {
+    if let (What::Test { .. } | What::Scene(_), Some(codec)) = (&setting.what, recipe.encode) {
         return elements::check(recipe).map(|()| codec).map_err(|missing| failed(missing.into()));
     }
-    let codec = Pictures::open(recipe).and_then(|pictures| pictures.probe()).map_err(failed)?;
+    let codec = Pictures::open(recipe, 0).and_then(|pictures| pictures.probe()).map_err(failed)?;
     elements::check_payloader(codec).map_err(|missing| failed(missing.into()))?;
     Ok(codec)
 }

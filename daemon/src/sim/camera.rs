@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::scene::SceneConfig;
 use crate::{config::Secret, media::Codec};
 
 /// One simulated camera.
@@ -32,6 +33,8 @@ pub enum What {
     File(PathBuf),
     /// A video device, e.g. `/dev/video0`.
     Webcam(PathBuf),
+    /// A street that egret draws, with exact ground truth. It says its own rate and size.
+    Scene(SceneConfig),
     /// A test picture.
     Test {
         /// One of `videotestsrc`'s patterns, e.g. `smpte`, `ball`, `snow`.
@@ -83,6 +86,11 @@ impl SimCamera {
         Self::new(name, What::File(path.into()))
     }
 
+    /// A camera that looks at a street.
+    pub fn scene(name: &str, scene: SceneConfig) -> Self {
+        Self::new(name, What::Scene(scene))
+    }
+
     /// A camera that shows a bouncing ball, 320×240.
     pub fn test(name: &str) -> Self {
         Self::new(name, What::Test { pattern: "ball".into(), width: 320, height: 240 })
@@ -95,7 +103,7 @@ pub(super) struct Recipe {
     pub(super) what: What,
     /// Coded anew like this; `None`: a file's own coded pictures.
     pub(super) encode: Option<Codec>,
-    /// Scaled to this width and height before coding.
+    /// Scaled to this width and height before coding; a scene is drawn like that.
     pub(super) size: Option<(u32, u32)>,
     pub(super) fps: u32,
     pub(super) bitrate_kbit: u32,
@@ -107,7 +115,7 @@ impl Recipe {
             what: camera.what.clone(),
             encode: (!matches!(camera.what, What::File(_))).then_some(camera.codec),
             size: None,
-            fps: camera.fps,
+            fps: if let What::Scene(scene) = &camera.what { scene.fps.max(1) } else { camera.fps },
             bitrate_kbit: camera.bitrate_kbit,
         }
     }

@@ -36,6 +36,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), MissingElement> {
     match recipe.what {
         What::File(_) => needed.extend([("parsebin", BASE), ("qtdemux", GOOD), ("matroskademux", GOOD), ("avidemux", GOOD)]),
         What::Webcam(_) => needed.extend([("v4l2src", GOOD), ("decodebin", BASE), ("videorate", BASE)]),
+        What::Scene(_) => {}
         What::Test { .. } => needed.push(("videotestsrc", BASE)),
     }
     if let Some(codec) = recipe.encode {

@@ -3,7 +3,7 @@
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use gstreamer as gst;
@@ -12,8 +12,9 @@ use gstreamer_app::AppSrc;
 
 use super::{
     camera::Recipe,
-    pictures::{Next, Picture, Pictures, PicturesError},
+    pictures::{Next, Picture, Pictures, PicturesError, scene_of},
     timeline::{Placed, Timeline},
+    truth::Record,
 };
 
 /// A media that takes no more than this is not being read: drop up to the next key frame.
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(super) struct Showing {
     pub(super) version: u64,
     pub(super) recipe: Recipe,
+    pub(super) record: Arc<Record>,
 }
 
 /// The camera's setting, shared with its feeds.
@@ -125,17 +127,17 @@ impl Run {
 
     fn run(&mut self) -> Result<(), PicturesError> {
         let mut showing = self.showing();
-        let mut pictures = Pictures::open(&showing.recipe)?;
+        let mut pictures = Pictures::open(&showing.recipe, showing.record.next_frame())?;
         while !self.feed.stopped() {
             let now = self.showing();
             if now.version != showing.version {
                 showing = now;
-                pictures = Pictures::open(&showing.recipe)?;
+                pictures = Pictures::open(&showing.recipe, showing.record.next_frame())?;
                 self.timeline.seam();
             }
             match pictures.next(PATIENCE)? {
                 Next::Picture(picture) => {
-                    if !self.deliver(picture) {
+                    if !self.deliver(picture, &showing) {
                         return Ok(());
                     }
                 }
@@ -150,7 +152,7 @@ impl Run {
     }
 
     /// Sends a picture at its time. `false`: the media is gone.
-    fn deliver(&mut self, picture: Picture) -> bool {
+    fn deliver(&mut self, mut picture: Picture, showing: &Showing) -> bool {
         let placed = self.timeline.place(picture.times);
         let Some(sent_at) = self.schedule(placed) else { return false };
         if !self.feed.wait_until(sent_at) {
@@ -163,13 +165,17 @@ impl Run {
             return true;
         }
         self.awaiting_key = false;
-        let delivered = self.push(picture, placed);
+        let truth = picture.truth.take().zip(scene_of(&showing.recipe));
+        let Some(captured) = self.push(picture, placed) else { return false };
+        if let Some((truth, scene)) = truth {
+            showing.record.sent(truth, &scene, captured);
+        }
         match self.feed.wait_playing() {
             None => false,
             Some(waited) => {
                 // Nobody watched for a while: what is overdue by now is not to be caught up with.
                 self.late = if waited { Duration::ZERO } else { LATE };
-                delivered
+                true
             }
         }
     }
@@ -189,15 +195,19 @@ impl Run {
         Some(now)
     }
 
-    fn push(&self, mut picture: Picture, placed: Placed) -> bool {
-        let Some((origin, _)) = self.origin else { return false };
+    /// Hands a picture over; the time of its capture, unless the media is gone.
+    fn push(&self, mut picture: Picture, placed: Placed) -> Option<SystemTime> {
+        let (origin, _) = self.origin?;
+        let running = (origin + placed.captured_ns).max(0);
         // The metadata alone is copied where the encoder still holds the buffer.
         let data = picture.data.make_mut();
-        data.set_pts(gst::ClockTime::from_nseconds((origin + placed.captured_ns).max(0) as u64));
+        data.set_pts(gst::ClockTime::from_nseconds(running as u64));
         data.set_dts(None);
         data.unset_flags(gst::BufferFlags::DISCONT);
         let sample = gst::Sample::builder().buffer(&picture.data).caps(&picture.caps).build();
-        self.source.push_sample(&sample).is_ok()
+        let age = u64::try_from(running_time(&self.source)? - running).unwrap_or(0);
+        let captured = SystemTime::now() - Duration::from_nanos(age);
+        self.source.push_sample(&sample).is_ok().then_some(captured)
     }
 }
 

@@ -1,14 +1,20 @@
 //! Coded pictures, one after the other: taken from a file as they are, or drawn and coded.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app::AppSink;
+use gstreamer_app::{AppSink, AppSrc, AppSrcCallbacks};
 
 use super::{
     camera::{Recipe, What},
     elements,
+    scene::{Scene, SceneConfig, Truth},
     timeline::Times,
 };
 use crate::media::Codec;
@@ -65,6 +71,8 @@ pub(super) struct Picture {
     pub(super) caps: gst::Caps,
     pub(super) times: Times,
     pub(super) key: bool,
+    /// What is in it, where it is a scene's.
+    pub(super) truth: Option<Truth>,
 }
 
 /// What comes next.
@@ -82,11 +90,12 @@ pub(super) struct Pictures {
     pipeline: gst::Pipeline,
     sink: AppSink,
     frame: Duration,
+    drawn: Option<Drawn>,
 }
 
 impl Pictures {
-    /// Starts making pictures.
-    pub(super) fn open(recipe: &Recipe) -> Result<Self, PicturesError> {
+    /// Starts making pictures; a scene goes on at frame `from`.
+    pub(super) fn open(recipe: &Recipe, from: u64) -> Result<Self, PicturesError> {
         elements::check(recipe)?;
         let what = describe(&recipe.what);
         let failed = |error: &dyn std::fmt::Display| PicturesError::Gst { what: what.clone(), reason: error.to_string() };
@@ -105,7 +114,11 @@ impl Pictures {
             link_video(&demux, &pipeline, &sink);
         }
         let frame = Duration::from_secs(1) / recipe.fps.max(1);
-        let pictures = Self { what, pipeline, sink, frame };
+        let drawn = match (scene_of(recipe), pipeline.by_name("input").and_then(|e| e.downcast::<AppSrc>().ok())) {
+            (Some(config), Some(input)) => Some(Drawn::start(config, from, &input)),
+            _ => None,
+        };
+        let pictures = Self { what, pipeline, sink, frame, drawn };
         pictures
             .pipeline
             .set_state(gst::State::Playing)
@@ -167,8 +180,9 @@ impl Pictures {
             dts,
             duration: data.duration().map_or_else(|| self.period(&caps), |d| d.nseconds() as i64),
         };
+        let truth = self.drawn.as_ref().and_then(|drawn| drawn.truth(times.pts));
         let key = !data.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        Some(Picture { data, caps, times, key })
+        Some(Picture { data, caps, times, key, truth })
     }
 
     /// How long a picture lasts that does not say so, in nanoseconds.
@@ -207,6 +221,7 @@ fn describe(what: &What) -> String {
     let path = |p: &PathBuf| p.display().to_string();
     match what {
         What::File(p) | What::Webcam(p) => path(p),
+        What::Scene(scene) => format!("scene {}", scene.seed),
         What::Test { pattern, .. } => format!("test picture {pattern}"),
     }
 }
@@ -247,6 +262,7 @@ fn launch_line(recipe: &Recipe) -> String {
     };
     let (source, size) = match &recipe.what {
         What::File(_) => ("filesrc name=input ! decodebin".to_owned(), recipe.size),
+        What::Scene(_) => ("appsrc name=input format=time max-buffers=1".to_owned(), None),
         What::Webcam(_) => ("v4l2src name=input ! decodebin ! videorate".to_owned(), recipe.size),
         What::Test { pattern, width, height } => {
             let size = recipe.size.unwrap_or((*width, *height));
@@ -273,6 +289,65 @@ fn encoder_line(codec: Codec, fps: u32, kbit: u32) -> String {
              option-string=bframes=0:open-gop=0:pools=1:frame-threads=1:log-level=1"
         ),
         Codec::Mjpeg => "jpegenc quality=80".into(),
+    }
+}
+
+/// The scene to draw: one drawn anew in another size keeps its truth exact.
+pub(super) fn scene_of(recipe: &Recipe) -> Option<SceneConfig> {
+    let What::Scene(scene) = &recipe.what else { return None };
+    let (width, height) = recipe.size.unwrap_or((scene.width, scene.height));
+    Some(SceneConfig { width, height, fps: recipe.fps, ..scene.clone() })
+}
+
+/// A scene on its way to the encoder: frames are drawn when the encoder asks for one.
+struct Drawn {
+    from: u64,
+    fps: u32,
+    truths: Arc<Mutex<VecDeque<Truth>>>,
+}
+
+impl Drawn {
+    fn start(config: SceneConfig, from: u64, input: &AppSrc) -> Self {
+        let SceneConfig { width, height, fps, .. } = config;
+        let caps = gst::Caps::builder("video/x-raw")
+            .field("format", "I420")
+            .field("width", width as i32)
+            .field("height", height as i32)
+            .field("framerate", gst::Fraction::new(fps as i32, 1))
+            .build();
+        input.set_caps(Some(&caps));
+        let truths = Arc::new(Mutex::new(VecDeque::new()));
+        let known = truths.clone();
+        let mut scene = None;
+        let mut number = from;
+        let draw = move |input: &AppSrc, _| {
+            let scene = scene.get_or_insert_with(|| Scene::new(config.clone()));
+            let (bytes, truth) = scene.frame(number);
+            let mut buffer = gst::Buffer::from_mut_slice(bytes);
+            let at = |frame: u64| gst::ClockTime::from_nseconds((frame - from) * 1_000_000_000 / u64::from(fps));
+            if let Some(buffer) = buffer.get_mut() {
+                buffer.set_pts(at(number));
+                buffer.set_duration(at(number + 1) - at(number));
+            }
+            known.lock().unwrap_or_else(PoisonError::into_inner).push_back(truth);
+            number += 1;
+            // Refused only when the pipeline is going away.
+            let _ = input.push_buffer(buffer);
+        };
+        input.set_callbacks(AppSrcCallbacks::builder().need_data(draw).build());
+        Self { from, fps, truths }
+    }
+
+    /// The truth of the frame at this running time. Frames come out in the order they were drawn.
+    fn truth(&self, pts: i64) -> Option<Truth> {
+        let frame = self.from + (pts as f64 * f64::from(self.fps) / 1e9).round() as u64;
+        let mut truths = self.truths.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(truth) = truths.pop_front() {
+            if truth.frame >= frame {
+                return (truth.frame == frame).then_some(truth);
+            }
+        }
+        None
     }
 }
 

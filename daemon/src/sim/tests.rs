@@ -1,6 +1,7 @@
 //! The simulator met by a real RTSP client.
 
 mod client;
+mod faults;
 mod kinds;
 
 use std::{path::PathBuf, process::Command};

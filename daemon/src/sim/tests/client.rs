@@ -23,6 +23,8 @@ pub(super) struct Client {
     /// From the description.
     pub(super) size: Option<(u32, u32)>,
     session: Demuxed,
+    /// Frames seen.
+    pub(super) count: usize,
     /// RTCP packets seen by `frame`, raw, with the time of capture they name.
     pub(super) reports: Vec<Report>,
 }
@@ -45,6 +47,13 @@ pub(super) async fn describe(
     soon(Session::describe(url.parse().unwrap(), options(login))).await
 }
 
+fn dimensions(stream: &retina::client::Stream) -> Option<(u32, u32)> {
+    match stream.parameters() {
+        Some(retina::codec::ParametersRef::Video(video)) => Some(video.pixel_dimensions()),
+        _ => None,
+    }
+}
+
 impl Client {
     pub(super) async fn tcp(url: &str) -> Result<Self, retina::Error> {
         Self::watch(url, None, Transport::Tcp(TcpTransportOptions::default())).await
@@ -57,21 +66,26 @@ impl Client {
     pub(super) async fn watch(url: &str, login: Option<(&str, &str)>, transport: Transport) -> Result<Self, retina::Error> {
         let mut session = describe(url, login).await?;
         let encoding = session.streams()[0].encoding_name().to_owned();
-        let size = match session.streams()[0].parameters() {
-            Some(retina::codec::ParametersRef::Video(video)) => Some(video.pixel_dimensions()),
-            _ => None,
-        };
+        let size = dimensions(&session.streams()[0]);
         let setup = SetupOptions::default().transport(transport).frame_format(FrameFormat::SIMPLE);
         soon(session.setup(0, setup)).await?;
         let session = soon(session.play(PlayOptions::default())).await?.demuxed()?;
-        Ok(Self { encoding, size, session, reports: Vec::new() })
+        Ok(Self { encoding, size, session, count: 0, reports: Vec::new() })
+    }
+
+    /// From the latest parameter sets.
+    pub(super) fn size_now(&self) -> Option<(u32, u32)> {
+        dimensions(&self.session.streams()[0])
     }
 
     /// The next frame; `None` at the end of the stream.
     pub(super) async fn try_frame(&mut self) -> Option<Result<VideoFrame, retina::Error>> {
         loop {
             match self.session.next().await? {
-                Ok(CodecItem::VideoFrame(frame)) => return Some(Ok(frame)),
+                Ok(CodecItem::VideoFrame(frame)) => {
+                    self.count += 1;
+                    return Some(Ok(frame));
+                }
                 Ok(CodecItem::Rtcp(packet)) => {
                     let reports = packet.pkts().filter_map(|p| p.as_sender_report().unwrap());
                     self.reports.extend(reports.map(|r| Report { ntp: r.ntp_timestamp().0, rtp: r.rtp_timestamp() }));
