@@ -7,14 +7,18 @@
 //! The pictures are a file's own, untouched, lap after lap without a seam, or are drawn and coded. See [`Fault`] for what can go wrong.
 
 mod camera;
+mod datagrams;
 mod elements;
 mod fault;
 mod feed;
+mod grammar;
+mod main_loop;
 mod packet;
 mod pictures;
 mod proxy;
 pub mod scene;
 mod server;
+mod session;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -37,18 +41,11 @@ use tokio_util::sync::CancellationToken;
 pub use camera::{Credentials, Scheme, SimCamera, What};
 pub use elements::MissingElement;
 pub use fault::{Fault, GRAMMAR as FAULT_GRAMMAR, NoFault};
+pub use grammar::{BadArgument, CAMERA_GRAMMAR, TIMED_GRAMMAR, TimedFault, parse_time};
 pub use pictures::PicturesError;
 pub use truth::TruthLine;
 
-use self::{
-    camera::Recipe,
-    feed::Showing,
-    pictures::Pictures,
-    proxy::Front,
-    server::{MainLoop, Server},
-    truth::Record,
-    wear::Habits,
-};
+use self::{camera::Recipe, feed::Showing, pictures::Pictures, proxy::Front, server::Server, truth::Record, wear::Habits};
 use crate::media::Codec;
 
 /// What to simulate.
@@ -149,11 +146,10 @@ struct Camera {
 /// Simulated cameras that run until this is dropped.
 #[derive(Debug)]
 pub struct Sim {
-    // The order matters: clients go first, then the servers, then their loop.
+    // The order matters: clients go first, then the servers.
     proxy: Option<thread::JoinHandle<()>>,
     cancel: CancellationToken,
     cameras: Vec<Camera>,
-    _main_loop: MainLoop,
 }
 
 impl Sim {
@@ -161,9 +157,8 @@ impl Sim {
     pub fn start(config: SimConfig) -> Result<Self, SimError> {
         gstreamer::init().map_err(SimError::Gstreamer)?;
         check_names(&config.cameras)?;
-        let main_loop = MainLoop::start().map_err(SimError::Thread)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SimError::Thread)?;
-        let (cameras, listeners) = match start_cameras(config, &main_loop, &runtime) {
+        let (cameras, listeners) = match start_cameras(config, &runtime) {
             Ok(started) => started,
             Err(error) => {
                 // Dropping it would wait for its threads, which is forbidden within another runtime.
@@ -184,7 +179,7 @@ impl Sim {
                 });
             })
             .map_err(SimError::Thread)?;
-        Ok(Self { proxy: Some(proxy), cancel, cameras, _main_loop: main_loop })
+        Ok(Self { proxy: Some(proxy), cancel, cameras })
     }
 
     /// The cameras' names, in order.
@@ -238,12 +233,7 @@ impl Drop for Sim {
 }
 
 impl Camera {
-    fn start(
-        setting: SimCamera,
-        main_loop: &MainLoop,
-        address: SocketAddr,
-        truth: Option<&Path>,
-    ) -> Result<(Self, tokio::net::TcpListener), SimError> {
+    fn start(setting: SimCamera, address: SocketAddr, truth: Option<&Path>) -> Result<(Self, tokio::net::TcpListener), SimError> {
         let recipe = Recipe::of(&setting);
         let codec = probe(&setting, &recipe)?;
         let name = setting.name.clone();
@@ -251,7 +241,7 @@ impl Camera {
         let record = Record::new(&name, truth)
             .map_err(|source| SimError::Truth { directory: truth.unwrap_or(Path::new("")).into(), source })?;
         let showing = Showing { version: 0, recipe, record: Arc::new(record) };
-        let server = Server::start(main_loop, &name, codec, showing.clone(), setting.credentials.clone())
+        let server = Server::start(&name, codec, showing.clone(), setting.credentials.clone())
             .map_err(|source| SimError::Server { camera: name.clone(), source })?;
         let habits = Habits { sender_reports: setting.sender_reports, clock_offset_ms: setting.clock_offset_ms };
         let (front, listener) = Front::bind(&name, habits, address, server.port()).map_err(|source| SimError::Listen {
@@ -301,18 +291,14 @@ impl Camera {
 
 type Listener = (Arc<Front>, tokio::net::TcpListener);
 
-fn start_cameras(
-    config: SimConfig,
-    main_loop: &MainLoop,
-    runtime: &tokio::runtime::Runtime,
-) -> Result<(Vec<Camera>, Vec<Listener>), SimError> {
+fn start_cameras(config: SimConfig, runtime: &tokio::runtime::Runtime) -> Result<(Vec<Camera>, Vec<Listener>), SimError> {
     // The runtime's reactor takes the sockets.
     let _within = runtime.enter();
     let mut cameras = Vec::new();
     let mut listeners = Vec::new();
     for (number, setting) in config.cameras.into_iter().enumerate() {
         let port = if config.port == 0 { 0 } else { config.port.saturating_add(number as u16) };
-        let (camera, listener) = Camera::start(setting, main_loop, (config.listen, port).into(), config.truth.as_deref())?;
+        let (camera, listener) = Camera::start(setting, (config.listen, port).into(), config.truth.as_deref())?;
         listeners.push((camera.front.clone(), listener));
         cameras.push(camera);
     }

@@ -128,7 +128,7 @@ fn parse_damage(value: &str) -> Result<(f64, u64), &'static str> {
 }
 
 /// `WIDTHxHEIGHT` in pixels: even, since chroma has half of them, and at most 8192.
-pub(crate) fn parse_size(value: &str) -> Result<(u32, u32), &'static str> {
+pub(super) fn parse_size(value: &str) -> Result<(u32, u32), &'static str> {
     let reason = "a size is WIDTHxHEIGHT, both even, from 16 to 8192";
     let side = |text: &str| text.parse::<u32>().ok().filter(|n| (16..=8192).contains(n) && n % 2 == 0).ok_or(reason);
     let (width, height) = value.split_once('x').ok_or(reason)?;
@@ -136,7 +136,7 @@ pub(crate) fn parse_size(value: &str) -> Result<(u32, u32), &'static str> {
 }
 
 /// A codec by its usual name in lower case.
-pub(crate) fn parse_codec(value: &str) -> Result<Codec, &'static str> {
+pub(super) fn parse_codec(value: &str) -> Result<Codec, &'static str> {
     match value {
         "h264" => Ok(Codec::H264),
         "h265" => Ok(Codec::H265),

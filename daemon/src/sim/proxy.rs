@@ -9,25 +9,16 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncWriteExt, BufReader, BufWriter},
-    net::{
-        TcpListener, TcpSocket, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::{Mutex as AsyncMutex, watch},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
     task::JoinSet,
 };
 
-use super::{
-    fault::Faults,
-    wear::{Habits, Wear},
-    wire::{self, Item},
-};
+use super::{fault::Faults, session, wear::Habits};
 
 const BACKLOG: u32 = 128;
 /// Opening or closing a port takes no longer.
 const SWITCHING: Duration = Duration::from_secs(5);
-const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"egret sim\", nonce=\"0\"\r\n";
 
 /// One camera as its clients see it.
 #[derive(Debug)]
@@ -119,91 +110,22 @@ impl Front {
 
     async fn serve(self: Arc<Self>, client: TcpStream) {
         let mut faults = self.faults.subscribe();
-        let born = faults.borrow().clone();
+        let drops = faults.borrow().drops;
         // Ends of connections are everyday business; the clients tell.
         let _: io::Result<()> = tokio::select! {
-            result = self.relay(client, &born) => result,
-            result = until(&mut faults, |f| f.drops != born.drops) => result,
+            result = self.relay(client) => result,
+            result = until(&mut faults, |f| f.drops != drops) => result,
         };
     }
 
-    async fn relay(&self, client: TcpStream, born: &Faults) -> io::Result<()> {
+    async fn relay(&self, client: TcpStream) -> io::Result<()> {
         let server = TcpStream::connect(self.server).await?;
-        client.set_nodelay(true)?;
-        server.set_nodelay(true)?;
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
-        let to_client = AsyncMutex::new(BufWriter::new(to_client));
-        tokio::select! {
-            result = self.requests(from_client, to_server, &to_client) => result,
-            result = self.replies(from_server, &to_client, Wear::new(self.habits, born)) => result,
-        }
-    }
-
-    /// Client to server.
-    async fn requests(&self, from: OwnedReadHalf, mut to: OwnedWriteHalf, back: &ToClient) -> io::Result<()> {
-        let mut from = BufReader::new(from);
-        let mut faults = self.faults.subscribe();
-        while let Some(item) = wire::read(&mut from).await? {
-            let refused = {
-                until(&mut faults, |f| !f.stall).await?;
-                let faults = self.faults.borrow();
-                self.refusal(&item, &faults)
-            };
-            match refused {
-                Some(answer) => {
-                    let mut back = back.lock().await;
-                    back.write_all(&answer).await?;
-                    back.flush().await?;
-                }
-                None => to.write_all(&item.into_bytes()).await?,
-            }
-        }
-        Ok(())
-    }
-
-    /// What the server need not see.
-    fn refusal(&self, item: &Item, faults: &Faults) -> Option<Vec<u8>> {
-        let Item::Text { head, .. } = item else { return None };
-        if faults.not_found || wire::subject(head).is_some_and(|subject| subject != self.name) {
-            return Some(wire::answer(head, "404 Not Found", ""));
-        }
-        faults.refuse.then(|| wire::answer(head, "401 Unauthorized", CHALLENGE))
-    }
-
-    /// Server to client.
-    async fn replies(&self, from: OwnedReadHalf, to: &ToClient, mut wear: Wear) -> io::Result<()> {
-        let mut from = BufReader::with_capacity(64 * 1024, from);
-        let mut faults = self.faults.subscribe();
-        while let Some(item) = wire::read(&mut from).await? {
-            let item = {
-                until(&mut faults, |f| !f.stall).await?;
-                let faults = self.faults.borrow();
-                match item {
-                    Item::Media { channel, packet } if channel % 2 == 0 => {
-                        wear.rtp(packet, &faults).map(|packet| Item::Media { channel, packet })
-                    }
-                    Item::Media { channel, packet } => wear.rtcp(packet, &faults).map(|packet| Item::Media { channel, packet }),
-                    text @ Item::Text { .. } => Some(text),
-                }
-            };
-            let mut to = to.lock().await;
-            if let Some(item) = item {
-                to.write_all(&item.into_bytes()).await?;
-            }
-            // One write for all packets of a picture that are here already.
-            if !wire::is_whole_packet(from.buffer()) {
-                to.flush().await?;
-            }
-        }
-        Ok(())
+        session::run(&self.name, self.habits, self.faults.subscribe(), client, server).await
     }
 }
 
-type ToClient = AsyncMutex<BufWriter<OwnedWriteHalf>>;
-
 /// Waits until the faults are like that; an error when the camera is gone.
-async fn until(faults: &mut watch::Receiver<Faults>, like: impl FnMut(&Faults) -> bool) -> io::Result<()> {
+pub(super) async fn until(faults: &mut watch::Receiver<Faults>, like: impl FnMut(&Faults) -> bool) -> io::Result<()> {
     faults.wait_for(like).await.map(drop).map_err(io::Error::other)
 }
 

@@ -1,8 +1,10 @@
-//! The RTSP servers, one per camera, on one GLib main loop in a thread of its own. They listen on loopback; clients meet the
-//! proxy in front.
+//! A camera's RTSP server on a GLib main loop of its own. It listens on loopback; clients meet the proxy in front.
+//!
+//! One thread serves all clients of a camera: a client that comes while the last one's media is being taken down would otherwise
+//! get a 503. And a camera that takes long to answer does not hold up the others.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
@@ -16,55 +18,15 @@ use gstreamer_rtsp_server::prelude::*;
 use super::{
     camera::{Credentials, Scheme},
     feed::{Feed, Setting, Showing},
+    main_loop::MainLoop,
 };
 use crate::media::Codec;
-
-/// The loop that serves.
-#[derive(Debug)]
-pub(super) struct MainLoop {
-    context: glib::MainContext,
-    runs: glib::MainLoop,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl MainLoop {
-    pub(super) fn start() -> std::io::Result<Self> {
-        let context = glib::MainContext::new();
-        let main_loop = glib::MainLoop::new(Some(&context), false);
-        let (inner_context, inner_loop) = (context.clone(), main_loop.clone());
-        let (ready, running) = mpsc::sync_channel(1);
-        let thread = thread::Builder::new().name("sim-rtsp".into()).spawn(move || {
-            let served = inner_context.with_thread_default(|| {
-                // Nobody waits for it any more only when the start has failed.
-                let _ = ready.send(());
-                inner_loop.run();
-            });
-            if let Err(error) = served {
-                tracing::error!(%error, "the RTSP main loop did not start");
-            }
-        })?;
-        running.recv().map_err(|_| std::io::Error::other("the RTSP main loop did not start"))?;
-        Ok(Self { context, runs: main_loop, thread: Some(thread) })
-    }
-}
-
-impl Drop for MainLoop {
-    fn drop(&mut self) {
-        // From within: a quit before the loop runs would be lost.
-        let main_loop = self.runs.clone();
-        self.context.invoke(move || main_loop.quit());
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported there.
-            let _ = thread.join();
-        }
-    }
-}
 
 /// One camera's RTSP server.
 #[derive(Debug)]
 pub(super) struct Server {
     name: String,
-    context: glib::MainContext,
+    main_loop: MainLoop,
     sources: Vec<glib::SourceId>,
     rtsp: rtsp::RTSPServer,
     credentials: Option<Credentials>,
@@ -75,19 +37,22 @@ pub(super) struct Server {
 impl Server {
     /// Serves `/name` on a loopback port.
     pub(super) fn start(
-        main_loop: &MainLoop,
         name: &str,
         codec: Codec,
         showing: Showing,
         credentials: Option<Credentials>,
     ) -> Result<Self, glib::BoolError> {
+        let main_loop = MainLoop::start(name).map_err(|e| glib::bool_error!("no thread: {e}"))?;
         let server = rtsp::RTSPServer::new();
         server.set_address("127.0.0.1");
         server.set_service("0");
         server.set_auth(credentials.as_ref().map(authority).as_ref());
+        let on_the_main_loop = rtsp::RTSPThreadPool::new();
+        on_the_main_loop.set_max_threads(0);
+        server.set_thread_pool(Some(&on_the_main_loop));
         let mut this = Self {
             name: name.to_owned(),
-            context: main_loop.context.clone(),
+            main_loop,
             sources: Vec::new(),
             rtsp: server,
             credentials,
@@ -95,14 +60,14 @@ impl Server {
             feeds: Arc::default(),
         };
         this.mount(codec, showing)?;
-        this.sources.push(this.rtsp.attach(Some(&main_loop.context))?);
+        this.sources.push(this.rtsp.attach(Some(&this.main_loop.context))?);
         // Sessions whose client vanished (UDP) are found by looking.
         if let Some(pool) = this.rtsp.session_pool() {
             let cleanup = glib::timeout_source_new_seconds(2, None, glib::Priority::LOW, move || {
                 pool.cleanup();
                 glib::ControlFlow::Continue
             });
-            this.sources.push(cleanup.attach(Some(&main_loop.context)));
+            this.sources.push(cleanup.attach(Some(&this.main_loop.context)));
         }
         Ok(this)
     }
@@ -130,7 +95,10 @@ impl Server {
 
     fn factory(&self, codec: Codec, setting: Setting) -> rtsp::RTSPMediaFactory {
         let factory = rtsp::RTSPMediaFactory::new();
-        factory.set_launch(&format!("( appsrc name=pictures is-live=true format=time max-bytes=0 ! {} )", payloader(codec)));
+        factory.set_launch(&format!(
+            "( appsrc name=pictures is-live=true format=time max-bytes=0 min-latency=0 max-latency=1000000000 ! {} )",
+            payloader(codec)
+        ));
         factory.set_shared(true);
         if self.credentials.is_some() {
             let viewer = gst::Structure::builder("viewer")
@@ -152,7 +120,7 @@ impl Drop for Server {
             pool.filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
         }
         for source in self.sources.drain(..) {
-            if let Some(source) = self.context.find_source_by_id(&source) {
+            if let Some(source) = self.main_loop.context.find_source_by_id(&source) {
                 source.destroy();
             }
         }
@@ -179,6 +147,7 @@ fn feed_media(media: &rtsp::RTSPMedia, name: &str, setting: &Setting, feeds: &Fe
         let feed = feed.clone();
         move |_, state| feed.set_playing(state == glib::translate::IntoGlib::into_glib(gst::State::Playing))
     });
+    media.connect_prepared(report_capture_time);
     media.connect_unprepared({
         let feed = feed.clone();
         move |_| feed.stop()
@@ -200,6 +169,17 @@ fn feed_media(media: &rtsp::RTSPMedia, name: &str, setting: &Setting, feeds: &Fe
             })
             .build(),
     );
+}
+
+/// Sender reports tell when a picture was captured, not when it was sent: by default they are off by the sinks' latency of 20 ms.
+fn report_capture_time(media: &rtsp::RTSPMedia) {
+    let pipeline = media.element().parent().and_then(|p| p.downcast::<gst::Bin>().ok());
+    let elements = pipeline.map(|p| p.iterate_elements().into_iter().flatten().collect::<Vec<_>>()).unwrap_or_default();
+    for rtpbin in elements.iter().filter(|e| e.factory().is_some_and(|f| f.name() == "rtpbin")) {
+        if rtpbin.find_property("rtcp-sync-send-time").is_some() {
+            rtpbin.set_property("rtcp-sync-send-time", false);
+        }
+    }
 }
 
 fn payloader(codec: Codec) -> &'static str {

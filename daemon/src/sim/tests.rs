@@ -3,6 +3,7 @@
 mod client;
 mod faults;
 mod kinds;
+mod leaks;
 
 use std::{path::PathBuf, process::Command};
 

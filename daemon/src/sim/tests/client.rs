@@ -1,6 +1,6 @@
 //! A client: retina, with a deadline on everything.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use retina::{
@@ -23,6 +23,7 @@ pub(super) struct Client {
     /// From the description.
     pub(super) size: Option<(u32, u32)>,
     session: Demuxed,
+    group: Arc<SessionGroup>,
     /// Frames seen.
     pub(super) count: usize,
     /// RTCP packets seen by `frame`, raw, with the time of capture they name.
@@ -35,16 +36,24 @@ pub(super) struct Report {
     pub(super) rtp: u32,
 }
 
-fn options(login: Option<(&str, &str)>) -> SessionOptions {
+fn options(login: Option<(&str, &str)>, group: Arc<SessionGroup>) -> SessionOptions {
     let login = login.map(|(user, password)| Credentials { username: user.into(), password: password.into() });
-    SessionOptions::default().creds(login).session_group(std::sync::Arc::new(SessionGroup::default()))
+    SessionOptions::default().creds(login).session_group(group)
 }
 
 pub(super) async fn describe(
     url: &str,
     login: Option<(&str, &str)>,
 ) -> Result<Session<retina::client::Described>, retina::Error> {
-    soon(Session::describe(url.parse().unwrap(), options(login))).await
+    describe_in(url, login, Arc::default()).await
+}
+
+async fn describe_in(
+    url: &str,
+    login: Option<(&str, &str)>,
+    group: Arc<SessionGroup>,
+) -> Result<Session<retina::client::Described>, retina::Error> {
+    soon(Session::describe(url.parse().unwrap(), options(login, group))).await
 }
 
 fn dimensions(stream: &retina::client::Stream) -> Option<(u32, u32)> {
@@ -64,13 +73,14 @@ impl Client {
     }
 
     pub(super) async fn watch(url: &str, login: Option<(&str, &str)>, transport: Transport) -> Result<Self, retina::Error> {
-        let mut session = describe(url, login).await?;
+        let group = Arc::new(SessionGroup::default());
+        let mut session = describe_in(url, login, group.clone()).await?;
         let encoding = session.streams()[0].encoding_name().to_owned();
         let size = dimensions(&session.streams()[0]);
         let setup = SetupOptions::default().transport(transport).frame_format(FrameFormat::SIMPLE);
         soon(session.setup(0, setup)).await?;
         let session = soon(session.play(PlayOptions::default())).await?.demuxed()?;
-        Ok(Self { encoding, size, session, count: 0, reports: Vec::new() })
+        Ok(Self { encoding, size, session, group, count: 0, reports: Vec::new() })
     }
 
     /// From the latest parameter sets.
@@ -114,6 +124,13 @@ impl Client {
             self.frame().await;
         }
         self.reports.remove(0)
+    }
+
+    /// Ends the session as clients should.
+    pub(super) async fn leave(self) {
+        let group = self.group.clone();
+        drop(self);
+        soon(group.await_teardown()).await.unwrap();
     }
 
     /// Whether the stream ends (or fails) soon.

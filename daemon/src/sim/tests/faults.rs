@@ -10,7 +10,7 @@ use super::{
 /// Seconds between the NTP era's start and 1970 (RFC 868).
 const NTP_TO_UNIX_S: f64 = 2_208_988_800.0;
 
-fn seconds(report: Report) -> f64 {
+pub(super) fn seconds(report: Report) -> f64 {
     report.ntp as f64 / (1u64 << 32) as f64 - NTP_TO_UNIX_S
 }
 

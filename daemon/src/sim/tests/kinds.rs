@@ -1,7 +1,7 @@
 //! What cameras show.
 
 use super::{client::Client, *};
-use crate::config::Secret;
+use crate::{config::Secret, sim::scene::SceneConfig};
 
 const X264: &str = "x264enc bframes=2 b-adapt=false key-int-max=10 ! h264parse";
 
@@ -42,9 +42,15 @@ async fn several_watch_one_camera() {
 
 #[tokio::test]
 async fn over_udp() {
-    let sim = sim(vec![SimCamera::test("cam")]);
+    let sim = sim(vec![SimCamera { clock_offset_ms: 3_600_000, ..SimCamera::test("cam") }]);
     let mut client = Client::udp(&sim.url("cam").unwrap()).await.unwrap();
-    client.frames(20).await;
+    let frames = client.frames(20).await;
+    assert!(frames.iter().all(|f| f.loss() == 0));
+    // Faults and clocks reach datagrams too.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((super::faults::seconds(client.report().await) - now - 3600.0).abs() < 10.0);
+    sim.fault("cam", Fault::Lose { rate: 0.2, seed: 1 }).unwrap();
+    while client.frame().await.loss() == 0 {}
 }
 
 /// Each container and codec, three laps: no jump at the seam, every picture of each lap.
@@ -140,4 +146,36 @@ fn what_cannot_be_simulated_says_why() {
     let port = sim.url("cam").unwrap().split([':', '/']).nth(4).unwrap().parse().unwrap();
     let taken = Sim::start(SimConfig { port, ..SimConfig::new(vec![SimCamera::test("cam")]) }).unwrap_err();
     assert!(matches!(taken, SimError::Listen { .. }), "{taken}");
+}
+
+#[tokio::test]
+async fn a_scene_is_drawn_by_its_seed_and_its_truth_tells_what_was_sent_and_when() {
+    let directory = tempfile::tempdir().unwrap();
+    let scene = |seed| SceneConfig { seed, width: 320, height: 180, ..SceneConfig::default() };
+    let cameras = [("one", 7), ("same", 7), ("other", 8)];
+    let cameras = cameras.map(|(name, seed)| SimCamera { sender_reports: true, ..SimCamera::scene(name, scene(seed)) });
+    let sim = Sim::start(SimConfig { truth: Some(directory.path().into()), ..SimConfig::new(cameras.into()) }).unwrap();
+    let mut shown = Vec::new();
+    for name in ["one", "same", "other"] {
+        let mut client = Client::tcp(&sim.url(name).unwrap()).await.unwrap();
+        let frames = client.frames(20).await;
+        shown.push((client.report().await, frames));
+    }
+    let data = |n: usize| shown[n].1.iter().map(|f| f.data().to_vec()).collect::<Vec<_>>();
+    assert!(data(0) == data(1), "the same seed");
+    assert!(data(0)[0] != data(2)[0], "another seed");
+
+    // The clock of the sender reports and the truth agree on when each frame was captured.
+    let (report, frames) = &shown[0];
+    let lines = std::fs::read_to_string(directory.path().join("one.jsonl")).unwrap();
+    let lines: Vec<TruthLine> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (number, frame) in frames.iter().enumerate() {
+        let line = &lines[number];
+        assert_eq!((line.truth.frame, line.size), (number as u64, [320, 180]));
+        let since_report = f64::from((frame.timestamp().timestamp() as u32).wrapping_sub(report.rtp) as i32) / 90_000.0;
+        let captured = super::faults::seconds(*report) + since_report;
+        let off_ms = (captured - line.captured_unix_us as f64 / 1e6) * 1000.0;
+        assert!(off_ms.abs() < 10.0, "frame {number} is off by {off_ms} ms");
+    }
+    assert!(lines.iter().any(|line| !line.truth.objects.is_empty()));
 }
