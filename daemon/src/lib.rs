@@ -5,6 +5,7 @@ pub mod batch;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;

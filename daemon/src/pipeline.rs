@@ -1,1 +1,323 @@
 //! The one file that knows every stage: it makes the queues, starts the stages and joins them in order.
+//!
+//! ```text
+//! cameras ──Slot──▶ Batcher (one per model) ──▶ engine threads ──ToTrack──▶ track thread ──Tracked──▶ publish thread ──▶ broker
+//!                        ▲ control watch, steps                                │
+//!                        └─────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Shutdown is by ownership: cameras stop and drop their slots, the batchers close, each stage finishes what it holds and drops
+//! its sender, and publishing says `offline` and disconnects last.
+
+mod books;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+};
+
+use futures::future::join_all;
+use gstreamer::glib;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    batch::{Batcher, Limits, Mode, StreamSettings},
+    config::{self, CameraConfig, Config, ModelConfig, SourceConfig},
+    infer::{self, LoadError},
+    life::{FaultSender, Progress},
+    media::{ModelInfo, StreamId, Tracked},
+    observe::View,
+    publish,
+    source::{self, Camera},
+    status::{CameraState, StatusBoard},
+    track::{self, ToTrack},
+};
+
+pub use books::Books;
+use books::ModelEntry;
+
+/// Batches that may wait for tracking. Tracking is far faster than inference: the queue is empty but for moments.
+const TRACK_QUEUE: usize = 8;
+/// Batches of tracked frames that may wait for publishing.
+const PUBLISH_QUEUE: usize = 64;
+/// Batches' worth of frames of an every-frame source that may wait: one is filled while another is in the network.
+const EVERY_FRAME_BATCHES: usize = 2;
+
+/// Why the line could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A model could not be loaded.
+    #[error(transparent)]
+    Model(#[from] LoadError),
+    /// GStreamer does not work.
+    #[error("GStreamer cannot be initialised: {0}; are its libraries installed?")]
+    Media(#[from] glib::Error),
+    /// The operating system gives no more threads.
+    #[error("cannot start the stage {stage}: {source}")]
+    Thread {
+        /// Which stage.
+        stage: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// One model: its batcher and its engine threads.
+struct Line {
+    config: ModelConfig,
+    info: Arc<ModelInfo>,
+    batcher: Arc<Batcher>,
+    engines: Vec<JoinHandle<()>>,
+}
+
+/// One camera that runs, or that is switched off.
+struct Running {
+    config: CameraConfig,
+    stream: StreamId,
+    camera: Option<Camera>,
+}
+
+/// The whole line, running.
+pub struct Pipeline {
+    config: Config,
+    board: Arc<StatusBoard>,
+    books: Arc<Books>,
+    lines: BTreeMap<String, Line>,
+    cameras: BTreeMap<String, Running>,
+    to_track: mpsc::SyncSender<ToTrack>,
+    track: JoinHandle<()>,
+    publish: JoinHandle<()>,
+    stop_publishing: CancellationToken,
+    next_stream: u32,
+}
+
+impl Pipeline {
+    /// Loads the models and starts every stage but the cameras. Blocks while models load: not on an async worker.
+    ///
+    /// # Errors
+    /// [`StartError`]. A broker that cannot be reached is no error: it is retried.
+    pub fn start(config: Config, progress: &Arc<Progress>, faults: &FaultSender) -> Result<Self, StartError> {
+        gstreamer::init()?;
+        let (to_track, from_engines) = mpsc::sync_channel(TRACK_QUEUE);
+        let (to_publish, from_track) = tokio::sync::mpsc::channel(PUBLISH_QUEUE);
+        let mut lines = BTreeMap::new();
+        for model in &config.models {
+            lines.insert(model.name.clone(), Line::start(model, &config, &to_track, progress, faults)?);
+        }
+        let board = StatusBoard::new();
+        let models = lines.iter().map(|(name, line)| (name.clone(), line.entry())).collect();
+        let books = Books::new(&config, Arc::clone(&board), to_publish.downgrade(), models);
+        let track = start_track(&config, from_engines, to_publish, &lines, &books, progress, faults)?;
+        let stop_publishing = CancellationToken::new();
+        let publish = start_publish(&config, from_track, &board, &books, stop_publishing.clone(), faults)?;
+        let cameras = BTreeMap::new();
+        Ok(Self { config, board, books, lines, cameras, to_track, track, publish, stop_publishing, next_stream: 1 })
+    }
+
+    /// Starts the cameras of the configuration, on the current runtime. Cameras that cannot be reached are retried.
+    pub fn start_cameras(&mut self) {
+        for camera in self.config.cameras.clone() {
+            self.add_camera(camera);
+        }
+    }
+
+    /// Every number of the line.
+    pub fn books(&self) -> &Arc<Books> {
+        &self.books
+    }
+
+    /// What the cameras are doing.
+    pub fn board(&self) -> &Arc<StatusBoard> {
+        &self.board
+    }
+
+    /// How metrics, health, status and graph look at this line.
+    pub fn view(&self) -> View {
+        self.books.view()
+    }
+
+    /// Resolves when every camera is a file that has been read to its end; never if there is another one, or none.
+    pub async fn ended(&self) {
+        let files: Vec<_> = self.cameras.values().filter_map(|running| running.camera.as_ref()).map(Camera::ended).collect();
+        if files.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        join_all(files).await;
+    }
+
+    /// Takes over a new configuration as far as that works while running; returns the keys that need a restart.
+    pub async fn reload(&mut self, new: Config) -> Vec<String> {
+        let change = config::diff(&self.config, &new);
+        for name in &change.cameras_removed {
+            self.remove_camera(name).await;
+        }
+        let find = |name: &str| new.cameras.iter().find(|camera| camera.name == name).cloned();
+        for changed in change.cameras_changed {
+            let Some(camera) = find(&changed.name) else { continue };
+            if changed.restart {
+                self.remove_camera(&camera.name).await;
+                self.add_camera(camera);
+            } else {
+                self.reconfigure(camera);
+            }
+        }
+        change.cameras_added.iter().filter_map(|name| find(name)).for_each(|camera| self.add_camera(camera));
+        self.config.cameras = new.cameras;
+        change.needs_restart
+    }
+
+    fn add_camera(&mut self, config: CameraConfig) {
+        // A checked configuration names only models that it has, but those of a reload are loaded only by a restart.
+        let Some(line) = self.lines.get(&config.model) else {
+            tracing::error!(camera = config.name, model = config.model, "the model of this camera is not loaded: restart egret");
+            return;
+        };
+        let stream = StreamId::new(self.next_stream, &config.name);
+        self.next_stream += 1;
+        self.board.add(&stream);
+        let camera = if config.enabled {
+            let slot = line.batcher.add(stream.clone(), stream_settings(&config, &line.config));
+            follow_classes(&self.to_track, &stream, &config, &line.info);
+            let context = source::Context { graph_dir: self.config.graph_dir.clone(), ..source::Context::default() };
+            Some(source::start(&config, stream.clone(), slot, Arc::clone(&self.board), context))
+        } else {
+            self.board.set(&stream, CameraState::Disabled, "");
+            None
+        };
+        self.books.add_camera(&config, stream.clone(), camera.as_ref().map(Camera::graph_source));
+        self.cameras.insert(config.name.clone(), Running { config, stream, camera });
+    }
+
+    async fn remove_camera(&mut self, name: &str) {
+        let Some(running) = self.cameras.remove(name) else { return };
+        if let Some(camera) = running.camera {
+            camera.stop().await;
+        }
+        self.books.remove_camera(&running.stream);
+        self.board.remove(&running.stream);
+        tell(&self.to_track, ToTrack::Gone(running.stream));
+    }
+
+    fn reconfigure(&mut self, config: CameraConfig) {
+        let (Some(running), Some(line)) = (self.cameras.get_mut(&config.name), self.lines.get(&config.model)) else { return };
+        line.batcher.configure(&running.stream, stream_settings(&config, &line.config));
+        follow_classes(&self.to_track, &running.stream, &config, &line.info);
+        running.config = config;
+    }
+
+    /// Ends the line in order: cameras, engines, tracking, publishing. What was taken in is finished first.
+    pub async fn stop(self) {
+        let Self { cameras, lines, to_track, track, publish, stop_publishing, .. } = self;
+        join_all(cameras.into_values().filter_map(|running| running.camera).map(Camera::stop)).await;
+        for line in lines.values() {
+            line.batcher.close();
+        }
+        drop(to_track);
+        join(lines.into_values().flat_map(|line| line.engines).chain([track]).collect()).await;
+        // Tracking has dropped its sender: publishing takes what is left, and says goodbye.
+        stop_publishing.cancel();
+        join(vec![publish]).await;
+    }
+}
+
+/// Waits for threads. A panic in one of them was reported as a fault where it happened.
+async fn join(threads: Vec<JoinHandle<()>>) {
+    let joined = tokio::task::spawn_blocking(move || threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count());
+    if !matches!(joined.await, Ok(0)) {
+        tracing::error!("a stage did not end in order");
+    }
+}
+
+/// Tracking listens as long as this sender lives, unless it has failed: then the daemon ends anyway.
+fn tell(to_track: &mpsc::SyncSender<ToTrack>, message: ToTrack) {
+    if to_track.send(message).is_err() {
+        tracing::error!("tracking has ended");
+    }
+}
+
+fn follow_classes(to_track: &mpsc::SyncSender<ToTrack>, stream: &StreamId, config: &CameraConfig, info: &ModelInfo) {
+    let wanted = config.classes.as_ref().map(|names| info.classes.iter().map(|class| names.contains(class)).collect());
+    tell(to_track, ToTrack::Classes { stream: stream.clone(), wanted });
+}
+
+fn stream_settings(camera: &CameraConfig, model: &ModelConfig) -> StreamSettings {
+    let every_frame = matches!(&camera.source, SourceConfig::File(file) if file.every_frame);
+    let queue = EVERY_FRAME_BATCHES * model.max_batch;
+    StreamSettings {
+        mode: if every_frame { Mode::EveryFrame { queue } } else { Mode::LatestWins },
+        max_fps: camera.max_fps,
+        idle_fps: camera.idle_fps,
+        weight: camera.weight,
+    }
+}
+
+impl Line {
+    fn start(
+        model: &ModelConfig,
+        config: &Config,
+        to_track: &mpsc::SyncSender<ToTrack>,
+        progress: &Arc<Progress>,
+        faults: &FaultSender,
+    ) -> Result<Self, StartError> {
+        let loaded = infer::load(model, &config.runtime)?;
+        let info = Arc::clone(loaded.info());
+        let batcher = Batcher::new(Limits {
+            max_batch: model.max_batch,
+            max_wait: config.batch.max_wait,
+            staleness: config.batch.staleness,
+            instances: model.workers,
+        });
+        let mut engines = Vec::new();
+        for (i, detector) in loaded.instances().into_iter().enumerate() {
+            let name = format!("infer:{}/{i}", model.name);
+            let (batcher, to_track, stage) = (Arc::clone(&batcher), to_track.clone(), progress.stage(&*name));
+            let (fault, stage_name) = (faults.clone(), name.clone());
+            let work = move || {
+                if let Err(error) = infer::worker(&batcher, detector, &to_track, &stage) {
+                    fault.report(&stage_name, error.to_string());
+                }
+            };
+            engines.push(faults.spawn_stage(&name, work).map_err(|source| StartError::Thread { stage: name, source })?);
+        }
+        Ok(Self { config: model.clone(), info, batcher, engines })
+    }
+
+    fn entry(&self) -> ModelEntry {
+        ModelEntry { config: self.config.clone(), info: Arc::clone(&self.info), batcher: Arc::clone(&self.batcher) }
+    }
+}
+
+fn start_track(
+    config: &Config,
+    input: mpsc::Receiver<ToTrack>,
+    output: tokio::sync::mpsc::Sender<Vec<Tracked>>,
+    lines: &BTreeMap<String, Line>,
+    books: &Arc<Books>,
+    progress: &Arc<Progress>,
+    faults: &FaultSender,
+) -> Result<JoinHandle<()>, StartError> {
+    let back: BTreeMap<_, _> = lines.iter().map(|(name, line)| (name.clone(), Arc::clone(&line.batcher))).collect();
+    let (config, books, stage) = (config.track.clone(), Arc::clone(books), progress.stage("track"));
+    let work = move || track::run(&config, &input, &output, &back, &books.tracking, &books.stills, &stage);
+    faults.spawn_stage("track", work).map_err(|source| StartError::Thread { stage: "track".to_owned(), source })
+}
+
+/// Publishing and the MQTT connection share one thread and a runtime of its own, so that a batch costs one wake-up and no camera
+/// can hold a message up.
+fn start_publish(
+    config: &Config,
+    input: tokio::sync::mpsc::Receiver<Vec<Tracked>>,
+    board: &Arc<StatusBoard>,
+    books: &Arc<Books>,
+    cancel: CancellationToken,
+    faults: &FaultSender,
+) -> Result<JoinHandle<()>, StartError> {
+    let failed = |source| StartError::Thread { stage: "publish".to_owned(), source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (mqtt, device) = (config.mqtt.clone(), config.device.clone());
+    let (board, stages, counters) = (Arc::clone(board), Arc::clone(&books.stages), Arc::clone(&books.publishing));
+    let work = move || runtime.block_on(publish::run(mqtt, device, input, board, stages, counters, cancel));
+    faults.spawn_stage("publish", work).map_err(failed)
+}

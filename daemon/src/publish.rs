@@ -22,6 +22,7 @@ use std::{
 };
 
 pub use counters::{Counters, DropReason, Failure};
+pub use outbox::CAPACITY as QUEUE_MESSAGES;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 pub use topics::Family;

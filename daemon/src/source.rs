@@ -106,6 +106,12 @@ impl Camera {
         self.graph.draw()
     }
 
+    /// Draws [`Self::graph`] for somebody who does not hold the camera.
+    pub fn graph_source(&self) -> Arc<dyn Fn() -> Option<String> + Send + Sync> {
+        let graph = self.graph.clone();
+        Arc::new(move || graph.draw())
+    }
+
     /// Waits until a file that is played once has been played: all its frames were offered. The board says `ended`, or what broke
     /// it in mid-file. Cameras never end.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {

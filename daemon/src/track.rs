@@ -31,6 +31,13 @@ pub enum ToTrack {
     Inferred(Inferred),
     /// A second stage has looked at regions.
     Stepped(Stepped),
+    /// Which classes of a camera are followed and told of, indexed by class; `None`: all. Holds for the frames that come after it.
+    Classes {
+        /// Whose.
+        stream: StreamId,
+        /// Whether each class is wanted.
+        wanted: Option<Box<[bool]>>,
+    },
     /// A camera was removed: its tracks end, frames of it that still come are dropped.
     Gone(StreamId),
 }

@@ -235,6 +235,11 @@ impl Batcher {
         total
     }
 
+    /// Batches that engines were given since the start.
+    pub fn batches(&self) -> u64 {
+        self.lock().state.batches()
+    }
+
     /// Ends it: no frame is taken in any more, and [`Self::next`] hands out what waits and then `None`.
     pub fn close(&self) {
         let mut inner = self.lock();

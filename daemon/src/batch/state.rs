@@ -121,6 +121,10 @@ impl State {
         Batch { seq, frames }
     }
 
+    pub(super) fn batches(&self) -> u64 {
+        self.next_batch
+    }
+
     pub(super) fn finished(&mut self, frames: &[Frame], outcome: Outcome, took: Duration, now: Instant) {
         let mut leaving = false;
         for frame in frames {

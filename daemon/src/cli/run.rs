@@ -1,11 +1,61 @@
 //! `egret run`.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{self, Config, Overrides, Problem, Sources},
+    daemon::{self, Surroundings},
+    life::{self, Exit, Notifier},
+    observe,
+};
 
 /// Arguments of `egret run`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", help = format!("The configuration file [default: {}]", config::DEFAULT_FILE))]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
 
-pub(super) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("under construction")
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let sources = Sources::of_process(args.config, args.overrides);
+    let loaded = match config::load(&sources) {
+        Ok(loaded) => loaded,
+        Err(problems) => return reject(&problems),
+    };
+    observe::log::init(&loaded.config.log)?;
+    for advice in &loaded.advice {
+        tracing::warn!("{advice}");
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        device = loaded.config.device,
+        hardware = %egret_jetson::probe(Path::new("/")),
+        cameras = loaded.config.cameras.len(),
+        "egret starts"
+    );
+    let reload = move || -> Result<Config, Vec<Problem>> { config::load(&sources).map(|loaded| loaded.config) };
+    let surroundings = Surroundings { notifier: Notifier::from_env(), reload, attached: None, cancel: CancellationToken::new() };
+    let exit = life::run(daemon::run(loaded.config, surroundings)).context("no async runtime")?;
+    tracing::info!(exit = exit.number(), "egret ends");
+    Ok(exit.into())
+}
+
+/// Every problem at once, as `egret check` prints them.
+fn reject(problems: &[Problem]) -> anyhow::Result<ExitCode> {
+    let mut err = io::stderr().lock();
+    for problem in problems {
+        writeln!(err, "error: {problem}\n")?;
+    }
+    writeln!(err, "egret: the configuration is wrong; `egret check` tells the same without starting")?;
+    Ok(Exit::Configuration.into())
 }

@@ -16,6 +16,8 @@ use super::{
 const MAX_FRAMES: usize = 256;
 /// Most track messages that wait. When one more comes, the oldest goes.
 const MAX_TRACKS: usize = 4096;
+/// Most frame and track messages that wait.
+pub const CAPACITY: usize = MAX_FRAMES + MAX_TRACKS;
 
 /// A message as it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,12 +13,14 @@ use tokio::sync::mpsc;
 
 use super::{
     Counters, Ids, Stepped, ToTrack,
-    stream::{Following, Item},
+    stream::{Following, Item, WayOut},
 };
 use crate::{
     batch::Batcher,
     config::TrackConfig,
+    life::Stage,
     media::{Inferred, Mark, StreamId, Tracked},
+    observe::still::Stills,
 };
 
 /// How often streams without frames are looked after, while anything is followed.
@@ -28,16 +30,26 @@ const REMEMBERED: usize = 256;
 
 /// Follows objects until every sender of `input` is gone, then ends all tracks. Needs a thread of its own: it blocks.
 ///
-/// `back` holds each model's batcher under the model's name. `output` gets one item per batch.
+/// `back` holds each model's batcher under the model's name. `output` gets one item per batch. `stage` beats for each message.
 pub fn run(
     config: &TrackConfig,
     input: &Receiver<ToTrack>,
     output: &mpsc::Sender<Vec<Tracked>>,
     back: &BTreeMap<String, Arc<Batcher>>,
     counters: &Counters,
+    stills: &Stills,
+    stage: &Stage,
 ) {
-    let mut line =
-        Line { config, back, counters, ids: Ids::new(SystemTime::now()), streams: HashMap::new(), gone: VecDeque::new() };
+    let mut line = Line {
+        config,
+        back,
+        counters,
+        stills,
+        ids: Ids::new(SystemTime::now()),
+        streams: HashMap::new(),
+        wanted: HashMap::new(),
+        gone: VecDeque::new(),
+    };
     let mut looked_after = Instant::now();
     loop {
         let message = if line.streams.values().any(Following::is_active) {
@@ -45,6 +57,7 @@ pub fn run(
         } else {
             input.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
+        let _busy = stage.busy();
         let started = Instant::now();
         let mut out = Vec::new();
         match message {
@@ -81,8 +94,11 @@ struct Line<'a> {
     config: &'a TrackConfig,
     back: &'a BTreeMap<String, Arc<Batcher>>,
     counters: &'a Counters,
+    stills: &'a Stills,
     ids: Ids,
     streams: HashMap<StreamId, Following>,
+    /// Which classes are followed, for streams that do not follow all: indexed by class.
+    wanted: HashMap<StreamId, Box<[bool]>>,
     gone: VecDeque<StreamId>,
 }
 
@@ -91,7 +107,14 @@ impl Line<'_> {
         match message {
             ToTrack::Inferred(inferred) => self.inferred(inferred, now, out),
             ToTrack::Stepped(stepped) => self.stepped(&stepped),
+            ToTrack::Classes { stream, wanted: Some(wanted) } => {
+                self.wanted.insert(stream, wanted);
+            }
+            ToTrack::Classes { stream, wanted: None } => {
+                self.wanted.remove(&stream);
+            }
             ToTrack::Gone(stream) => {
+                self.wanted.remove(&stream);
                 if let Some(mut following) = self.streams.remove(&stream) {
                     following.close(self.counters, out);
                     self.tell_activity(&following);
@@ -109,15 +132,19 @@ impl Line<'_> {
         let mut detections = detections.into_iter();
         out.reserve(batch.frames.len());
         for frame in batch.frames {
-            let detections = detections.next().unwrap_or_default();
+            let mut detections = detections.next().unwrap_or_default();
             if self.gone.contains(&frame.stream) {
                 self.counters.late.add(1);
                 continue;
             }
+            if let Some(wanted) = self.wanted.get(&frame.stream) {
+                detections.retain(|detection| wanted.get(usize::from(detection.class)).copied().unwrap_or_default());
+            }
             let (stream, batcher) = (frame.stream.clone(), self.back.get(&model.name));
             let following = self.streams.entry(stream).or_insert_with(|| Following::new(&frame, self.config, &model));
             let item = Item { frame, detections, model: model.clone(), failed };
-            following.take(item, now, &mut self.ids, self.counters, batcher, out);
+            let way_out = WayOut { batcher, stills: self.stills };
+            following.take(item, now, &mut self.ids, self.counters, way_out, out);
             if let Some(active) = following.activity_news()
                 && let Some(batcher) = batcher
             {
@@ -155,7 +182,7 @@ impl Line<'_> {
 
     fn finish(&mut self, out: &mut Vec<Tracked>) {
         for following in self.streams.values_mut() {
-            following.drain(&mut self.ids, self.counters, out);
+            following.drain(&mut self.ids, self.counters, self.stills, out);
             following.close(self.counters, out);
         }
     }

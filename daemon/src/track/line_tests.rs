@@ -3,6 +3,7 @@ use std::{sync::mpsc::sync_channel, thread};
 use super::*;
 use crate::{
     batch::{Limits, Mode, Step, StreamSettings, Work},
+    life::Progress,
     media::{BBox, Batch, Capture, Detection, Frame, ModelInfo, Pixels, TimeBasis, TimeCard, TrackPhase},
 };
 
@@ -54,7 +55,8 @@ fn story(config: &TrackConfig, messages: Vec<ToTrack>, back: &BTreeMap<String, A
     }
     drop(to_track);
     let counters = Counters::default();
-    run(config, &input, &output, back, &counters);
+    let stage = Progress::new().stage("track");
+    run(config, &input, &output, back, &counters, &Stills::new(), &stage);
     drop(output);
     let mut out = Vec::new();
     while let Ok(batch) = from_track.try_recv() {
@@ -162,7 +164,8 @@ fn a_second_look_goes_through_the_step_queue() {
     thread::scope(|scope| {
         let (config, back, counters) = (&config, &back, &Arc::new(Counters::default()));
         let counting = counters.clone();
-        let line = scope.spawn(move || run(config, &input, &output, back, &counting));
+        let stage = Progress::new().stage("track");
+        let line = scope.spawn(move || run(config, &input, &output, back, &counting, &Stills::new(), &stage));
         to_track.send(unsure(frame(&door, 0))).expect("line runs");
         to_track.send(unsure(frame(&door, 1))).expect("line runs");
         let Some(Work::Step(Step { batch, regions })) = batcher.next() else { panic!("a step comes back") };
@@ -216,4 +219,15 @@ fn an_empty_picture_makes_its_camera_idle() {
     assert!(slot.offer(frame(&door, 0)));
     let gated: u64 = batcher.counts().iter().map(|(_, counts)| counts.dropped.gated).sum();
     assert_eq!(gated, 1);
+}
+
+#[test]
+fn unwanted_classes_are_neither_followed_nor_told() {
+    let door = StreamId::new(1, "door");
+    let wanted = |wanted: bool| ToTrack::Classes { stream: door.clone(), wanted: Some(vec![wanted].into()) };
+    let one = |number| batch(vec![frame(&door, number)], false);
+    let messages = vec![wanted(false), one(0), one(1), wanted(true), one(2)];
+    let (out, _) = story(&config(), messages, &BTreeMap::new());
+    let told: Vec<usize> = out.iter().flatten().filter(|t| !t.closing).map(|t| t.detections.len()).collect();
+    assert_eq!(told, [0, 0, 1]);
 }

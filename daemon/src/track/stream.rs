@@ -17,6 +17,7 @@ use crate::{
     media::{
         BBox, Batch, Capture, Detection, Frame, Mark, ModelInfo, StreamId, Track, TrackId, TrackPhase, Tracked, TrackedDetection,
     },
+    observe::still::Stills,
 };
 
 /// Most frames that wait for an earlier one. They hold decoder surfaces, so not many.
@@ -102,13 +103,13 @@ impl Following {
         now: Instant,
         ids: &mut Ids,
         counters: &Counters,
-        batcher: Option<&Arc<Batcher>>,
+        way_out: WayOut<'_>,
         out: &mut Vec<Tracked>,
     ) {
         self.arrived = now;
         let Self { order, tracker, last, .. } = self;
         let number = item.frame.dispatch;
-        let mut desk = Desk { tracker, last, now, ids, counters, batcher, out };
+        let mut desk = Desk { tracker, last, now, ids, counters, way_out, out };
         let (arrival, late) = order.push(number, item, |item| desk.follow(item));
         match arrival {
             Arrival::Taken => {}
@@ -121,9 +122,10 @@ impl Following {
     }
 
     /// Follows what still waits for frames that will not come any more.
-    pub(super) fn drain(&mut self, ids: &mut Ids, counters: &Counters, out: &mut Vec<Tracked>) {
+    pub(super) fn drain(&mut self, ids: &mut Ids, counters: &Counters, stills: &Stills, out: &mut Vec<Tracked>) {
         let Self { order, tracker, last, .. } = self;
-        let mut desk = Desk { tracker, last, now: Instant::now(), ids, counters, batcher: None, out };
+        let way_out = WayOut { batcher: None, stills };
+        let mut desk = Desk { tracker, last, now: Instant::now(), ids, counters, way_out, out };
         order.drain().for_each(|item| desk.follow(item));
     }
 
@@ -160,6 +162,15 @@ impl Following {
     }
 }
 
+/// Where a frame's picture can go when tracking is done with it, if not back to its decoder.
+#[derive(Clone, Copy)]
+pub(super) struct WayOut<'a> {
+    /// Back to the network, for a second look.
+    pub(super) batcher: Option<&'a Arc<Batcher>>,
+    /// To whoever asked for a picture.
+    pub(super) stills: &'a Stills,
+}
+
 /// Where one frame after the other is dealt with.
 struct Desk<'a> {
     tracker: &'a mut Tracker,
@@ -167,7 +178,7 @@ struct Desk<'a> {
     now: Instant,
     ids: &'a mut Ids,
     counters: &'a Counters,
-    batcher: Option<&'a Arc<Batcher>>,
+    way_out: WayOut<'a>,
     out: &'a mut Vec<Tracked>,
 }
 
@@ -185,7 +196,7 @@ impl Desk<'_> {
         *self.last = Last::of(&frame, &model);
         let mut tracked = self.story(&frame, &model, seen.detections, seen.tracks);
         if seen.wanted.is_empty() {
-            drop(frame);
+            self.way_out.stills.deliver(frame, &tracked);
         } else {
             self.look_again(frame, &seen.wanted, &mut tracked);
         }
@@ -249,7 +260,7 @@ impl Desk<'_> {
             .map(|w| Region { frame: 0, track: w.track, bbox: double(&w.bbox, width as f32, height as f32) })
             .collect();
         let step = Step { batch: Batch { seq: frame.dispatch, frames: vec![frame] }, regions };
-        if self.batcher.is_some_and(|batcher| batcher.push_step(step).is_ok()) {
+        if self.way_out.batcher.is_some_and(|batcher| batcher.push_step(step).is_ok()) {
             self.counters.looks.add(wanted.len() as u64);
             return;
         }

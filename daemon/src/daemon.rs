@@ -1,0 +1,169 @@
+//! The daemon: from a checked configuration to an ordered end, with readiness, reload and watchdog around the line.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Problem},
+    life::{self, Exit, FaultSender, Notifier, Progress, Signals, Supervision},
+    observe::{Panel, Server, View},
+    pipeline::{Pipeline, StartError},
+    status::CameraState,
+};
+
+/// How often the status line of `systemctl status` is renewed.
+const STATUS_EVERY: Duration = Duration::from_secs(15);
+
+/// What a daemon needs besides its configuration.
+pub struct Surroundings<R> {
+    /// The line to the service manager.
+    pub notifier: Notifier,
+    /// Reads the configuration again, for SIGHUP.
+    pub reload: R,
+    /// Told how to look at the line as soon as it runs.
+    pub attached: Option<tokio::sync::oneshot::Sender<View>>,
+    /// Stops the daemon in order, as SIGTERM does.
+    pub cancel: CancellationToken,
+}
+
+/// Runs the daemon until it is stopped, its files have ended, or a fault ends it.
+pub async fn run<R>(config: Config, surroundings: Surroundings<R>) -> Exit
+where
+    R: Fn() -> Result<Config, Vec<Problem>>,
+{
+    let Surroundings { notifier, reload, attached, cancel } = surroundings;
+    let (faults, fault_receiver) = life::faults();
+    life::log_panics(faults.clone());
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "no signal handlers");
+            return Exit::Failure;
+        }
+    };
+    let progress = Progress::new();
+    let panel = Panel::new(Arc::clone(&progress));
+    if let Err(exit) = listen(&config, &panel, &cancel, &faults).await {
+        return exit;
+    }
+    faults.spawn_task("watchdog", life::watchdog(notifier.clone(), Arc::clone(&progress), cancel.clone()));
+    let deadline = config.shutdown_deadline;
+    let (ask_reload, reloads) = mpsc::channel(1);
+    let line = Line { notifier: &notifier, panel: &panel, cancel: &cancel, reloads, reload, attached };
+    let watched = Supervision { notifier: &notifier, cancel: &cancel, deadline, faults: fault_receiver };
+    let reload = || {
+        // One that waits already will read the newest file.
+        let _ = ask_reload.try_send(());
+    };
+    life::supervise(watched, async || signals.next().await, reload, line.run(config, &progress, &faults)).await
+}
+
+async fn listen(config: &Config, panel: &Arc<Panel>, cancel: &CancellationToken, faults: &FaultSender) -> Result<(), Exit> {
+    let Some(http) = &config.http else { return Ok(()) };
+    match Server::bind(http.listen).await {
+        Ok(server) => {
+            faults.spawn_task("http", server.serve(Arc::clone(panel), cancel.clone()));
+            Ok(())
+        }
+        Err(error) => {
+            tracing::error!(%error, "name a free address, or turn the listener off with http.enabled = false");
+            Err(Exit::Configuration)
+        }
+    }
+}
+
+struct Line<'a, R> {
+    notifier: &'a Notifier,
+    panel: &'a Panel,
+    cancel: &'a CancellationToken,
+    reloads: mpsc::Receiver<()>,
+    reload: R,
+    attached: Option<tokio::sync::oneshot::Sender<View>>,
+}
+
+impl<R> Line<'_, R>
+where
+    R: Fn() -> Result<Config, Vec<Problem>>,
+{
+    async fn run(mut self, config: Config, progress: &Arc<Progress>, faults: &FaultSender) -> Exit {
+        self.panel.set_ready(Err("loading models"));
+        self.notifier.status("loading models");
+        let mut pipeline = match start(config, progress, faults).await {
+            Ok(pipeline) => pipeline,
+            Err(error) => {
+                tracing::error!(%error, "egret cannot start");
+                return match error {
+                    StartError::Model(_) => Exit::Configuration,
+                    StartError::Media(_) | StartError::Thread { .. } => Exit::Failure,
+                };
+            }
+        };
+        pipeline.start_cameras();
+        self.panel.attach(pipeline.view());
+        let books = Arc::clone(pipeline.books());
+        self.panel.attach_stills(Arc::new(move |name| books.stream(name).map(|stream| books.stills.ask(&stream))));
+        if let Some(attached) = self.attached.take() {
+            // Whoever wanted to look may have gone.
+            let _ = attached.send(pipeline.view());
+        }
+        self.panel.set_ready(Ok(()));
+        self.notifier.ready(&summary(&pipeline));
+        self.watch(&mut pipeline).await;
+        self.panel.set_ready(Err("stopping"));
+        pipeline.stop().await;
+        Exit::Clean
+    }
+
+    async fn watch(&mut self, pipeline: &mut Pipeline) {
+        let mut tell = tokio::time::interval(STATUS_EVERY);
+        loop {
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = pipeline.ended() => {
+                    tracing::info!("every file has been read to its end");
+                    return;
+                }
+                Some(()) = self.reloads.recv() => self.reload(pipeline).await,
+                _ = tell.tick() => self.notifier.status(&summary(pipeline)),
+            }
+        }
+    }
+
+    async fn reload(&self, pipeline: &mut Pipeline) {
+        self.notifier.reloading();
+        match (self.reload)() {
+            Ok(config) => {
+                let needs_restart = pipeline.reload(config).await;
+                if needs_restart.is_empty() {
+                    tracing::info!("configuration reloaded");
+                } else {
+                    tracing::warn!(keys = needs_restart.join(", "), "reloaded, but these keys take effect only after a restart");
+                }
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!("{problem}");
+                }
+                tracing::error!(problems = problems.len(), "the new configuration is wrong: egret goes on with the old one");
+            }
+        }
+        self.notifier.ready(&summary(pipeline));
+    }
+}
+
+async fn start(config: Config, progress: &Arc<Progress>, faults: &FaultSender) -> Result<Pipeline, StartError> {
+    let (progress, faults) = (Arc::clone(progress), faults.clone());
+    match tokio::task::spawn_blocking(move || Pipeline::start(config, &progress, &faults)).await {
+        Ok(started) => started,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+fn summary(pipeline: &Pipeline) -> String {
+    let cameras = pipeline.board().snapshot();
+    let online = cameras.iter().filter(|(_, status)| status.state == CameraState::Online).count();
+    let total = pipeline.books().total();
+    format!("{online} of {} cameras online, {} frames inferred, {} dropped", cameras.len(), total.inferred, total.dropped.total())
+}

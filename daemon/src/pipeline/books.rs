@@ -1,0 +1,191 @@
+//! What the side may read of the line: every number it shows, and nothing that could hold the line up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::mpsc;
+
+use super::PUBLISH_QUEUE;
+use crate::{
+    batch::{Batcher, Counts},
+    config::{CameraConfig, Config, ModelConfig, MqttConfig, SourceConfig},
+    media::{ModelInfo, StreamId, Tracked},
+    observe::{
+        CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, StageTimes, View, still::Stills,
+    },
+    publish::{self, DropReason, Family},
+    status::StatusBoard,
+    track,
+};
+
+/// Draws a camera's GStreamer graph as `dot`, if it has one now.
+pub(super) type Graph = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// Everything that can be looked at.
+pub struct Books {
+    device: String,
+    broker: Option<String>,
+    started: Instant,
+    board: Arc<StatusBoard>,
+    /// Where the frames' time went.
+    pub stages: Arc<StageTimes>,
+    /// What tracking counts.
+    pub tracking: Arc<track::Counters>,
+    /// What publishing counts.
+    pub publishing: Arc<publish::Counters>,
+    /// Who waits for a picture.
+    pub stills: Arc<Stills>,
+    to_publish: mpsc::WeakSender<Vec<Tracked>>,
+    models: BTreeMap<String, ModelEntry>,
+    cameras: Mutex<BTreeMap<StreamId, CameraEntry>>,
+}
+
+pub(super) struct ModelEntry {
+    pub(super) config: ModelConfig,
+    pub(super) info: Arc<ModelInfo>,
+    pub(super) batcher: Arc<Batcher>,
+}
+
+struct CameraEntry {
+    source: &'static str,
+    model: String,
+    graph: Option<Graph>,
+}
+
+impl Books {
+    pub(super) fn new(
+        config: &Config,
+        board: Arc<StatusBoard>,
+        to_publish: mpsc::WeakSender<Vec<Tracked>>,
+        models: BTreeMap<String, ModelEntry>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            device: config.device.clone(),
+            broker: config.mqtt.as_ref().map(address),
+            started: Instant::now(),
+            board,
+            stages: StageTimes::new(),
+            tracking: Arc::default(),
+            publishing: Arc::default(),
+            stills: Stills::new(),
+            to_publish,
+            models,
+            cameras: Mutex::default(),
+        })
+    }
+
+    fn cameras(&self) -> std::sync::MutexGuard<'_, BTreeMap<StreamId, CameraEntry>> {
+        self.cameras.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add_camera(&self, camera: &CameraConfig, stream: StreamId, graph: Option<Graph>) {
+        let entry = CameraEntry { source: kind(&camera.source), model: camera.model.clone(), graph };
+        self.cameras().insert(stream, entry);
+    }
+
+    pub(super) fn remove_camera(&self, stream: &StreamId) {
+        self.cameras().remove(stream);
+    }
+
+    /// The stream of the camera of this name.
+    pub fn stream(&self, name: &str) -> Option<StreamId> {
+        self.cameras().keys().find(|stream| stream.name() == name).cloned()
+    }
+
+    /// The sum over all cameras of all models, those that are gone included.
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        self.models.values().for_each(|model| total += model.batcher.total());
+        total
+    }
+
+    /// The line now.
+    pub fn snapshot(&self) -> Snapshot {
+        let counts: BTreeMap<StreamId, Counts> = self.models.values().flat_map(|model| model.batcher.counts()).collect();
+        let entries: Vec<(StreamId, &'static str, String)> =
+            self.cameras().iter().map(|(stream, entry)| (stream.clone(), entry.source, entry.model.clone())).collect();
+        let cameras = entries.into_iter().filter_map(|(stream, source, model)| {
+            let status = self.board.get(&stream)?;
+            let counts = counts.get(&stream).copied().unwrap_or_default();
+            Some(CameraSnapshot { name: stream.name().to_owned(), source, model, status, counts })
+        });
+        Snapshot {
+            device: self.device.clone(),
+            uptime: self.started.elapsed(),
+            cameras: cameras.collect(),
+            models: self.models.values().map(model_snapshot).collect(),
+            queues: self.queues(),
+            publish: self.broker.as_ref().map(|broker| self.publish_snapshot(broker)),
+            stages: self.stages.snapshot(),
+        }
+    }
+
+    fn queues(&self) -> Vec<QueueSnapshot> {
+        let waiting = self.to_publish.upgrade().map_or(0, |sender| PUBLISH_QUEUE - sender.capacity());
+        vec![
+            QueueSnapshot { name: "track_to_publish", length: waiting, capacity: PUBLISH_QUEUE },
+            QueueSnapshot {
+                name: "publish_to_broker",
+                length: self.publishing.queued() as usize,
+                capacity: publish::QUEUE_MESSAGES,
+            },
+        ]
+    }
+
+    fn publish_snapshot(&self, broker: &str) -> PublishSnapshot {
+        let counters = &self.publishing;
+        let families = Family::ALL.map(|family| FamilySnapshot {
+            name: family.as_str(),
+            published: counters.published(family),
+            dropped: DropReason::ALL.iter().map(|reason| counters.dropped(family, *reason)).sum(),
+        });
+        PublishSnapshot {
+            broker: broker.to_owned(),
+            connected: counters.connected(),
+            reconnects: counters.connects().saturating_sub(1),
+            families: families.to_vec(),
+        }
+    }
+
+    /// How metrics, health, status and graph look at this line.
+    pub fn view(self: &Arc<Self>) -> View {
+        let (snapshot, graph) = (Arc::clone(self), Arc::clone(self));
+        View {
+            snapshot: Arc::new(move || snapshot.snapshot()),
+            camera_graph: Arc::new(move |name| {
+                let draw =
+                    graph.cameras().iter().find(|(stream, _)| stream.name() == name).and_then(|(_, entry)| entry.graph.clone());
+                draw.and_then(|draw| draw())
+            }),
+        }
+    }
+}
+
+fn model_snapshot(model: &ModelEntry) -> ModelSnapshot {
+    ModelSnapshot {
+        info: Arc::clone(&model.info),
+        max_batch: model.config.max_batch,
+        workers: model.config.workers,
+        batches: model.batcher.batches(),
+        batched_frames: model.batcher.total().inferred,
+    }
+}
+
+/// Host and port, never credentials.
+fn address(mqtt: &MqttConfig) -> String {
+    format!("{}:{}", mqtt.host, mqtt.port)
+}
+
+fn kind(source: &SourceConfig) -> &'static str {
+    match source {
+        SourceConfig::Rtsp(_) => "rtsp",
+        SourceConfig::Rtsps(_) => "rtsps",
+        SourceConfig::File(_) => "file",
+        SourceConfig::V4l2(_) => "v4l2",
+        SourceConfig::Test(_) => "test",
+        SourceConfig::Gst(_) => "gst",
+    }
+}
