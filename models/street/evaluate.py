@@ -1,4 +1,4 @@
-"""Judges the street detector: evaluate.py street.onnx DATASET... [--confidence 0.4] [--nms 0.6] [--quantizer Q] [--sweep] [--draw DIR]
+"""Judges the street detector: evaluate.py street.onnx DATASET... [--confidence 0.4] [--nms 0.45] [--quantizer Q] [--sweep] [--draw DIR]
 
 DATASET is a folder of the scene generator, of seeds never trained on (from 1000000). Prints recall and precision at IoU 0.5,
 by day and by night and per class, over objects at least 16 px high in the 640x360 frame and at least half visible. A
@@ -81,7 +81,7 @@ def main():
     parser.add_argument("model")
     parser.add_argument("datasets", nargs="+")
     parser.add_argument("--confidence", type=float, default=0.4)
-    parser.add_argument("--nms", type=float, default=0.6)
+    parser.add_argument("--nms", type=float, default=0.45)
     parser.add_argument("--quantizer", type=int)
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--draw")

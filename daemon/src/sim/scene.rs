@@ -180,7 +180,7 @@ impl Scene {
         let seconds = number as f64 / fps as f64;
         self.canvas.pixels.copy_from_slice(&self.backdrop.pixels);
         self.canvas.owners.fill(0);
-        let mut actors = self.traffic.at(seconds as f32, &self.street);
+        let mut actors = self.traffic.at(seconds, &self.street);
         actors.retain(|actor| self.view.depth([actor.at[0], actor.at[1], 0.8]) > 1.5);
         // The owner buffer holds a byte per pixel. Nobody sees the farthest of more than 250 bodies.
         actors.sort_by(|a, b| self.view.depth([a.at[0], a.at[1], 0.0]).total_cmp(&self.view.depth([b.at[0], b.at[1], 0.0])));
@@ -269,7 +269,12 @@ impl Scene {
         }
         for lamp in &self.street.lamps {
             if let Some(centre) = self.view.project(*lamp) {
-                self.canvas.glow(centre, [0.9 * self.view.scale(*lamp) + 3.0; 2], [255, 240, 214], 0.5);
+                self.canvas.glow(
+                    centre,
+                    [(0.9 * self.view.scale(*lamp) + 3.0).min(self.canvas.height as f32 / 9.0); 2],
+                    [255, 240, 214],
+                    0.5,
+                );
             }
         }
         for actor in actors {

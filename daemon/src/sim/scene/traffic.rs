@@ -66,6 +66,7 @@ pub(super) struct Traffic {
     walks: Vec<Walk>,
 }
 
+/// Identities are a place (parked: 0 and 1, files: from 64, walks: from 1000) times this, plus how often the place was taken anew.
 const SLOT: u64 = 1 << 24;
 
 impl Traffic {
@@ -107,7 +108,7 @@ impl Traffic {
                 }
                 let car = Car::draw(dice);
                 parked.push(Actor {
-                    id: (20 + side as u64) * SLOT + bay,
+                    id: side as u64 * SLOT + bay,
                     class: Class::Car,
                     at: [sign * (ROAD_HALF_M + PARKING_M / 2.0), -14.0 + 5.6 * bay as f32],
                     half: [0.9, car.half_length()],
@@ -119,22 +120,23 @@ impl Traffic {
     }
 
     /// Everybody at a time in seconds.
-    pub(super) fn at(&mut self, time: f32, street: &Street) -> Vec<Actor> {
+    pub(super) fn at(&mut self, time: f64, street: &Street) -> Vec<Actor> {
         let mut actors = self.parked.clone();
         actors.extend(self.files.iter().flat_map(|file| file.at(self.seed, time)));
         for number in 0..self.walks.len() {
             let walk = &self.walks[number];
-            let lap = ((time + walk.phase_s) / walk.period_s).floor();
-            let since = time + walk.phase_s - lap * walk.period_s;
-            let lap = lap as u64;
+            let (phase, period) = (f64::from(walk.phase_s), f64::from(walk.period_s));
+            let lap = ((time + phase) / period).floor();
+            let since = time + phase - lap * period;
+            let (start, since, lap) = (time - since, since as f32, lap as u64);
             if walk.trip.as_ref().is_none_or(|(of, _)| *of != lap) {
-                let trip = self.trip(number as u64, lap, time - since, street);
+                let trip = self.trip(number as u64, lap, start, street);
                 self.walks[number].trip = Some((lap, trip));
             }
             if let Some((_, Some(trip))) = &self.walks[number].trip
                 && let Some(mut actor) = trip.at(since)
             {
-                actor.id = (100 + number as u64) * SLOT + lap;
+                actor.id = (1000 + number as u64) * SLOT + lap;
                 actors.push(actor);
             }
         }
@@ -142,7 +144,7 @@ impl Traffic {
     }
 
     /// Somebody's next walk: out of a door, along the pavement, perhaps over the road, into another door.
-    fn trip(&self, number: u64, lap: u64, start: f32, street: &Street) -> Option<Trip> {
+    fn trip(&self, number: u64, lap: u64, start: f64, street: &Street) -> Option<Trip> {
         // Some walk in pairs: the second shares the first one's dice for the way.
         let pair = number % 2 == 1 && Dice::new(self.seed, &[5, number, lap]).chance(0.3);
         let mut way = Dice::new(self.seed, &[6, number - u64::from(pair), lap]);
@@ -188,43 +190,50 @@ impl Traffic {
     }
 
     /// Whether no vehicle comes near somebody on the road at a moment of a walk that began at `start`.
-    fn road_is_clear(&self, trip: &Trip, since: f32, start: f32) -> bool {
+    fn road_is_clear(&self, trip: &Trip, since: f32, start: f64) -> bool {
         let Some(walker) = trip.at(since) else { return true };
         let near = |other: &Actor| {
             (other.at[1] - walker.at[1]).abs() < other.half[1] + 1.3 && (other.at[0] - walker.at[0]).abs() < other.half[0] + 0.6
         };
-        let moving = self.files.iter().flat_map(|file| file.at(self.seed, start + since));
+        let moving = self.files.iter().flat_map(|file| file.at(self.seed, start + f64::from(since)));
         walker.at[0].abs() > ROAD_HALF_M + PARKING_M + 0.4
             || !(self.parked.iter().any(near) || moving.into_iter().any(|a| near(&a)))
     }
 }
 
 impl File {
-    fn at(&self, seed: u64, time: f32) -> Vec<Actor> {
+    fn at(&self, seed: u64, time: f64) -> Vec<Actor> {
         let count = ((REACH_M[1] - REACH_M[0]) / self.spacing) as u64;
         let length = count as f32 * self.spacing;
-        let turn = std::f32::consts::TAU / self.surge_s;
-        let driven = self.speed * (time + self.surge / turn * (time * turn).sin()) + 1000.0;
+        let turn = std::f64::consts::TAU / f64::from(self.surge_s);
+        // In doubles, so that a scene that runs for months still moves smoothly.
+        let driven = f64::from(self.speed) * (time + f64::from(self.surge) / turn * (time * turn).sin()) + 1000.0;
         (0..count)
             .filter_map(|slot| {
                 let jitter = (Dice::new(seed, &[8, self.number, slot]).unit() - 0.5) * self.spacing * 0.36;
-                let way = slot as f32 * self.spacing + jitter + driven;
-                let lap = (way / length).floor();
+                let way = f64::from(slot as f32 * self.spacing + jitter) + driven;
+                let lap = (way / f64::from(length)).floor();
                 let mut dice = Dice::new(seed, &[9, self.number, slot, lap as u64]);
-                let along = way - lap * length;
+                let along = (way - lap * f64::from(length)) as f32;
                 let y = if self.ahead > 0.0 { REACH_M[0] + along } else { REACH_M[0] + length - along };
-                dice.chance(self.share)
-                    .then(|| self.vehicle(&mut dice, (self.number * 64 + slot) * SLOT / 16 + lap as u64, y, way))
+                dice.chance(self.share).then(|| self.vehicle(&mut dice, (self.number * 64 + slot) * SLOT + lap as u64, y, way))
             })
             .collect()
     }
 
-    fn vehicle(&self, dice: &mut Dice, id: u64, y: f32, way: f32) -> Actor {
+    fn vehicle(&self, dice: &mut Dice, id: u64, y: f32, way: f64) -> Actor {
         let (half, body) = if self.class == Class::Car {
             let car = Car::draw(dice);
             ([0.9, car.half_length()], Body::Car { car, ahead: self.ahead, parked: false })
         } else {
-            ([0.3, 0.9], Body::Bicycle { bicycle: Bicycle::draw(dice), ahead: self.ahead, crank: -way * 1.25 })
+            (
+                [0.3, 0.9],
+                Body::Bicycle {
+                    bicycle: Bicycle::draw(dice),
+                    ahead: self.ahead,
+                    crank: -(way * 1.25).rem_euclid(std::f64::consts::TAU) as f32,
+                },
+            )
         };
         Actor { id, class: self.class, at: [self.x, y], half, body }
     }
