@@ -129,7 +129,7 @@ impl Loaded {
 /// # Errors
 /// [`LoadError`] names the file, the reason and the remedy.
 pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
-    let classes = || model.classes.clone().unwrap_or_else(|| COCO_80.iter().map(ToString::to_string).collect());
+    let classes = || model.classes.clone().unwrap_or_else(coco);
     match &model.source {
         ModelSource::Onnx(_) | ModelSource::Demo => {
             let instances = load_cpu(model, runtime)?;
@@ -156,15 +156,15 @@ pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, Load
 /// # Errors
 /// [`LoadError`], also for sources that have no network.
 pub fn load_cpu(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
-    let coco = || COCO_80.iter().map(ToString::to_string).collect();
     match &model.source {
-        ModelSource::Onnx(path) => {
-            let bytes = read_model(path)?;
-            cpu(&path.display().to_string(), &bytes, &model.classes.clone().unwrap_or_else(coco), model, runtime)
-        }
+        ModelSource::Onnx(path) => cpu(&path.display().to_string(), &read_model(path)?, model, runtime),
         ModelSource::Demo => Err(LoadError::NoDemo { model: model.name.clone() }),
         ModelSource::Null | ModelSource::Scripted(_) => Err(LoadError::NoNetwork { model: model.name.clone() }),
     }
+}
+
+fn coco() -> Vec<String> {
+    COCO_80.iter().map(ToString::to_string).collect()
 }
 
 /// Reads a regular file of bounded size.
@@ -185,16 +185,11 @@ fn read_model(path: &Path) -> Result<Vec<u8>, LoadError> {
 }
 
 /// A YOLOX-shaped ONNX model on the CPU.
-fn cpu(
-    file: &str,
-    bytes: &[u8],
-    classes: &[String],
-    model: &ModelConfig,
-    runtime: &RuntimeConfig,
-) -> Result<Vec<Cpu>, LoadError> {
+fn cpu(file: &str, bytes: &[u8], model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
     let refused = |refused| LoadError::Model { file: file.to_owned(), refused };
     let graph = onnx::read(bytes).map_err(refused)?;
-    let spec = onnx::detector(&graph, Contract::default(), classes).map_err(refused)?;
+    let classes = model.classes.clone().or_else(|| graph.class_names()).unwrap_or_else(coco);
+    let spec = onnx::detector(&graph, Contract::default(), &classes).map_err(refused)?;
     drop(graph);
     let (name, engines) = engines(file, bytes, &spec, model.workers.max(1), runtime)?;
     let info =

@@ -25,6 +25,8 @@ pub struct Model<'a> {
     pub producer: &'a str,
     /// Version of the default operator set.
     pub opset: i64,
+    /// `metadata_props`: keys and values.
+    pub metadata: Vec<(&'a str, &'a str)>,
     /// Its graph.
     pub graph: Graph<'a>,
 }
@@ -114,6 +116,16 @@ pub enum AttributeValue<'a> {
     Other,
 }
 
+impl Model<'_> {
+    /// Class names that the exporter wrote into the file: the property `names`, separated by commas.
+    pub fn class_names(&self) -> Option<Vec<String>> {
+        let (_, names) = self.metadata.iter().find(|(key, _)| *key == "names")?;
+        let names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
+        let plain = |name: &String| !name.is_empty() && !name.contains(['{', '}', '[', ']', ':']);
+        names.iter().all(plain).then_some(names)
+    }
+}
+
 /// Reads a model and refuses what must not reach a runtime.
 ///
 /// # Errors
@@ -149,9 +161,9 @@ fn other_kind(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// `ModelProto`: ir_version 1, producer_name 2, graph 7, opset_import 8, functions 25.
+/// `ModelProto`: ir_version 1, producer_name 2, graph 7, opset_import 8, metadata_props 14, functions 25.
 fn read_model(message: Slice<'_>) -> Result<Model<'_>, Refused> {
-    let (mut ir_version, mut producer, mut opset, mut graph) = (0, "", 0, None);
+    let (mut ir_version, mut producer, mut opset, mut graph, mut metadata) = (0, "", 0, None, Vec::new());
     let mut fields = Fields::of(message);
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
@@ -160,15 +172,30 @@ fn read_model(message: Slice<'_>) -> Result<Model<'_>, Refused> {
             (7, Value::Bytes(slice)) if graph.is_none() => graph = Some(read_graph(slice)?),
             (7, _) => return Err(Refused::NotOnnx { kind: "a file with two graphs" }),
             (8, Value::Bytes(slice)) => opset = read_opset(slice)?.unwrap_or(opset),
+            (14, Value::Bytes(slice)) => push(&mut metadata, read_entry(slice)?, MAX_VALUES, "properties")?,
             // A chain of functions grows exponentially when it is expanded.
             (25, _) => return Err(Refused::Unsupported { place: "the file".into(), what: "model-local functions" }),
             _ => {}
         }
     }
     match graph {
-        Some(graph) if ir_version > 0 => Ok(Model { ir_version, producer, opset, graph }),
+        Some(graph) if ir_version > 0 => Ok(Model { ir_version, producer, opset, metadata, graph }),
         _ => Err(Refused::NotOnnx { kind: "some other data (it has no graph or no IR version)" }),
     }
+}
+
+/// `StringStringEntryProto`: key 1, value 2.
+pub(super) fn read_entry(entry: Slice<'_>) -> Result<(&str, &str), Refused> {
+    let (mut key, mut value) = ("", "");
+    let mut fields = Fields::of(entry);
+    while let Some((number, field)) = fields.next()? {
+        match (number, field) {
+            (1, Value::Bytes(slice)) => key = slice.text()?,
+            (2, Value::Bytes(slice)) => value = slice.text()?,
+            _ => {}
+        }
+    }
+    Ok((key, value))
 }
 
 /// `OperatorSetIdProto`: domain 1, version 2. `None` for other domains than ONNX's own.

@@ -2,6 +2,7 @@
 
 use super::{
     MAX_ELEMENTS, Refused,
+    graph::read_entry,
     wire::{Fields, Slice, Value, push_ints},
 };
 
@@ -159,20 +160,10 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// A `StringStringEntryProto`: key 1, value 2.
     fn external_entry(&mut self, entry: Slice<'a>) -> Result<(), Refused> {
         self.external = true;
-        let (mut key, mut value) = ("", "");
-        let mut fields = Fields::of(entry);
-        while let Some((number, field)) = fields.next()? {
-            match (number, field) {
-                (1, Value::Bytes(slice)) => key = slice.text()?,
-                (2, Value::Bytes(slice)) => value = slice.text()?,
-                _ => {}
-            }
-        }
-        if key == "location" {
-            self.location = Some(value);
+        if let ("location", location) = read_entry(entry)? {
+            self.location = Some(location);
         }
         Ok(())
     }

@@ -59,6 +59,18 @@ fn reads_a_small_one_with_an_open_batch() {
 }
 
 #[test]
+fn class_names_may_come_with_the_file() {
+    let with = |names: &str| {
+        let entry = Message::default().bytes(1, "names").bytes(2, names);
+        read(&Message(small(&[])).message(14, entry).0).unwrap().class_names()
+    };
+    assert_eq!(with("person, bicycle,car"), Some(vec!["person".into(), "bicycle".into(), "car".into()]));
+    assert_eq!(with("{0: 'person'}"), None);
+    assert_eq!(with("person,,car"), None);
+    assert_eq!(read(&small(&[])).unwrap().class_names(), None);
+}
+
+#[test]
 fn other_files_are_recognised() {
     for (bytes, word) in [
         (&b""[..], "empty"),
