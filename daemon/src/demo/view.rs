@@ -18,7 +18,6 @@ const RATE_WINDOW: Duration = Duration::from_secs(3);
 #[derive(Default)]
 struct CameraView {
     state: String,
-    size: (f64, f64),
     objects: Vec<Object>,
     latency_ms: f64,
     arrivals: VecDeque<Instant>,
@@ -52,12 +51,11 @@ impl View {
             }
             ["cam", camera, "frame"] => self.frame(camera, payload, now),
             ["cam", camera, "track", phase @ ("new" | "end")] => {
-                let track = &payload["track"];
                 let line = format!(
                     "{camera:<8} {phase:<4} {:<8} {}  confidence {:.2}",
-                    text(&track["class"]),
-                    text(&track["id"]),
-                    track["confidence"].as_f64().unwrap_or_default()
+                    text(&payload["class"]),
+                    text(&payload["track"]),
+                    number(&payload["confidence"])
                 );
                 self.tracks.push_front(line);
                 self.tracks.truncate(TRACK_LINES);
@@ -72,7 +70,6 @@ impl View {
 
     fn frame(&mut self, camera: &str, payload: &Value, now: Instant) {
         let view = self.camera(camera);
-        view.size = (number(&payload["frame"]["width"]), number(&payload["frame"]["height"]));
         view.latency_ms = number(&payload["latency_ms"]);
         view.frames += 1;
         view.arrivals.push_back(now);
@@ -201,10 +198,8 @@ mod tests {
         view.take("cam/door/status", &serde_json::json!({"state": "online"}), now);
         assert_eq!(view.seen(), (0, 1), "a status alone is no detection");
         let frame = serde_json::json!({
-            "frame": {"width": 640, "height": 360},
             "latency_ms": 41.5,
-            "detections": [{"class": "person", "confidence": 0.91,
-                "box_norm": {"x1": 0.5, "y1": 0.0, "x2": 0.9, "y2": 0.99}}],
+            "objects": [{"class": "person", "confidence": 0.91, "box_norm": [0.5, 0.0, 0.9, 0.99]}],
         });
         view.take("cam/door/frame", &frame, now);
         assert_eq!(view.seen(), (1, 1));
@@ -220,7 +215,7 @@ mod tests {
     fn tracks_are_listed_newest_first_and_bounded() {
         let mut view = View::default();
         for i in 0..20 {
-            let track = serde_json::json!({"track": {"id": format!("{i:016x}"), "class": "car", "confidence": 0.5}});
+            let track = serde_json::json!({"track": format!("{i:016x}"), "class": "car", "confidence": 0.5});
             view.take("cam/a/track/new", &track, Instant::now());
         }
         let drawn = view.draw(false);
