@@ -7,7 +7,8 @@ use crate::media::Codec;
 /// A fault. Several can be on at a time; each stays until the camera is cleared, but for [`Fault::Drop`], which is an event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
-    /// Nothing comes any more, neither media nor answers; connections stay open. What was on its way comes when it is over.
+    /// Nothing comes any more, neither media nor answers; connections stay open. What was on its way comes when it is over, but a
+    /// session stalled for longer than about half a minute may get no more: the server gives it up, as cameras do.
     Stall,
     /// No media comes any more; requests are answered.
     Silent,
