@@ -255,7 +255,9 @@ fn the_law_holds_at_every_moment_whatever_happens() {
     assert_eq!((total.decoded, total.in_flight), (offered.load(Ordering::Relaxed), 0));
     assert!(total.balanced() && total.dropped.engine_error > 0 && total.inferred > 0);
     let mut by_stream: HashMap<u32, Vec<u64>> = HashMap::new();
-    dispatched.into_iter().for_each(|(number, n)| by_stream.entry(number).or_default().push(n));
+    for (number, n) in dispatched {
+        by_stream.entry(number).or_default().push(n);
+    }
     for (number, mut numbers) in by_stream {
         numbers.sort_unstable();
         assert!(numbers.iter().enumerate().all(|(i, n)| *n == i as u64), "stream {number} has gaps: {numbers:?}");
