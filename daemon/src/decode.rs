@@ -27,6 +27,7 @@ pub(crate) use chain::{End, Tail, Watch, draw, make, select_decoder, single_thre
 pub use fault::Fault;
 pub use outlet::{FrameSink, Outlet};
 pub(crate) use pending::Card;
+use pending::Keys;
 
 use crate::media::{AccessUnit, Codec};
 
@@ -49,7 +50,7 @@ pub struct Decoder {
     codec: Codec,
     source: gst_app::AppSrc,
     queued: Arc<AtomicUsize>,
-    next_key: u64,
+    keys: Keys,
     chain: Chain,
 }
 
@@ -85,7 +86,7 @@ impl Decoder {
             });
         }
         chain.play()?;
-        Ok(Self { codec, source, queued, next_key: 0, chain })
+        Ok(Self { codec, source, queued, keys: Keys::default(), chain })
     }
 
     /// What it decodes.
@@ -101,12 +102,10 @@ impl Decoder {
         if self.queued.load(Ordering::Relaxed) >= QUEUE {
             return Pushed::Full;
         }
-        // The decoder sees a running number in place of the camera's time stamps, which may repeat or jump.
-        let key = self.next_key;
-        self.next_key += 1;
-        let at = gst::ClockTime::from_mseconds(key);
+        let key = self.keys.key(unit.pts);
+        let at = gst::ClockTime::from_nseconds(key);
         let delta = !unit.random_access;
-        self.chain.expect(Card { key: at.nseconds(), pts: Some(unit.pts), capture: unit.capture, times: unit.times });
+        self.chain.expect(Card { key, pts: Some(unit.pts), capture: unit.capture, times: unit.times });
         let mut buffer = gst::Buffer::from_slice(unit.data);
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(at);

@@ -77,7 +77,6 @@ pub fn start(
         context,
         stop: stop.clone(),
         graph: graph.clone(),
-        sessions: 0,
         convert: false,
         keyless: false,
         media_end: Duration::ZERO,
@@ -152,8 +151,6 @@ struct Line {
     stop: CancellationToken,
     graph: GraphHandle,
     backoff: Backoff,
-    /// Sessions that were established.
-    sessions: u64,
     /// The camera's pictures need a converter.
     convert: bool,
     /// The camera sends no random access points.
@@ -171,6 +168,9 @@ impl Line {
         let mut last: Option<Failure> = None;
         while !self.stop.is_cancelled() {
             let (started, before) = (Instant::now(), self.outlet.delivered());
+            if self.media_end.is_zero() {
+                self.outlet.begin_session();
+            }
             let end = match self.camera.source.clone() {
                 SourceConfig::Rtsp(rtsp) => self.rtsp_session(&rtsp).await,
                 source => self.gst_session(&source).await,
@@ -207,15 +207,6 @@ impl Line {
         } else {
             tracing::warn!(camera, state, detail = failure.detail, wait_ms, "camera down, trying again");
         }
-    }
-
-    /// Notes an established session.
-    fn established(&mut self) {
-        if self.sessions > 0 {
-            self.outlet.count(|status| status.reconnects += 1);
-        }
-        self.sessions += 1;
-        tracing::info!(camera = self.outlet.stream().name(), session = self.sessions, "camera connected");
     }
 
     /// Writes a failing pipeline's graph.

@@ -262,7 +262,7 @@ impl Shared {
     }
 
     fn picture(&self, sample: &gst::Sample, buffer: gst::Buffer, format: &PictureFormat) -> Result<(), gst::FlowError> {
-        let card = buffer.pts().and_then(|pts| lock(&self.pending).take(pts.nseconds()));
+        let card = lock(&self.pending).take(buffer.pts().map(gst::ClockTime::nseconds));
         if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
             self.outlet.count(|status| status.decode_errors += 1);
             self.damage.store(true, Ordering::Relaxed);
@@ -306,6 +306,11 @@ impl Watch {
             }
             gst::PadProbeReturn::Ok
         });
+    }
+
+    /// Ends the pipeline's run with a reason better than the one it would give.
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.shared.finish(End::Fault(fault));
     }
 
     /// Notes what the source sends.

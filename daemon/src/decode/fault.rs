@@ -32,6 +32,10 @@ impl Fault {
         let (cause, debug) = (error.error(), error.debug());
         let detail = debug.as_deref().and_then(|d| d.lines().last()).map(str::trim).filter(|d| !d.is_empty());
         let text = redact(&detail.map_or_else(|| cause.message().to_owned(), |d| format!("{} {d}", cause.message())));
+        if text.contains("reason not-linked") {
+            // Nothing in it was taken up.
+            return Self::Element { state: CameraState::UnsupportedCodec, text: "there is no video in it".into() };
+        }
         Self::Element { state: state_of(&cause, &text), text }
     }
 
@@ -40,7 +44,7 @@ impl Fault {
     }
 
     /// A GStreamer description that does not parse, or names what is not installed.
-    pub(crate) fn description(error: gst::glib::Error) -> Self {
+    pub(crate) fn description(error: &gst::glib::Error) -> Self {
         let missing = error.kind::<gst::ParseError>() == Some(gst::ParseError::NoSuchElement);
         let state = if missing { CameraState::UnsupportedCodec } else { CameraState::NotFound };
         Self::Element { state, text: redact(&format!("the GStreamer fragment: {}", error.message())) }

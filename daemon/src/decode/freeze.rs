@@ -102,6 +102,6 @@ mod tests {
         let mut freeze = Freeze::new(Duration::from_secs(1), start);
         freeze.look(&gray(0), start);
         freeze.reset();
-        assert_eq!(freeze.look(&gray(0), start + Duration::from_secs(60)), Some(false));
+        assert_eq!(freeze.look(&gray(0), start + Duration::from_mins(1)), Some(false));
     }
 }

@@ -44,6 +44,10 @@ struct Seen {
     shown: Option<CameraState>,
     size: Option<(u32, u32)>,
     freeze: Freeze,
+    /// A session began and has not shown a picture yet.
+    fresh: bool,
+    /// Sessions that showed pictures.
+    sessions: u64,
 }
 
 /// The end of one camera's decoding.
@@ -58,7 +62,8 @@ pub struct Outlet {
 impl Outlet {
     /// An outlet to `frames`; pictures identical for `frozen_timeout` are reported frozen (zero: never).
     pub fn new(stream: StreamId, frames: FrameSink, board: Arc<StatusBoard>, frozen_timeout: Duration) -> Arc<Self> {
-        let seen = Seen { shown: None, size: None, freeze: Freeze::new(frozen_timeout, Instant::now()) };
+        let seen =
+            Seen { shown: None, size: None, freeze: Freeze::new(frozen_timeout, Instant::now()), fresh: true, sessions: 0 };
         Arc::new(Self { stream, frames, board, seen: Mutex::new(seen), delivered: AtomicU64::new(0) })
     }
 
@@ -93,11 +98,23 @@ impl Outlet {
             let detail = if state == CameraState::Frozen { "the pictures do not change" } else { "" };
             self.board.set(&self.stream, state, detail);
         }
+        if std::mem::take(&mut seen.fresh) {
+            seen.sessions += 1;
+            tracing::info!(camera = self.stream.name(), session = seen.sessions, "pictures arrive");
+            if seen.sessions > 1 {
+                self.board.update(&self.stream, |status| status.reconnects += 1);
+            }
+        }
         let size = frame.pixels.size();
         if seen.size != Some(size) {
             seen.size = Some(size);
             self.board.update(&self.stream, |status| status.size = Some(size));
         }
+    }
+
+    /// A session begins: if it shows pictures, and is not the first one to do so, it counts as a reconnect.
+    pub fn begin_session(&self) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).fresh = true;
     }
 
     /// Shows a state that is not the pictures' doing. The next picture makes the camera `online` again.

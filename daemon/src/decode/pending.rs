@@ -33,10 +33,37 @@ impl Pending {
         self.0.push_back(card);
     }
 
-    /// The unit that a picture came from. A picture that no unit announced belongs to none.
-    pub(crate) fn take(&mut self, key: u64) -> Option<Card> {
-        let at = self.0.iter().position(|card| card.key == key)?;
+    /// The unit that a picture came from; the oldest one where the decoder made up a time stamp of its own.
+    pub(crate) fn take(&mut self, key: Option<u64>) -> Option<Card> {
+        let at = self.0.iter().position(|card| Some(card.key) == key).unwrap_or(0);
         self.0.remove(at)
+    }
+}
+
+/// A picture is at most this far before or after the one decoded before it; else the camera's clock jumped.
+const JUMP: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_millis(40);
+
+/// Makes the time stamps that a decoder sees out of the camera's: the same but for their origin, without the jumps. Decoders put
+/// pictures back in order and give up on time stamps that run backwards while they do.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// The last time stamp, and what it became.
+    last: Option<(Duration, Duration)>,
+    highest: Duration,
+}
+
+impl Keys {
+    /// In nanoseconds.
+    pub(crate) fn key(&mut self, pts: Duration) -> u64 {
+        let key = match self.last {
+            Some((last, key)) if pts >= last && pts.abs_diff(last) < JUMP => key + pts.abs_diff(last),
+            Some((last, key)) if pts < last && pts.abs_diff(last) < JUMP / 10 => key.saturating_sub(pts.abs_diff(last)),
+            _ => self.highest + STEP,
+        };
+        self.last = Some((pts, key));
+        self.highest = self.highest.max(key);
+        key.as_nanos() as u64
     }
 }
 
@@ -63,9 +90,9 @@ mod tests {
             pending.push(card(key));
         }
         for key in [0, 2, 3, 1] {
-            assert_eq!(pending.take(key).and_then(|c| c.pts), Some(Duration::from_millis(key)));
+            assert_eq!(pending.take(Some(key)).and_then(|c| c.pts), Some(Duration::from_millis(key)));
         }
-        assert_eq!(pending.take(1), None);
+        assert_eq!(pending.take(Some(1)), None);
     }
 
     #[test]
@@ -75,7 +102,14 @@ mod tests {
             pending.push(card(key));
         }
         assert_eq!(pending.0.len(), REMEMBERED);
-        assert_eq!(pending.take(0), None);
-        assert!(pending.take(9_999).is_some());
+        assert_eq!(pending.take(Some(9_999)).map(|card| card.key), Some(9_999));
+        assert_eq!(pending.take(Some(77)).map(|card| card.key), Some(10_000 - REMEMBERED as u64), "the oldest one");
+    }
+
+    #[test]
+    fn keys_follow_the_camera_s_times_but_not_their_jumps() {
+        let mut keys = Keys::default();
+        let ms = [0, 120, 40, 80, 3_600_000, 3_600_040, 7, 47].map(|ms| keys.key(Duration::from_millis(ms)) / 1_000_000);
+        assert_eq!(ms, [40, 160, 80, 120, 200, 240, 280, 320]);
     }
 }

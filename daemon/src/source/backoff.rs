@@ -21,7 +21,7 @@ impl Default for BackoffLimits {
             first: Duration::from_millis(500),
             ceiling: Duration::from_secs(30),
             flapping_ceiling: Duration::from_secs(2),
-            healthy: Duration::from_secs(60),
+            healthy: Duration::from_mins(1),
         }
     }
 }
@@ -72,7 +72,7 @@ mod tests {
         for _ in 0..50 {
             assert!(backoff.after(Some(Duration::from_secs(1)), 0.0) <= Duration::from_secs(2));
         }
-        assert_eq!(backoff.after(Some(Duration::from_secs(60)), 0.0), Duration::from_millis(500), "healthy: forgotten");
+        assert_eq!(backoff.after(Some(Duration::from_mins(1)), 0.0), Duration::from_millis(500), "healthy: forgotten");
         assert_eq!(backoff.after(None, 0.0), Duration::from_secs(1));
     }
 

@@ -8,9 +8,9 @@ use crate::media::{Capture, TimeBasis};
 /// Seconds from the NTP epoch (1900) to the Unix epoch.
 const NTP_TO_UNIX: i128 = 2_208_988_800;
 /// A camera whose clock is further off than this has none.
-const PLAUSIBLE: Duration = Duration::from_secs(24 * 3600);
+const PLAUSIBLE: Duration = Duration::from_hours(24);
 /// A report is not stretched further than this: clocks drift.
-const REACH: Duration = Duration::from_secs(3600);
+const REACH: Duration = Duration::from_hours(1);
 
 /// What the sender reports of one session have said.
 #[derive(Clone, Debug)]
@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn a_camera_without_a_clock_is_not_believed() {
         let mut clock = CameraClock::new(90_000);
-        assert!(clock.report(ntp(host() - Duration::from_secs(3600)), 0, host()), "an hour off is an offset");
-        for wrong in [0, 1 << 32, ntp(SystemTime::UNIX_EPOCH + Duration::from_secs(86_400)), ntp(host()) + (90_000 << 32)] {
+        assert!(clock.report(ntp(host() - Duration::from_hours(1)), 0, host()), "an hour off is an offset");
+        for wrong in [0, 1 << 32, ntp(SystemTime::UNIX_EPOCH + Duration::from_hours(24)), ntp(host()) + (90_000 << 32)] {
             assert!(!clock.report(wrong, 0, host()), "{wrong}");
             assert_eq!(clock.capture(0, host()).basis, TimeBasis::Arrival);
         }
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_second_ntp_era_is_understood() {
-        let in_2040 = SystemTime::UNIX_EPOCH + Duration::from_secs(2_208_988_800);
+        let in_2040 = SystemTime::UNIX_EPOCH + Duration::from_hours(613_608);
         let mut clock = CameraClock::new(90_000);
         assert!(clock.report(ntp(in_2040), 7, in_2040));
         assert!(close(clock.capture(7, in_2040).wall, in_2040));

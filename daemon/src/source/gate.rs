@@ -19,19 +19,34 @@ pub(crate) enum Verdict {
 /// The gate before a decoder.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
+    wants: Wants,
     open: bool,
     since: Instant,
     seen_key: bool,
     max_wait: Duration,
-    key_frames_only: bool,
-    keyless: bool,
+}
+
+/// What a gate lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// Everything that can be decoded.
+    All,
+    /// Random access points.
+    KeyFrames,
+    /// Everything, from a camera that sends no random access points.
+    Keyless,
 }
 
 impl Gate {
     /// A shut gate. `keyless`: this camera has been seen to send no random access points at all (periodic intra refresh); after
     /// `max_wait` the gate then opens without one, and the decoder makes of it what it can.
     pub(crate) fn new(max_wait: Duration, key_frames_only: bool, keyless: bool, now: Instant) -> Self {
-        Self { open: false, since: now, seen_key: false, max_wait, key_frames_only, keyless: keyless && !key_frames_only }
+        let wants = match (key_frames_only, keyless) {
+            (true, _) => Wants::KeyFrames,
+            (false, true) => Wants::Keyless,
+            (false, false) => Wants::All,
+        };
+        Self { wants, open: false, since: now, seen_key: false, max_wait }
     }
 
     /// Shuts it: something before the next unit is missing or was dropped.
@@ -50,10 +65,10 @@ impl Gate {
             (self.open, self.since, self.seen_key) = (true, now, true);
             return Verdict::Pass;
         }
-        if self.key_frames_only {
+        if self.wants == Wants::KeyFrames {
             return Verdict::Unwanted;
         }
-        if lost && !self.keyless {
+        if lost && self.wants == Wants::All {
             self.open = false;
         }
         if self.open {
@@ -63,7 +78,7 @@ impl Gate {
         if now.saturating_duration_since(self.since) <= self.max_wait {
             return Verdict::Skip;
         }
-        if self.keyless {
+        if self.wants == Wants::Keyless {
             self.open = true;
             return Verdict::Pass;
         }
@@ -73,7 +88,10 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Verdict::{Pass, Skip},
+        *,
+    };
 
     const MAX: Duration = Duration::from_secs(10);
 
@@ -97,7 +115,6 @@ mod tests {
         .into_iter()
         .map(|(key, lost)| gate.judge(key, lost, at(start, 1)))
         .collect();
-        use Verdict::{Pass, Skip};
         assert_eq!(judged, [Skip, Pass, Pass, Skip, Skip, Pass, Pass]);
         gate.shut();
         assert_eq!(gate.judge(false, false, at(start, 2)), Skip);

@@ -9,10 +9,13 @@ use tokio::time::Instant;
 
 use super::{Failure, Line, SessionEnd, build as away, tear_down};
 use crate::{
-    config::SourceConfig,
+    config::{RtspConfig, SourceConfig},
     decode::{Chain, End, Fault},
     status::CameraState,
 };
+
+/// RTSP over TLS, by IANA.
+const RTSPS_PORT: u16 = 322;
 
 impl Line {
     /// One run of a GStreamer source.
@@ -27,12 +30,9 @@ impl Line {
         let before = self.outlet.delivered();
         let chain = match away(move || build::chain(&plan)).await {
             Ok(chain) => chain,
-            Err(fault) => return self.gst_failed(fault.into(), source, false),
+            Err(fault) => return Self::gst_failed(fault.into(), source, false),
         };
         self.graph.set(&chain);
-        if self.media_end.is_zero() {
-            self.established();
-        }
         let stop = self.stop.clone();
         let end = tokio::select! {
             biased;
@@ -44,7 +44,10 @@ impl Line {
             self.keep_graph(&chain).await;
         }
         tear_down(chain).await;
-        end
+        match (end, source) {
+            (SessionEnd::Failed(failure), SourceConfig::Rtsps(rtsp)) => SessionEnd::Failed(tell_tls(failure, rtsp).await),
+            (end, _) => end,
+        }
     }
 
     fn gst_over(&mut self, end: End, source: &SourceConfig, chain: &Chain, before: u64) -> SessionEnd {
@@ -55,8 +58,10 @@ impl Line {
                 SessionEnd::Again
             }
             (End::Fault(fault), _) => {
-                self.outlet.count(|status| status.decode_errors += 1);
-                self.gst_failed(fault.into(), source, delivered)
+                if fault.state() == CameraState::DecodeError {
+                    self.outlet.count(|status| status.decode_errors += 1);
+                }
+                Self::gst_failed(fault.into(), source, delivered)
             }
             (End::Eos, SourceConfig::File(_)) if !delivered => {
                 SessionEnd::Failed(Failure::new(CameraState::DecodeError, "no picture came out of the file"))
@@ -71,17 +76,16 @@ impl Line {
     }
 
     /// A file that is played once and broke off in the middle is not played again: its first frames were taken already.
-    fn gst_failed(&self, failure: Failure, source: &SourceConfig, delivered: bool) -> SessionEnd {
+    fn gst_failed(failure: Failure, source: &SourceConfig, delivered: bool) -> SessionEnd {
         match source {
             SourceConfig::File(file) if delivered && !file.repeat => SessionEnd::Finished(Some(failure)),
             _ => SessionEnd::Failed(failure),
         }
     }
 
-    /// Waits until a live source has been silent for too long. Files may be held back for as long as the line likes.
+    /// Waits until a source has been silent for too long. A file may be, once it has begun: the line holds it back.
     async fn silence(&self, chain: &Chain, source: &SourceConfig) -> Failure {
         let opening = match source {
-            SourceConfig::File(_) => return std::future::pending().await,
             // DESCRIBE, two SETUPs, PLAY.
             SourceConfig::Rtsps(rtsp) => rtsp.request_timeout * 4,
             _ => Duration::ZERO,
@@ -89,6 +93,9 @@ impl Line {
         let (timeout, started) = (self.camera.no_data_timeout, Instant::now());
         loop {
             let last = chain.last_input().map(Instant::from_std);
+            if last.is_some() && matches!(source, SourceConfig::File(_)) {
+                return std::future::pending().await;
+            }
             let due = last.map_or(started + opening + timeout, |last| last + timeout);
             if Instant::now() < due {
                 tokio::time::sleep_until(due).await;
@@ -97,8 +104,25 @@ impl Line {
             let seconds = timeout.as_secs_f64();
             return match (last, source) {
                 (None, SourceConfig::Rtsps(_)) => Failure::timeout("the RTSP requests", opening + timeout),
+                (None, SourceConfig::File(_)) => {
+                    Failure::new(CameraState::DecodeError, format!("no picture came out of the file within {seconds} s"))
+                }
                 _ => Failure::new(CameraState::NoData, format!("no picture for {seconds} s")),
             };
         }
+    }
+}
+
+/// GStreamer says `Generic error` of a host that refuses and of one that speaks no TLS: only the latter takes connections.
+async fn tell_tls(failure: Failure, rtsp: &RtspConfig) -> Failure {
+    if failure.state != CameraState::Unreachable || !failure.detail.contains("Generic error") {
+        return failure;
+    }
+    let (host, port) = (rtsp.url.host_str().unwrap_or_default(), rtsp.url.port().unwrap_or(RTSPS_PORT));
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match tokio::time::timeout(rtsp.request_timeout, tokio::net::TcpStream::connect((host, port))).await {
+        Ok(Ok(_)) => Failure::new(CameraState::Tls, "the host takes connections, but the TLS handshake failed"),
+        Ok(Err(error)) => Failure::new(CameraState::Unreachable, format!("unable to connect: {error}")),
+        Err(_) => Failure::timeout("the connection", rtsp.request_timeout),
     }
 }

@@ -77,7 +77,6 @@ impl Line {
         let rate_hz = session.streams()[index].clock_rate_hz();
         let demuxed = session.demuxed().map_err(|error| Failure::rtsp(&error, Phase::Opening))?;
         self.outlet.codec(codec);
-        self.established();
 
         let gate = Gate::new(rtsp.max_gop_wait, self.camera.key_frames_only, self.keyless, Instant::now().into_std());
         let mut play = Playing { codec, gate, clock: CameraClock::new(rate_hz), units: 0, silent_since: (0, 0) };
@@ -151,14 +150,13 @@ impl Line {
         let unit = self.access_unit(frame, play);
         play.units += 1;
         match decoder.as_mut().map(|decoder| decoder.push(unit)) {
-            Some(Pushed::Queued) => Ok(()),
+            Some(Pushed::Queued) | None => Ok(()),
             Some(Pushed::Full) => {
                 self.skipped();
                 play.gate.shut();
                 Ok(())
             }
             Some(Pushed::Failed(fault)) => self.rebuild(fault, play, decoder).await,
-            None => Ok(()),
         }
     }
 

@@ -112,6 +112,14 @@ pub(super) fn decodebin(attach: &Attach) -> Result<gst::Element, Fault> {
 
 /// Follows an rtspsrc: its video, and nothing else, goes through a parsebin.
 pub(super) fn rtp(chain: &Chain, source: &gst::Element, attach: &Attach) {
+    // Asked only when the certificate has failed verification. The answer is no; the reason goes to the status.
+    let watch = attach.watch.clone();
+    source.connect("accept-certificate", false, move |values| {
+        let flags = values.get(3).and_then(|value| value.get::<gio::TlsCertificateFlags>().ok());
+        let why = flags.map_or_else(String::new, |flags| flags.iter_names().map(|(name, _)| name).collect::<Vec<_>>().join(", "));
+        watch.fail(Fault::tls(format!("the camera's certificate is not trusted: {}", why.to_lowercase())));
+        Some(false.to_value())
+    });
     source.connect("select-stream", false, |values| {
         let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
         let media = caps.and_then(|caps| caps.structure(0)?.get::<String>("media").ok());

@@ -72,7 +72,10 @@ fn decodebin_after(chain: &Chain, source: &gst::Element, attach: &Attach) -> Res
 
 /// The user's own elements as one, with the open end as its pad.
 fn fragment(chain: &Chain, text: &str) -> Result<gst::Element, Fault> {
-    let bin = gst::parse::bin_from_description(text, true).map_err(Fault::description)?;
+    // A description may not end in caps; one element more and it may.
+    let bin = gst::parse::bin_from_description(text, true)
+        .or_else(|error| gst::parse::bin_from_description(&format!("{text} ! capsfilter"), true).map_err(|_| error))
+        .map_err(|error| Fault::description(&error))?;
     if bin.static_pad("src").is_none() {
         return Err(Fault::Stopped("the GStreamer fragment has no open end to take video from".into()));
     }
