@@ -43,10 +43,10 @@ pub(super) fn parse(text: &str, schemes: &[&str]) -> Result<Address, String> {
         return Err("its scheme is none that works here".to_owned());
     }
     let (userinfo, location) = split(rest);
-    let url = Url::parse(&format!("{scheme}://{location}")).map_err(|error| error.to_string())?;
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err("names no host".to_owned());
+    if !is_host(host_of(location)) {
+        return Err("names no possible host and port".to_owned());
     }
+    let url = Url::parse(&format!("{scheme}://{location}")).map_err(|error| error.to_string())?;
     if url.port() == Some(0) {
         return Err("port 0 cannot be connected to".to_owned());
     }
@@ -95,7 +95,7 @@ fn port_of(host: &str) -> (&str, Option<&str>) {
 /// Whether it can be `host[:port]`.
 fn is_host(text: &str) -> bool {
     let (host, port) = port_of(text);
-    let name = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let host_is_one = literal.map_or(!host.is_empty() && host.chars().all(name), |ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
     host_is_one && port.is_none_or(|port| port.parse::<u16>().is_ok())
@@ -152,7 +152,44 @@ pub(super) fn password_parameter(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn encode(text: &str) -> String {
+        text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn an_encoded_login_comes_back_whatever_it_is(user in "[^\\p{Cc}]{1,20}", password in "[^\\p{Cc}]{0,20}", host in "[a-z]{1,9}") {
+            let text = format!("rtsp://{}:{}@{host}/live", encode(&user), encode(&password));
+            prop_assert_eq!(read(&text), (Some(user), Some(password), format!("rtsp://{host}/live")));
+        }
+
+        #[test]
+        fn a_pasted_password_comes_back_too(password in "[@:/#?+!$&a-z]{0,20}") {
+            let text = format!("rtsp://admin:{password}@10.0.0.5:554/live");
+            prop_assert_eq!(read(&text), (Some("admin".to_owned()), Some(password), "rtsp://10.0.0.5:554/live".to_owned()));
+        }
+
+        #[test]
+        fn whatever_it_is_there_is_an_answer_that_holds_no_login(text in "(rtsp://)?[@:/#?%\\[\\]a-c0-2. ]{0,30}") {
+            if let Ok(address) = parse(&text, &["rtsp"]) {
+                prop_assert_eq!((address.url.username(), address.url.password()), ("", None));
+                prop_assert!(address.url.host_str().is_some_and(|host| !host.is_empty()));
+                prop_assert_eq!(parse(address.url.as_str(), &["rtsp"]).map(|again| again.url), Ok(address.url));
+            }
+        }
+
+        #[test]
+        fn what_is_shown_never_holds_the_password(head in "[a-c:/@#?]{0,8}", tail in "[a-c:/@#?.0-2]{0,12}") {
+            let text = format!("rtsp://{head}:hunter2@{tail}");
+            prop_assert!(!shown(&text).unwrap_or_default().contains("hunter2"), "{}", text);
+        }
+    }
 
     fn read(text: &str) -> (Option<String>, Option<String>, String) {
         let address = parse(text, &["rtsp", "mqtt"]).unwrap_or_else(|reason| panic!("{text}: {reason}"));

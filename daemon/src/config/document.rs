@@ -8,8 +8,8 @@ use toml::{
 };
 
 use super::{
-    keys::{SECTIONS, Section, Shape, Top},
-    kind::{Raw, is_name},
+    keys::{Key, SECTIONS, Section, Shape, Top},
+    kind::{Kind, Raw, is_name},
     ledger::{Ledger, Place, Spot},
     suggest,
     tree::{Layer, Tree},
@@ -28,7 +28,8 @@ type Item<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
 pub(super) fn read(ledger: &mut Ledger, number: usize, path: &Path, content: &str, entries: &mut Entries) -> Tree {
     let text = ledger.add_text(path.to_owned(), content.to_owned());
     let (document, errors) = DeTable::parse_recoverable(content);
-    if errors.len() > MOST_ERRORS || !errors.is_empty() && holds_long_secret(content) {
+    let broken = !errors.is_empty();
+    if errors.len() > MOST_ERRORS || broken && holds_long_secret(content) {
         ledger.hide_lines(text);
     }
     for error in errors.into_iter().take(MOST_ERRORS) {
@@ -37,7 +38,7 @@ pub(super) fn read(ledger: &mut Ledger, number: usize, path: &Path, content: &st
         ledger.syntax(Spot::Text(text, range), error.message().to_owned());
     }
     let base = path.parent().unwrap_or(Path::new(""));
-    let mut reader = Reader { layer: Layer { ledger, tree: Tree::default(), number, base }, text, entries };
+    let mut reader = Reader { layer: Layer { ledger, tree: Tree::default(), number, base }, text, entries, broken };
     reader.document(document.get_ref());
     reader.layer.tree
 }
@@ -63,6 +64,8 @@ struct Reader<'a> {
     layer: Layer<'a>,
     text: usize,
     entries: &'a mut Entries,
+    /// Whether the document is no TOML, and what is read of it a guess.
+    broken: bool,
 }
 
 impl Reader<'_> {
@@ -70,12 +73,26 @@ impl Reader<'_> {
         Spot::Text(self.text, range)
     }
 
+    /// Hides a value, whatever it is. The span of a table that was not written with braces is that of its name alone.
+    fn mask(&mut self, value: &Spanned<DeValue<'_>>) {
+        self.layer.ledger.mask(self.text, value.span());
+        self.mask_tables(value);
+    }
+
+    /// Hides what is inside a table where no table belongs.
+    fn mask_tables(&mut self, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::Table(table) => table.values().for_each(|value| self.mask(value)),
+            DeValue::Array(items) => items.iter().for_each(|item| self.mask_tables(item)),
+            _ => {}
+        }
+    }
+
     fn document(&mut self, document: &DeTable<'_>) {
         for (key, value) in document {
             let name = key.get_ref().as_ref();
             if let Some(known) = Top::SECTION.key(name) {
-                let spot = self.spot(value.span());
-                self.layer.put(&Top::SECTION, None, known, &raw(value), spot);
+                self.put(&Top::SECTION, None, known, value);
             } else if let Some(section) = SECTIONS.iter().find(|section| section.name == name && section.shape != Shape::Top) {
                 self.section(section, value);
             } else {
@@ -93,7 +110,7 @@ impl Reader<'_> {
                 self.table(section, None, table);
             }
             (shape, _) => {
-                self.layer.ledger.mask(self.text, value.span());
+                self.mask(value);
                 let remedy = match shape {
                     Shape::List => format!("write each of them as [[{0}]], with name = \"…\" in it", section.name),
                     _ => format!("write it as [{}], once", section.name),
@@ -120,7 +137,7 @@ impl Reader<'_> {
             }
             let nameless = format!("#{}", index + 1);
             let DeValue::Table(table) = item.get_ref() else {
-                self.layer.ledger.mask(self.text, item.span());
+                self.mask(item);
                 let remedy = format!("write each of them as [[{}]]", section.name);
                 self.layer.ledger.problem_at(spot, &section.path(Some(&nameless), ""), None, "it is no table", remedy);
                 continue;
@@ -164,19 +181,29 @@ impl Reader<'_> {
     fn table(&mut self, section: &Section, entry: Option<&str>, table: &DeTable<'_>) {
         for (key, value) in table {
             match section.key(key.get_ref()) {
-                Some(known) => {
-                    let spot = self.spot(value.span());
-                    self.layer.put(section, entry, known, &raw(value), spot);
-                }
+                Some(known) => self.put(section, entry, known, value),
                 None => self.unknown(Some((section, entry)), (key, value)),
             }
         }
     }
 
+    fn put(&mut self, section: &Section, entry: Option<&str>, key: &Key, value: &Spanned<DeValue<'_>>) {
+        if matches!(value.get_ref(), DeValue::Array(_)) && (self.broken || key.kind != Kind::Texts) {
+            self.mask(value);
+        }
+        // A list whose bracket is missing reaches into what follows, passwords and all: it says nothing until that is put right.
+        if self.broken && value.get_ref().is_array() {
+            return;
+        }
+        self.mask_tables(value);
+        let spot = self.spot(value.span());
+        self.layer.put(section, entry, key, &raw(value), spot);
+    }
+
     /// A key that nobody knows. Its value is never shown: the name may be a mistyped `password`.
     fn unknown(&mut self, place: Option<(&Section, Option<&str>)>, (key, value): Item<'_, '_>) {
         let name: String = key.get_ref().chars().take(80).collect();
-        self.layer.ledger.mask(self.text, value.span());
+        self.mask(value);
         if self.layer.ledger.is_full() {
             // Only counted from here on: looking for what was meant takes time.
             self.layer.ledger.problem_at(Spot::Nowhere, &name, None, "", "");

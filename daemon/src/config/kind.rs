@@ -278,6 +278,9 @@ pub(super) fn shown(kind: Kind, raw: &Raw) -> Option<String> {
     match (kind, raw) {
         (Kind::Url, Raw::Text(text)) => address::shown(text).map(|shown| format!("{:?}", shorten(&shown))),
         (Kind::Url | Kind::Hidden, _) => None,
+        // A missing quote or bracket makes a value of what follows it, passwords and all.
+        (_, Raw::Text(text)) if text.contains('\n') => None,
+        (kind, Raw::List(_)) if kind != Kind::Texts => None,
         (_, raw) => Some(raw.show()),
     }
 }

@@ -61,6 +61,11 @@ fn keys_and_tables_that_are_none() {
         ("[camera.door]\nurl = \"rtsp://egret:hunter2@b\"", "camera", "[[camera]]"),
         ("camera = [\"rtsp://egret:hunter2@b\"]", "camera.#1", "it is no table"),
         ("[top]\ndevice = \"x\"", "top", "no such key"),
+        ("[mqtt]\nu.l = \"mqtt://egret:hunter2@b\"", "mqtt.u", "no such key"),
+        ("[mqtt]\nurl.password = \"hunter2\"", "mqtt.url", "a table"),
+        ("device.password = \"hunter2\"", "device", "a table"),
+        ("device = [{ password = \"hunter2\" }]", "device", "a list"),
+        ("pass.word.x = \"hunter2\"", "pass", "no such key"),
         ("[mqtt]\nurl = { host = \"b\", password = \"hunter2\" }", "mqtt.url", "a table"),
     ] {
         refused(text, key, part);
@@ -83,6 +88,9 @@ fn what_is_no_toml() {
         "[[camera]]\nname = \"a\"\nurl = rtsp://u:hunter2@cam/1",
         "[[camera]]\nname = \"a\"\nurl = \"rtsp://u:hunter2@cam/1",
         "\"hunter2",
+        "device = [\"gate\"\n[mqtt]\nurl = \"mqtt://egret:hunter2@b\"",
+        "device = \"\"\"gate\"\n[mqtt]\npassword = \"hunter2\"",
+        "[[model]]\nname = \"m\"\nclasses = [\"a\", \"a\"\n[mqtt]\npassword = \"hunter2\"",
     ] {
         let found = problems(load(text));
         assert!(found.iter().any(|problem| problem.remedy.contains("TOML")), "{text}: {found:?}");
