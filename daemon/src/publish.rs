@@ -35,8 +35,8 @@ use crate::{
     status::StatusBoard,
 };
 
-/// Most batches that are taken at once.
-const BATCHES: usize = 64;
+/// Most batches that are taken at once: their frames must fit the queue, or a burst would be dropped before the connection is asked.
+const BATCHES: usize = 8;
 
 /// Publishes until the input ends, or `cancel` says so: then what is still under way is drained, `offline` is told and the connection closed,
 /// all within a few seconds. Without a broker, frames are counted and forgotten.

@@ -308,6 +308,36 @@ async fn cancelled_it_ends_though_the_input_stays_open() {
     tokio::time::timeout(PATIENCE, line.task).await.expect("ends in time").expect("no panic");
 }
 
+/// Prints the cost of a frame from the channel to a real broker, everything on this thread included. `cargo test --release -p egret --lib
+/// cost_of_publishing -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "a measurement, of use in a release build only"]
+async fn cost_of_publishing() {
+    let cpu_ns = || -> u64 {
+        let book = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        book.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or_default()
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let Some(broker) = Mosquitto::start(dir.path(), ANYBODY) else { return };
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let line = Line::start(Some(config(broker.port, version)));
+        line.until("connected", Counters::connected).await;
+        let door = StreamId::new(1, "door");
+        let mut scene = frame(&door, 1);
+        scene.tracks.clear();
+        scene.detections = (0..10).flat_map(|_| frame(&door, 1).detections).collect();
+        let batches = 5_000;
+        let before = cpu_ns();
+        for _ in 0..batches {
+            line.send(vec![scene.clone(); 8]).await;
+        }
+        let counters = line.finish().await;
+        let spent = cpu_ns() - before;
+        let (written, frames) = (counters.published(Family::Frame), counters.frames());
+        eprintln!("{version:?}: {:.2} us of CPU per frame, {written} of {frames} written", spent as f64 / frames as f64 / 1000.0);
+    }
+}
+
 #[cfg(feature = "demo")]
 mod embedded {
     use std::{collections::HashMap, net::SocketAddr, thread};

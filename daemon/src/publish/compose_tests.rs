@@ -218,3 +218,36 @@ fn a_camera_that_is_gone_and_silent_is_forgotten() {
     assert!(composer.cameras.is_empty());
     assert_eq!(&*composer.remove(&door.stream), "egret/box1/cam/door/status");
 }
+
+/// CPU time of this thread in nanoseconds, by the scheduler's own book.
+fn cpu_ns() -> Option<u64> {
+    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// Prints the cost of a frame message. `cargo test --release -p egret --lib cost_of_a_message -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement, of use in a release build only"]
+fn cost_of_a_message() {
+    for objects in [1usize, 10, 50] {
+        let mut composer = composer();
+        let arrived = Instant::now();
+        let mut scene = tracked(TimeBasis::Arrival, arrived);
+        scene.tracks.clear();
+        scene.detections = (0..objects)
+            .map(|i| {
+                let x = 31.37 * i as f32;
+                let bbox = BBox::new(x, 100.123, x + 40.77, 220.456);
+                TrackedDetection { detection: Detection { class: 0, confidence: 0.876_54, bbox }, track: Some(TrackId(i as u64)) }
+            })
+            .collect();
+        let frames = 20_000;
+        let mut bytes = 0;
+        let Some(before) = cpu_ns() else { return };
+        for _ in 0..frames {
+            composer.frame(&scene, Now::read(), |_, payload, _| bytes += payload.len());
+        }
+        let spent = cpu_ns().unwrap_or(before) - before;
+        let each = spent as f64 / f64::from(frames) / 1000.0;
+        eprintln!("{objects} objects: {each:.2} us of CPU per frame message of {} bytes", bytes / frames as usize);
+    }
+}

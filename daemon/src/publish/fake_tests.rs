@@ -123,7 +123,7 @@ async fn a_broker_that_hangs_is_left() {
         assert_eq!(line.counters.failures(Failure::Timeout), 1);
         assert!(line.counters.dropped(Family::Frame, DropReason::Overflow) > 0);
         assert!(line.counters.dropped(Family::Track, DropReason::Overflow) > 15_000);
-        assert!(line.counters.queued() <= 256 + 4096 + 64 + 2);
+        assert!(line.counters.queued() <= 512 + 4096 + 64 + 2);
         drop(hung);
         line.finish().await;
     }

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Most per-frame messages that wait. When one more comes, the oldest goes.
-const MAX_FRAMES: usize = 256;
+const MAX_FRAMES: usize = 512;
 /// Most track messages that wait. When one more comes, the oldest goes.
 const MAX_TRACKS: usize = 4096;
 /// Most frame and track messages that wait.

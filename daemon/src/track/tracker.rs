@@ -416,3 +416,7 @@ impl Work {
 #[cfg(test)]
 #[path = "tracker_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "mot_tests.rs"]
+mod mot;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn config() -> TrackConfig {
+pub(super) fn config() -> TrackConfig {
     TrackConfig {
         high_confidence: 0.5,
         low_confidence: 0.1,
@@ -21,7 +21,7 @@ fn det(class: u16, confidence: f32, x: f32, y: f32, w: f32, h: f32) -> Detection
 }
 
 /// A tracker with a clock of its own.
-struct Bench {
+pub(super) struct Bench {
     tracker: Tracker,
     ids: Ids,
     pts: Duration,
@@ -29,12 +29,12 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(config: &TrackConfig) -> Self {
+    pub(super) fn new(config: &TrackConfig) -> Self {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         Self { tracker: Tracker::new(config), ids: Ids::new(wall), pts: Duration::ZERO, wall }
     }
 
-    fn frame(&mut self, step: Duration, detections: &[Detection]) -> Seen {
+    pub(super) fn frame(&mut self, step: Duration, detections: &[Detection]) -> Seen {
         self.pts += step;
         self.wall += step;
         self.now(detections)
