@@ -47,6 +47,10 @@ pub(super) fn parse(text: &str, schemes: &[&str]) -> Result<Address, String> {
         return Err("names no possible host and port".to_owned());
     }
     let url = Url::parse(&format!("{scheme}://{location}")).map_err(|error| error.to_string())?;
+    // RFC 2326 §3.2 knows no fragment, and nobody would send it.
+    if url.fragment().is_some() {
+        return Err("holds a # that would be cut off with all that follows: write %23".to_owned());
+    }
     if url.port() == Some(0) {
         return Err("port 0 cannot be connected to".to_owned());
     }
@@ -241,6 +245,7 @@ mod tests {
             "rtsp://u:%0d%0aX@cam/",
             " rtsp://cam",
             "rtsp://c\nam/",
+            "rtsp://cam/live#1",
         ] {
             assert!(parse(text, &["rtsp"]).is_err(), "{text:?}");
         }
