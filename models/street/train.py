@@ -3,7 +3,8 @@
 PREPARED are the outputs of prepare.py without their extension. --minutes is a budget of CPU time, which the learning rate
 follows, so that a busy machine makes the training longer but not worse. The averaged weights are written after every minute
 of it and are usable at any time.
-The assignment is SimOTA and the losses are those of YOLOX (Ge et al. 2021, arXiv 2107.08430, section 2.1).
+The assignment is SimOTA and the losses are those of YOLOX (Ge et al. 2021, arXiv 2107.08430,
+section 2.1), but that small objects weigh more.
 """
 
 import argparse
@@ -70,14 +71,16 @@ def assign(boxes, obj, cls, gt, gt_class):
         best = cost[twice].argmin(1)
         match[twice] = F.one_hot(best, len(gt)).bool()
     row, of = torch.nonzero(match, as_tuple=True)
-    return where[row], of, overlap[row, of]
+    # Large objects have ten anchors and small ones one or two: weighed so that an object's share grows with the root only.
+    worth = match.sum(0).clamp(min=1).float().rsqrt()[of]
+    return where[row], of, overlap[row, of], worth / worth.mean()
 
 
 def losses(outs, labels):
     raw = torch.cat([o.flatten(2) for o in outs], 2).transpose(1, 2)
     boxes, obj, cls = decode(raw[..., :4]), raw[..., 4:5], raw[..., 5:]
     goal, weight = torch.zeros_like(obj), torch.ones_like(obj)
-    picked, want_box, want_cls = [], [], []
+    picked, want_box, want_cls, worths = [], [], [], []
     for i, label in enumerate(labels):
         ignored, gt = label[label[:, 5] == 0], label[label[:, 5] == 1]
         if len(ignored):
@@ -85,23 +88,24 @@ def losses(outs, labels):
             under = (x > ignored[:, 1]) & (x < ignored[:, 3]) & (y > ignored[:, 2]) & (y < ignored[:, 4])
             weight[i][under.any(1)] = 0.0
         if len(gt):
-            where, of, overlap = assign(boxes[i].detach(), obj[i].detach(), cls[i].detach(), gt[:, 1:5], gt[:, 0].long())
-            goal[i, where], weight[i, where] = 1.0, 1.0
+            where, of, overlap, worth = assign(boxes[i].detach(), obj[i].detach(), cls[i].detach(), gt[:, 1:5], gt[:, 0].long())
+            goal[i, where], weight[i, where] = 1.0, worth[:, None]
+            worths.append(worth)
             picked.append(torch.stack([torch.full_like(where, i), where]))
             want_box.append(gt[of, 1:5])
             want_cls.append(F.one_hot(gt[of, 0].long(), CLASSES) * overlap[:, None])
     l_obj = (F.binary_cross_entropy_with_logits(obj, goal, reduction="none") * weight).sum()
     if not picked:
         return l_obj, 0.0
-    at, want, kind = torch.cat(picked, 1), torch.cat(want_box), torch.cat(want_cls)
+    at, want, kind, worth = torch.cat(picked, 1), torch.cat(want_box), torch.cat(want_cls), torch.cat(worths)
     got, n = boxes[at[0], at[1]], max(1, at.shape[1])
     wh = (torch.min(got[:, 2:], want[:, 2:]) - torch.max(got[:, :2], want[:, :2])).clamp(min=0)
     inter = wh[:, 0] * wh[:, 1]
     union = (got[:, 2:] - got[:, :2]).prod(1) + (want[:, 2:] - want[:, :2]).prod(1) - inter
     hull = (torch.max(got[:, 2:], want[:, 2:]) - torch.min(got[:, :2], want[:, :2])).prod(1)
     over = inter / (union + 1e-6)
-    l_box = (1 - over + (hull - union) / (hull + 1e-6)).sum()
-    l_cls = F.binary_cross_entropy_with_logits(cls[at[0], at[1]], kind, reduction="sum")
+    l_box = ((1 - over + (hull - union) / (hull + 1e-6)) * worth).sum()
+    l_cls = F.binary_cross_entropy_with_logits(cls[at[0], at[1]], kind, worth[:, None], reduction="sum")
     return (5.0 * l_box + l_obj + l_cls) / n, over.mean().item()
 
 

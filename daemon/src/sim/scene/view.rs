@@ -39,10 +39,12 @@ impl View {
     pub(super) fn draw(dice: &mut Dice, kerb_m: f32, width: u32, height: u32) -> Self {
         let side = if dice.chance(0.5) { 1.0 } else { -1.0 };
         let pos = [side * (kerb_m + dice.between(0.3, 2.0)), 0.0, dice.between(4.2, 6.8)];
-        let yaw = -side * dice.between(16.0_f32, 62.0).to_radians();
-        let pitch = dice.between(14.0_f32, 25.0).to_radians();
+        let yaw = -side * dice.between(18.0_f32, 64.0).to_radians();
         let roll = dice.between(-1.5_f32, 1.5).to_radians();
-        let field = dice.between(48.0_f32, 68.0).to_radians();
+        let field = dice.between(42.0_f32, 58.0).to_radians();
+        // As installers do: aimed at the street, with little or nothing of the sky in the picture.
+        let half_height = ((field / 2.0).tan() * height as f32 / width as f32).atan();
+        let pitch = half_height + dice.between(2.0_f32, 9.0).to_radians();
         let forward = [yaw.sin() * pitch.cos(), yaw.cos() * pitch.cos(), -pitch.sin()];
         let level = [yaw.cos(), -yaw.sin(), 0.0];
         let upright = cross(level, forward);
