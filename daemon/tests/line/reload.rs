@@ -1,0 +1,26 @@
+//! Cameras come and go while the line runs.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_comes_and_goes_costs_the_other_nothing() {
+    let mut rig = Rig::start(["stays", "guest"].map(SimCamera::test).into(), &["stays"]).await;
+    rig.until("the first camera gives pictures", |rig| rig.seen("stays") >= 3).await;
+    for visit in 1..=3 {
+        let both = rig.configuration(&["stays", "guest"]);
+        assert_eq!(rig.pipeline.reload(both).await, [""; 0], "visit {visit}");
+        rig.frames.remove("guest");
+        rig.until("the guest gives pictures", |rig| rig.seen("guest") >= 5).await;
+        assert_eq!(rig.frames["guest"].first(), Some(&0), "a camera that was added counts from zero");
+
+        let alone = rig.configuration(&["stays"]);
+        assert_eq!(rig.pipeline.reload(alone).await, [""; 0], "visit {visit}");
+        assert!(rig.pipeline.books().stream("guest").is_none());
+        assert!(rig.pipeline.board().snapshot().iter().all(|(stream, _)| stream.name() == "stays"));
+        let before = rig.seen("stays");
+        rig.until("the one that stays goes on", |rig| rig.seen("stays") >= before + 5).await;
+    }
+    rig.all_accounted("stays").await;
+    assert_eq!(rig.states["stays"], BTreeSet::from(["connecting", "online"]));
+    rig.stop().await;
+}
