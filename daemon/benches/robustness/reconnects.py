@@ -27,8 +27,8 @@ def line_through(points):
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("--reconnects", type=int, default=200, help="after the warm-up")
-    parser.add_argument("--warm-up", type=int, default=60, help="reconnects before anything is judged")
+    parser.add_argument("--reconnects", type=int, default=1000, help="after the warm-up")
+    parser.add_argument("--warm-up", type=int, default=200, help="reconnects before anything is judged: the allocator's pools fill first")
     parser.add_argument("--cameras", type=int, default=10)
     parser.add_argument("--fault", default="drop", help="what happens to each camera, e.g. drop or codec:h265")
     args = parser.parse_args()
