@@ -34,7 +34,7 @@ impl Fault {
         let text = redact(&detail.map_or_else(|| cause.message().to_owned(), |d| format!("{} {d}", cause.message())));
         if text.contains("reason not-linked") {
             // Nothing in it was taken up.
-            return Self::Element { state: CameraState::UnsupportedCodec, text: "there is no video in it".into() };
+            return Self::no_video();
         }
         Self::Element { state: state_of(&cause, &text), text }
     }
@@ -48,6 +48,11 @@ impl Fault {
         let missing = error.kind::<gst::ParseError>() == Some(gst::ParseError::NoSuchElement);
         let state = if missing { CameraState::UnsupportedCodec } else { CameraState::NotFound };
         Self::Element { state, text: redact(&format!("the GStreamer fragment: {}", error.message())) }
+    }
+
+    /// A file or a stream of something else.
+    pub(crate) fn no_video() -> Self {
+        Self::Element { state: CameraState::UnsupportedCodec, text: "there is no video in it".into() }
     }
 
     /// TLS cannot even begin.
@@ -71,14 +76,14 @@ impl Fault {
 
 /// The camera state that fits an element's error.
 fn state_of(error: &gst::glib::Error, text: &str) -> CameraState {
-    let lower = text.to_lowercase();
-    if error.domain().as_str() == "g-tls-error-quark" || lower.contains("tls") || lower.contains("certificate") {
+    if error.domain().as_str() == "g-tls-error-quark" {
         return CameraState::Tls;
     }
     if let Some(kind) = error.kind::<gst::ResourceError>() {
         return match kind {
             gst::ResourceError::NotFound => CameraState::NotFound,
             gst::ResourceError::NotAuthorized => CameraState::AuthFailed,
+            gst::ResourceError::OpenReadWrite if text.contains("TLS") || text.contains("certificate") => CameraState::Tls,
             _ => CameraState::Unreachable,
         };
     }

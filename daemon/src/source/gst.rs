@@ -1,4 +1,5 @@
-//! Sources that GStreamer feeds: files, devices, test pictures, the user's own fragments, and RTSP over TLS.
+//! Sources that GStreamer feeds: files, devices, test pictures, the user's own fragments, and RTSP over TLS. Their frames carry the
+//! time of arrival: what GStreamer knows of sender reports does not come with its pictures in the versions that devices have.
 
 mod attach;
 mod build;

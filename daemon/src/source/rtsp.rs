@@ -27,6 +27,8 @@ use crate::{
 
 /// Units that entered the decoder without a picture coming out: more than any decoder holds back.
 const SILENT_UNITS: u32 = 50;
+/// A camera that does not answer a TEARDOWN in this time is left: it holds up the next session, or the process's end.
+const TEARDOWN: Duration = Duration::from_secs(2);
 const USER_AGENT: &str = concat!("egret/", env!("CARGO_PKG_VERSION"));
 
 impl Line {
@@ -43,8 +45,8 @@ impl Line {
                 Err(failure) => SessionEnd::Failed(failure),
             },
         };
-        // The session was dropped above: retina says TEARDOWN in the background, and has this long for it.
-        let teardown = tokio::time::timeout(rtsp.request_timeout, group.await_teardown());
+        // The session was dropped above: retina says TEARDOWN in the background.
+        let teardown = tokio::time::timeout(rtsp.request_timeout.min(TEARDOWN), group.await_teardown());
         let decoder = async {
             if let Some(decoder) = decoder {
                 if matches!(&end, SessionEnd::Failed(failure) if failure.state == CameraState::DecodeError) {

@@ -84,11 +84,13 @@ fn post(element: &gst::Element, text: &str) {
 pub(super) fn parsed(parser: &gst::Element, attach: &Attach) {
     let to = attach.clone();
     parser.connect_pad_added(move |parser, pad| to.video_of(parser, pad));
+    // parsebin at times keeps the error of an unlinked audio stream to itself, and never says that there are no more pads.
     let to = attach.clone();
-    parser.connect_no_more_pads(move |parser| {
+    parser.connect("drained", false, move |_| {
         if !to.found.load(Ordering::Relaxed) {
-            post(parser, "there is no video in it");
+            to.watch.fail(Fault::no_video());
         }
+        None
     });
 }
 

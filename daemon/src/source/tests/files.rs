@@ -94,6 +94,41 @@ async fn only_the_key_frames_of_a_file() {
     rig.stop().await;
 }
 
+/// The real slot of a batcher: every frame of a file, in order, none dropped, whatever the batcher's speed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_fills_a_batcher_with_every_frame() {
+    use crate::batch::{Batcher, Limits, Mode, Outcome, StreamSettings, Work};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("film.mp4");
+    film(&path, &codings()[0].1);
+    let limits = Limits { max_batch: 16, max_wait: Duration::from_millis(50), staleness: Duration::from_millis(1), instances: 1 };
+    let batcher = Batcher::new(limits);
+    let (board, stream) = (StatusBoard::new(), StreamId::new(1, "cam"));
+    board.add(&stream);
+    let settings = StreamSettings { mode: Mode::EveryFrame { queue: 16 }, max_fps: None, idle_fps: None, weight: 1.0 };
+    let slot = batcher.add(stream.clone(), settings);
+    let engine = {
+        let batcher = Arc::clone(&batcher);
+        std::thread::spawn(move || {
+            let mut seqs = Vec::new();
+            while let Some(work) = batcher.next() {
+                if let Work::Batch(batch) = work {
+                    seqs.extend(batch.frames.iter().map(|frame| frame.seq));
+                    batcher.finished(&batch.frames, Outcome::Inferred, Duration::from_millis(1));
+                }
+            }
+            seqs
+        })
+    };
+    let running = start(&camera(SourceConfig::File(file(&path))), stream, slot, board, hasty());
+    running.ended().await;
+    running.stop().await;
+    batcher.close();
+    assert_eq!(engine.join().unwrap(), (0..50).collect::<Vec<u64>>());
+    let total = batcher.total();
+    assert_eq!((total.decoded, total.inferred, total.in_flight), (50, 50, 0));
+}
+
 /// A line that takes nothing holds the file back, and stopping the camera frees it.
 #[tokio::test(flavor = "multi_thread")]
 async fn back_pressure_ends_with_the_camera() {

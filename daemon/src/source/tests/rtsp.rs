@@ -132,11 +132,6 @@ async fn pictures_that_never_change_are_reported() {
     rig.stop().await;
 }
 
-/// Thread numbers of this process.
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cameras_come_and_go_without_a_trace() {
     let (_sim, config) = sim(SimCamera::test("door"));
@@ -145,8 +140,11 @@ async fn cameras_come_and_go_without_a_trace() {
         let rig = Rig::start(&camera(SourceConfig::Rtsp(config.clone())));
         rig.frames(2).await;
         rig.stop().await;
-        counts.push(threads());
+        counts.push(resources());
     }
-    let (early, late) = (counts[2..6].iter().max(), counts[8..].iter().max());
-    assert!(late <= early, "threads grow: {counts:?}");
+    let most = |counts: &[(usize, usize)]| {
+        (counts.iter().map(|(threads, _)| *threads).max(), counts.iter().map(|(_, files)| *files).max())
+    };
+    let (early, late) = (most(&counts[..6]), most(&counts[6..]));
+    assert!(late.0 <= early.0 && late.1 <= early.1, "threads and files grow: {counts:?}");
 }

@@ -124,15 +124,21 @@ async fn a_camera_that_goes_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_connection() {
     let (sim, rig) = simulated();
-    for round in 1..=5 {
-        rig.frames(3).await;
+    let mut counts = Vec::new();
+    for round in 1..=20 {
+        rig.frames(1).await;
         sim.fault("door", SimFault::Drop).unwrap();
         while rig.status().reconnects < round {
             rig.frames(1).await;
         }
+        counts.push(resources());
     }
-    rig.frames(3).await;
     rig.stop().await;
+    let most_files = |counts: &[(usize, usize)]| counts.iter().map(|(_, files)| *files).max();
+    let most_threads = |counts: &[(usize, usize)]| counts.iter().map(|(threads, _)| *threads).max();
+    // The simulator, in this process too, has threads and files of its own that come and go: one session's worth is noise.
+    assert!(most_threads(&counts[10..]) <= most_threads(&counts[..10]).map(|n| n + 2), "{counts:?}");
+    assert!(most_files(&counts[10..]) <= most_files(&counts[..10]).map(|n| n + 6), "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
