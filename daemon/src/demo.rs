@@ -7,6 +7,7 @@ mod subscriber;
 mod view;
 
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
     path::Path,
     time::{Duration, Instant},
@@ -132,7 +133,9 @@ fn configuration(sim: &Sim, broker: &EmbeddedBroker) -> Result<Config, DemoError
         broker.v5()
     );
     for name in sim.names() {
-        text.push_str(&format!("[[camera]]\nname = \"{name}\"\nurl = \"{}\"\n", sim.url(name)?));
+        let url = sim.url(name)?;
+        // Writing to a string cannot fail.
+        let _ = write!(text, "[[camera]]\nname = \"{name}\"\nurl = \"{url}\"\n");
     }
     let refused =
         |problems: Vec<Problem>| DemoError::Config(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));

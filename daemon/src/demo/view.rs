@@ -77,9 +77,9 @@ impl View {
             view.arrivals.pop_front();
         }
         view.objects.clear();
-        for detection in payload["detections"].as_array().into_iter().flatten() {
-            let corners = ["x1", "y1", "x2", "y2"].map(|key| number(&detection["box_norm"][key]));
-            view.objects.push(Object { class: text(&detection["class"]), confidence: number(&detection["confidence"]), corners });
+        for object in payload["objects"].as_array().into_iter().flatten() {
+            let corners = std::array::from_fn(|edge| number(&object["box_norm"][edge]));
+            view.objects.push(Object { class: text(&object["class"]), confidence: number(&object["confidence"]), corners });
         }
         view.detections += view.objects.len() as u64;
     }

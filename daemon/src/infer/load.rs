@@ -158,9 +158,20 @@ pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, Load
 pub fn load_cpu(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
     match &model.source {
         ModelSource::Onnx(path) => cpu(&path.display().to_string(), &read_model(path)?, model, runtime),
-        ModelSource::Demo => Err(LoadError::NoDemo { model: model.name.clone() }),
+        ModelSource::Demo => match demo_network() {
+            Some(bytes) => cpu("builtin:demo", bytes, model, runtime),
+            None => Err(LoadError::NoDemo { model: model.name.clone() }),
+        },
         ModelSource::Null | ModelSource::Scripted(_) => Err(LoadError::NoNetwork { model: model.name.clone() }),
     }
+}
+
+/// The demo's street detector, in builds that have a demo.
+fn demo_network() -> Option<&'static [u8]> {
+    #[cfg(feature = "demo")]
+    return Some(include_bytes!("../../../models/street/street.onnx"));
+    #[cfg(not(feature = "demo"))]
+    return None;
 }
 
 fn coco() -> Vec<String> {
