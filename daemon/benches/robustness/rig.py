@@ -33,6 +33,7 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 def arguments(description):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--egret", type=pathlib.Path, default=ROOT / "target/release/egret", help="the binary under test")
+    parser.add_argument("--simulator", type=pathlib.Path, help="an egret that has `sim`, where the one under test is a device build")
     parser.add_argument("--keep", action="store_true", help="keep the temporary directory with the logs")
     return parser
 
@@ -175,7 +176,7 @@ class Sim:
     """`egret sim`, told what to do by lines."""
 
     def __init__(self, rig, cameras, name="sim"):
-        command = [rig.egret, "sim", "--port", "0"]
+        command = [rig.simulator, "sim", "--port", "0"]
         for camera, what in cameras.items():
             command += ["--camera", f"{camera}={what}"]
         self.process = rig.spawn(command, rig.folder / f"{name}.log", piped=True)
@@ -201,8 +202,10 @@ class Rig(contextlib.ExitStack):
     def __init__(self, args):
         super().__init__()
         self.egret = args.egret.resolve()
-        if not self.egret.exists():
-            raise SystemExit(f"{self.egret} is not there: cargo build --release, or --egret PATH")
+        self.simulator = (args.simulator or args.egret).resolve()
+        for binary in {self.egret, self.simulator}:
+            if not binary.exists():
+                raise SystemExit(f"{binary} is not there: cargo build --release, or --egret PATH")
         self.children = []
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="egret-robust-"))
         self.callback(lambda: print("kept:", self.folder) if args.keep else shutil.rmtree(self.folder, ignore_errors=True))

@@ -7,6 +7,7 @@ mod reload;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     path::Path,
     time::Duration,
 };
@@ -141,9 +142,8 @@ fn configuration(sim: &Sim, broker: &EmbeddedBroker, cameras: &[&str]) -> Config
     );
     for name in cameras {
         let url = sim.url(name).expect("simulated");
-        text.push_str(&format!(
-            "[[camera]]\nname = \"{name}\"\nurl = \"{url}\"\nno_data_timeout = \"1s\"\nrequest_timeout = \"2s\"\n"
-        ));
+        writeln!(text, "[[camera]]\nname = \"{name}\"\nurl = \"{url}\"\nno_data_timeout = \"1s\"\nrequest_timeout = \"2s\"")
+            .expect("memory");
     }
     config::load_text(Path::new("line.toml"), &text).unwrap_or_else(|problems| panic!("{problems:?}")).config
 }
