@@ -25,7 +25,9 @@ async fn a_sound_camera_does_not_notice_the_others() {
     assert_eq!(rig.states["sound"], BTreeSet::from(["connecting", "online"]));
 
     let before: Vec<usize> = names.iter().map(|name| rig.seen(name)).collect();
-    names.iter().for_each(|name| rig.sim.clear(name).expect("cleared"));
+    for name in names {
+        rig.sim.clear(name).expect("cleared");
+    }
     rig.until("all are well again", |rig| names.iter().zip(&before).all(|(name, before)| rig.seen(name) >= before + 3)).await;
     rig.all_accounted("sound").await;
     rig.stop().await;

@@ -40,8 +40,7 @@ struct Rig {
     /// States that each camera has been seen in.
     states: BTreeMap<String, BTreeSet<&'static str>>,
     deadline: Instant,
-    // Whoever reports a fault finds somebody who listens.
-    _faults: FaultReceiver,
+    faults: FaultReceiver,
 }
 
 impl Rig {
@@ -51,9 +50,9 @@ impl Rig {
         let sim = Sim::start(SimConfig::new(cameras)).expect("cameras");
         let config = configuration(&sim, &broker, configured);
         let mut received = subscribe(broker.v5(), "egret/#");
-        let (faults, _faults) = life::faults();
+        let (to_faults, faults) = life::faults();
         let progress = Progress::new();
-        let started = tokio::task::spawn_blocking(move || Pipeline::start(config, &progress, &faults));
+        let started = tokio::task::spawn_blocking(move || Pipeline::start(config, &progress, &to_faults));
         let mut pipeline = started.await.expect("no panic").expect("the line starts");
         let deadline = Instant::now() + PATIENCE;
         // The daemon is heard: no frame will be missed.
@@ -61,7 +60,7 @@ impl Rig {
         assert!(first.topic.ends_with("/status"), "{}", first.topic);
         pipeline.start_cameras();
         let (frames, states) = (BTreeMap::new(), BTreeMap::new());
-        Self { sim, broker, received, pipeline, frames, states, deadline, _faults }
+        Self { sim, broker, received, pipeline, frames, states, deadline, faults }
     }
 
     fn configuration(&self, cameras: &[&str]) -> Config {
@@ -129,8 +128,9 @@ impl Rig {
         assert_eq!((status.state, status.reconnects, status.packets_lost), (CameraState::Online, 0, 0), "{status:?}");
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         self.pipeline.stop().await;
+        assert_eq!(self.faults.try_recv().ok(), None, "no stage has failed");
         self.sim.stop();
     }
 }
@@ -145,5 +145,5 @@ fn configuration(sim: &Sim, broker: &EmbeddedBroker, cameras: &[&str]) -> Config
         writeln!(text, "[[camera]]\nname = \"{name}\"\nurl = \"{url}\"\nno_data_timeout = \"1s\"\nrequest_timeout = \"2s\"")
             .expect("memory");
     }
-    config::load_text(Path::new("line.toml"), &text).unwrap_or_else(|problems| panic!("{problems:?}")).config
+    config::load_text(Path::new("line.toml"), &text).expect("a configuration").config
 }
