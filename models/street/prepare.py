@@ -8,6 +8,7 @@ Writes OUT.npy, u8 [n,256,448,3], and OUT.json, one list of objects per frame:
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -41,6 +42,8 @@ def load(folder, quantizer=None):
     if quantizer is not None:
         path = through_h264(path, quantizer)
     frames = np.memmap(path, np.uint8, "r").reshape(-1, H * 3 // 2, W)
+    if quantizer is not None:
+        os.unlink(path)
     if len(frames) != len(truths):
         raise SystemExit(f"{folder}: {len(frames)} frames but {len(truths)} truths")
     return frames, truths

@@ -89,7 +89,7 @@ impl Traffic {
                 class,
             };
             files.push(file(Class::Car, LANE_M, dice.between(5.0, 12.0), 14.0, dice.between(0.2, 0.55) * busy));
-            files.push(file(Class::Bicycle, ROAD_HALF_M - 0.5, dice.between(3.2, 6.0), 10.0, dice.between(0.25, 0.55) * busy));
+            files.push(file(Class::Bicycle, ROAD_HALF_M - 0.5, dice.between(3.2, 6.0), 10.0, dice.between(0.12, 0.38) * busy));
         }
         let walks = (0..(18.0 * busy) as usize)
             .map(|_| Walk { period_s: dice.between(22.0, 46.0), phase_s: dice.between(0.0, 400.0), trip: None })
