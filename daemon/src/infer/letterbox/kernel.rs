@@ -1,9 +1,13 @@
-//! The inner loops. Per output row: gather the four taps of each plane, a byte each, into one word per pixel (scalar loads, there is
-//! no faster way), then unpack, blend and convert all pixels of the row in vectors as wide as the processor has.
+//! The inner loops. Per output row and plane: blend its two source rows in vectors, fetch each output pixel's two neighbours from
+//! the result with scalar loads; then blend those and convert all pixels of the row in vectors. `dispatch!` runs the vector loops
+//! compiled for the widest instructions that the processor has.
 
 use fearless_simd::{Level, Simd, dispatch};
 
 use super::{Color, ColorMatrix, HostPicture, Layout, taps::Taps};
+
+/// Blended rows are in this part of a level.
+const LEVEL: f64 = 256.0;
 
 /// Y'CbCr to R'G'B' as one multiply-add chain per channel, the tensor's scale included.
 #[derive(Clone, Copy, Debug)]
@@ -34,11 +38,11 @@ impl Coefficients {
         let (green_u, green_v) = (-blue_u * kb / kg, -red_v * kr / kg);
         let base = -luma * black;
         Self {
-            luma: luma as f32,
-            red_v: red_v as f32,
-            green_u: green_u as f32,
-            green_v: green_v as f32,
-            blue_u: blue_u as f32,
+            luma: (luma / LEVEL) as f32,
+            red_v: (red_v / LEVEL) as f32,
+            green_u: (green_u / LEVEL) as f32,
+            green_v: (green_v / LEVEL) as f32,
+            blue_u: (blue_u / LEVEL) as f32,
             red: (base - 128.0 * red_v) as f32,
             green: (base - 128.0 * (green_u + green_v)) as f32,
             blue: (base - 128.0 * blue_u) as f32,
@@ -47,16 +51,17 @@ impl Coefficients {
     }
 }
 
-/// One output row's gathered taps: upper left, upper right, lower left, lower right from the lowest byte up.
+/// Rows under way; they grow to the widest picture that comes.
 pub(super) struct Lines {
-    luma: Vec<u32>,
-    first: Vec<u32>,
-    second: Vec<u32>,
+    /// Source rows, the two of an output row already blended into one, in 1/256 of a level: Y, U, V.
+    blended: [Vec<u16>; 3],
+    /// The two columns of each output pixel, the left one in the lower half: Y, U, V.
+    pairs: [Vec<u32>; 3],
 }
 
 impl Lines {
     pub(super) fn new(width: usize) -> Self {
-        Self { luma: vec![0; width], first: vec![0; width], second: vec![0; width] }
+        Self { blended: Default::default(), pairs: std::array::from_fn(|_| vec![0; width]) }
     }
 }
 
@@ -81,30 +86,51 @@ impl Kernel {
         width: usize,
     ) {
         let covered = taps.luma.len();
-        let (luma, first, second) = (&mut lines.luma[..covered], &mut lines.first[..covered], &mut lines.second[..covered]);
+        let Lines { blended: [y, u, v], pairs: [ys, us, vs] } = lines;
+        let (luma_width, chroma_width) = (picture.width() as usize, (picture.width() as usize).div_ceil(2));
+        for (line, len) in [(&mut *y, luma_width), (&mut *u, chroma_width), (&mut *v, chroma_width)] {
+            if line.len() < len {
+                line.resize(len, 0);
+            }
+        }
+        let (y, u, v) = (&mut y[..luma_width], &mut u[..chroma_width], &mut v[..chroma_width]);
+        let (ys, us, vs) = (&mut ys[..covered], &mut us[..covered], &mut vs[..covered]);
+        let (luma, chroma) = (span(&taps.luma, luma_width), span(&taps.chroma, chroma_width));
         let [red, green, blue] = planes;
         let out = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
         for (row, ((red, green), blue)) in taps.rows.iter().zip(out) {
-            gather(plane_row(picture, 0, row.luma.0), plane_row(picture, 0, row.luma.1), &taps.luma, luma);
-            let chroma = |plane, row| plane_row(picture, plane, row);
-            let (upper, lower) = row.chroma;
+            let weight = row.weight;
+            let rows = |plane, (upper, lower)| [plane_row(picture, plane, upper), plane_row(picture, plane, lower)];
+            let source = rows(0, row.luma).map(|row| &row[luma.clone()]);
+            dispatch!(self.level, simd => blend(simd, source, weight, &mut y[luma.clone()]));
             match picture.layout() {
                 Layout::I420 => {
-                    gather(chroma(1, upper), chroma(1, lower), &taps.chroma, first);
-                    gather(chroma(2, upper), chroma(2, lower), &taps.chroma, second);
+                    let first = rows(1, row.chroma).map(|row| &row[chroma.clone()]);
+                    dispatch!(self.level, simd => blend(simd, first, weight, &mut u[chroma.clone()]));
+                    let second = rows(2, row.chroma).map(|row| &row[chroma.clone()]);
+                    dispatch!(self.level, simd => blend(simd, second, weight, &mut v[chroma.clone()]));
                 }
                 Layout::Nv12 => {
-                    gather_interleaved(chroma(1, upper), &taps.chroma, first);
-                    gather_interleaved(chroma(1, lower), &taps.chroma, second);
-                    separate(first, second);
+                    let both = rows(1, row.chroma).map(|row| &row[2 * chroma.start..2 * chroma.end]);
+                    let (u, v) = (&mut u[chroma.clone()], &mut v[chroma.clone()]);
+                    dispatch!(self.level, simd => blend_interleaved(simd, both, weight, u, v));
                 }
             }
-            let weights = Weights { luma: &taps.luma_weight, chroma: &taps.chroma_weight, row: row.weight };
+            gather(y, &taps.luma, ys);
+            gather(u, &taps.chroma, us);
+            gather(v, &taps.chroma, vs);
             let out = [&mut red[..covered], &mut green[..covered], &mut blue[..covered]];
-            let (luma, first, second) = (&*luma, &*first, &*second);
-            dispatch!(self.level, simd => convert(simd, [luma, first, second], &weights, coefficients, out));
+            let (ys, us, vs) = (&*ys, &*us, &*vs);
+            let weights = [&taps.luma_weight[..], &taps.chroma_weight[..]];
+            dispatch!(self.level, simd => convert(simd, [ys, us, vs], weights, coefficients, out));
         }
     }
+}
+
+/// The samples of a row that any output pixel needs.
+fn span(columns: &[u32], len: usize) -> std::ops::Range<usize> {
+    let at = |column: Option<&u32>| column.map_or(0, |column| *column as usize);
+    at(columns.first())..(at(columns.last()) + 2).min(len)
 }
 
 fn plane_row(picture: &HostPicture, plane: usize, row: usize) -> &[u8] {
@@ -112,76 +138,64 @@ fn plane_row(picture: &HostPicture, plane: usize, row: usize) -> &[u8] {
     &bytes[row * stride..][..picture.plane_size(plane).0]
 }
 
-fn gather(upper: &[u8], lower: &[u8], columns: &[u32], out: &mut [u32]) {
-    if let ([upper], [lower]) = (upper, lower) {
-        let both = (u32::from(*upper) * 0x101) | (u32::from(*lower) * 0x101_0000);
-        out.fill(both);
+/// Two rows become one, in 1/256: `upper·(256-weight) + lower·weight`.
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the level that was dispatched to")]
+#[inline(always)]
+fn blend<S: Simd>(_: S, [upper, lower]: [&[u8]; 2], weight: u16, out: &mut [u16]) {
+    let rest = 256 - weight;
+    for ((out, upper), lower) in out.iter_mut().zip(upper).zip(lower) {
+        *out = (u16::from(*upper).wrapping_mul(rest)).wrapping_add(u16::from(*lower).wrapping_mul(weight));
+    }
+}
+
+/// The same for rows of U, V, U, V, which come apart.
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the level that was dispatched to")]
+#[inline(always)]
+fn blend_interleaved<S: Simd>(_: S, [upper, lower]: [&[u8]; 2], weight: u16, first: &mut [u16], second: &mut [u16]) {
+    let rest = 256 - weight;
+    let mix = |upper: u8, lower: u8| (u16::from(upper).wrapping_mul(rest)).wrapping_add(u16::from(lower).wrapping_mul(weight));
+    let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+    for ((first, second), (upper, lower)) in first.iter_mut().zip(second).zip(pairs) {
+        *first = mix(upper[0], lower[0]);
+        *second = mix(upper[1], lower[1]);
+    }
+}
+
+/// Fetches the two neighbours of each output pixel; no instruction does that faster than one load after the other.
+fn gather(row: &[u16], columns: &[u32], out: &mut [u32]) {
+    if let [only] = row {
+        out.fill(u32::from(*only) * 0x1_0001);
         return;
     }
-    // One length for both rows: one comparison per pixel instead of four.
-    let len = upper.len();
-    let lower = &lower[..len];
     for (out, &column) in out.iter_mut().zip(columns) {
         let at = column as usize;
-        if at + 1 < len {
-            let pair = |row: &[u8]| u32::from(u16::from_le_bytes([row[at], row[at + 1]]));
-            *out = pair(upper) | pair(lower) << 16;
+        if at + 1 < row.len() {
+            *out = u32::from(row[at]) | u32::from(row[at + 1]) << 16;
         }
     }
 }
 
-/// Two neighbouring UV pairs of one row: U, V, U, V.
-fn gather_interleaved(row: &[u8], columns: &[u32], out: &mut [u32]) {
-    if let [u, v] = row {
-        out.fill(u32::from_le_bytes([*u, *v, *u, *v]));
-        return;
-    }
-    for (out, &column) in out.iter_mut().zip(columns) {
-        let at = 2 * column as usize;
-        if let Some(&[u0, v0, u1, v1]) = row.get(at..at + 4) {
-            *out = u32::from_le_bytes([u0, v0, u1, v1]);
-        }
-    }
-}
-
-/// Turns rows of U, V, U, V into the four taps of U and the four taps of V.
-fn separate(first: &mut [u32], second: &mut [u32]) {
-    for (first, second) in first.iter_mut().zip(second) {
-        let (upper, lower) = (*first, *second);
-        *first = upper & 0xff | upper >> 8 & 0xff00 | (lower & 0xff) << 16 | (lower & 0x00ff_0000) << 8;
-        *second = upper >> 8 & 0xff | upper >> 16 & 0xff00 | (lower & 0xff00) << 8 | lower & 0xff00_0000;
-    }
-}
-
-struct Weights<'a> {
-    luma: &'a [f32],
-    chroma: &'a [f32],
-    row: f32,
-}
-
-/// Bilinear interpolation of four bytes.
 #[expect(clippy::inline_always, reason = "only what is inlined is compiled for the level that was dispatched to")]
 #[inline(always)]
-fn blend(taps: u32, column: f32, row: f32) -> f32 {
-    let byte = |shift: u32| (taps >> shift & 0xff) as i32 as f32;
-    let (upper_left, upper_right, lower_left, lower_right) = (byte(0), byte(8), byte(16), byte(24));
-    let upper = upper_left + (upper_right - upper_left) * column;
-    let lower = lower_left + (lower_right - lower_left) * column;
-    upper + (lower - upper) * row
-}
-
-#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the level that was dispatched to")]
-#[inline(always)]
-fn convert<S: Simd>(_: S, [y, u, v]: [&[u32]; 3], weights: &Weights<'_>, c: &Coefficients, [red, green, blue]: [&mut [f32]; 3]) {
+fn convert<S: Simd>(
+    _: S,
+    [y, u, v]: [&[u32]; 3],
+    [luma, chroma]: [&[f32]; 2],
+    c: &Coefficients,
+    [red, green, blue]: [&mut [f32]; 3],
+) {
     let len = y.len();
     // Slices of one known length: the loop below then has no bounds to check and becomes vectors.
-    let (u, v, luma, chroma) = (&u[..len], &v[..len], &weights.luma[..len], &weights.chroma[..len]);
+    let (u, v, luma, chroma) = (&u[..len], &v[..len], &luma[..len], &chroma[..len]);
     let (red, green, blue) = (&mut red[..len], &mut green[..len], &mut blue[..len]);
     let Coefficients { luma: ky, red_v, green_u, green_v, blue_u, red: r0, green: g0, blue: b0, max } = *c;
-    let row = weights.row;
+    let blend = |pair: u32, weight: f32| {
+        let (left, right) = ((pair & 0xffff) as i32 as f32, (pair >> 16) as i32 as f32);
+        left + (right - left) * weight
+    };
     for i in 0..len {
-        let luma = blend(y[i], luma[i], row) * ky;
-        let (u, v) = (blend(u[i], chroma[i], row), blend(v[i], chroma[i], row));
+        let luma = blend(y[i], luma[i]) * ky;
+        let (u, v) = (blend(u[i], chroma[i]), blend(v[i], chroma[i]));
         red[i] = (luma + v * red_v + r0).max(0.0).min(max);
         green[i] = (luma + u * green_u + v * green_v + g0).max(0.0).min(max);
         blue[i] = (luma + u * blue_u + b0).max(0.0).min(max);

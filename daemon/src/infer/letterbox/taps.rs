@@ -25,8 +25,9 @@ pub(super) type Column = u32;
 pub(super) struct Row {
     pub(super) luma: (usize, usize),
     pub(super) chroma: (usize, usize),
-    /// Weight of the lower one.
-    pub(super) weight: f32,
+    /// Weight of the lower one in 1/256: off by at most 1/512 of the rows' difference, where the published resize rounds to whole
+    /// levels.
+    pub(super) weight: u16,
 }
 
 impl Taps {
@@ -49,7 +50,7 @@ impl Taps {
         }
         for out in 0..covered.1 {
             let (upper, lower, weight) = tap(out, covered.1, rect.y, rect.height);
-            self.rows.push(Row { luma: (upper, lower), chroma: (upper / 2, lower / 2), weight });
+            self.rows.push(Row { luma: (upper, lower), chroma: (upper / 2, lower / 2), weight: (weight * 256.0).round() as u16 });
         }
     }
 }
