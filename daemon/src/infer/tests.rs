@@ -172,3 +172,35 @@ fn null_and_scripted_need_no_file_or_theirs() {
     let missing = load(&model(ModelSource::Scripted("/nowhere.jsonl".into())), &runtime(CpuRuntime::Auto));
     assert!(missing.map(|_| ()).unwrap_err().to_string().contains("/nowhere.jsonl"));
 }
+
+/// Its batch axis is open: a batch goes through the network as one.
+#[cfg(feature = "demo")]
+#[test]
+fn the_embedded_network_takes_whole_batches() {
+    for cpu in [CpuRuntime::OnnxRuntime, CpuRuntime::Rten] {
+        if cpu == CpuRuntime::OnnxRuntime && !onnxruntime() {
+            continue;
+        }
+        let config = ModelConfig { confidence: 0.001, ..model(ModelSource::Demo) };
+        let mut detector = load(&config, &runtime(cpu)).unwrap().instances().remove(0);
+        assert_eq!(detector.spec().classes, ["person", "bicycle", "car"]);
+        let frames = [noise(1, (640, 360)), noise(2, (333, 444)), noise(3, (1280, 720))];
+        let views: Vec<_> = frames.iter().map(View::whole).collect();
+        let together = detector.detect(&views).unwrap().detections;
+        assert!(together.iter().any(|found| !found.is_empty()), "nothing to compare");
+        for (view, together) in views.iter().zip(&together) {
+            let alone = detector.detect(&[*view]).unwrap().detections.remove(0);
+            assert_eq!(alone.len(), together.len());
+            for (a, b) in alone.iter().zip(together) {
+                assert!(a.class == b.class && (a.confidence - b.confidence).abs() < 1e-4 && a.bbox.iou(&b.bbox) > 0.999);
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "demo"))]
+#[test]
+fn a_device_build_has_no_demo_network() {
+    let error = load(&model(ModelSource::Demo), &runtime(CpuRuntime::Rten)).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("name an ONNX file"), "{error}");
+}
