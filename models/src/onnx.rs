@@ -2,11 +2,12 @@
 //! keeps and never more than its limits allow, and refuses what a detector has no business to contain, so that no runtime meets a
 //! hostile file first.
 //!
-//! What a file *computes* is not judged beyond the shapes that its constants ask for.
+//! What a file *computes* is not judged beyond the sizes of what it asks for, as far as they can be told without running it.
 
 mod detector;
 mod graph;
 mod growth;
+mod shapes;
 mod tensor;
 mod wire;
 

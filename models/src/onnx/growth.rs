@@ -5,14 +5,17 @@ use std::collections::HashMap;
 use super::{
     MAX_ELEMENTS, Refused,
     graph::{AttributeValue, Graph, Node},
+    shapes::Shapes,
     tensor::Tensor,
 };
 
-/// Refuses nodes whose constant shapes, repeats, scales or paddings ask for more than [`MAX_ELEMENTS`].
+/// Refuses nodes whose constant shapes, repeats, scales or paddings ask for more than [`MAX_ELEMENTS`], or whose output has more as
+/// far as shapes can be followed.
 pub(super) fn check(graph: &Graph<'_>) -> Result<(), Refused> {
     let constants = Constants::of(graph);
+    let mut shapes = Shapes::new(graph, &constants);
     for node in &graph.nodes {
-        let elements = asked_for(node, &constants);
+        let elements = asked_for(node, &constants).max(shapes.follow(node).unwrap_or(0.0));
         if elements > MAX_ELEMENTS as f64 || elements.is_nan() {
             let op = node.op.chars().take(40).collect();
             return Err(Refused::Growth { node: node.label(), op, elements: elements as u64 });
@@ -28,10 +31,10 @@ enum Constant<'g> {
 }
 
 /// Constants by name.
-struct Constants<'g>(HashMap<&'g str, Constant<'g>>);
+pub(super) struct Constants<'g>(HashMap<&'g str, Constant<'g>>);
 
 impl<'g> Constants<'g> {
-    fn of(graph: &'g Graph<'g>) -> Self {
+    pub(super) fn of(graph: &'g Graph<'g>) -> Self {
         let initializers = graph.initializers.iter().map(|tensor| (tensor.name, Constant::Tensor(tensor)));
         let nodes = graph.nodes.iter().filter(|node| node.op == "Constant").filter_map(|node| {
             let constant = node.attributes.iter().find_map(|attribute| match &attribute.value {
@@ -45,7 +48,7 @@ impl<'g> Constants<'g> {
         Self(initializers.chain(nodes).collect())
     }
 
-    fn values(&self, node: &Node<'_>, input: usize) -> Option<Vec<f64>> {
+    pub(super) fn values(&self, node: &Node<'_>, input: usize) -> Option<Vec<f64>> {
         match self.0.get(node.inputs.get(input)?)? {
             Constant::Tensor(tensor) => tensor.values(),
             Constant::Numbers(numbers) => Some(numbers.clone()),

@@ -188,6 +188,47 @@ fn a_small_file_cannot_ask_for_a_huge_tensor() {
 }
 
 #[test]
+fn sizes_are_followed_from_node_to_node() {
+    let axis = |n: u64| Message::default().bytes(1, "axis").varint(3, n);
+    // Forty doublings of an input of 3·64·64.
+    let doublings = (0..40).map(|i| {
+        let from = if i == 0 { "images".to_owned() } else { format!("x{i}") };
+        (NODE, node("Concat", &[&from, &from], &format!("x{}", i + 1)).message(5, axis(1)))
+    });
+    let error = refusal(&small(&doublings.collect::<Vec<_>>()));
+    assert!(matches!(error, Refused::Growth { .. }), "{error}");
+    // The same with convolutions between, which keep the size.
+    let weights = (INITIALIZER, tensor("w", 1, &[1, 1, 1, 1], &[0; 4]));
+    let mixed = (0..40).flat_map(|i| {
+        let from = if i == 0 { "images".to_owned() } else { format!("x{i}") };
+        let joined = node("Concat", &[&from, &from], &format!("y{i}")).message(5, axis(2));
+        [(NODE, joined), (NODE, node("Conv", &[&format!("y{i}"), "w"], &format!("x{}", i + 1)))]
+    });
+    let error = refusal(&small(&std::iter::once(weights).chain(mixed).collect::<Vec<_>>()));
+    assert!(matches!(error, Refused::Growth { .. }), "{error}");
+    // A row plus a column.
+    let line = |name: &str, dims: &[i64]| (INITIALIZER, tensor(name, 1, dims, &[0; 4 * 20_000]));
+    let outer = [line("a", &[20_000, 1]), line("b", &[1, 20_000]), (NODE, node("Add", &["a", "b"], "x"))];
+    let error = refusal(&small(&outer));
+    assert_eq!(error, Refused::Growth { node: "Add_1".into(), op: "Add".into(), elements: 400_000_000 });
+    let product = [line("a", &[20_000, 1]), line("b", &[1, 20_000]), (NODE, node("MatMul", &["a", "b"], "x"))];
+    assert!(matches!(refusal(&small(&product)), Refused::Growth { .. }));
+}
+
+/// What the followed shapes say of the published network's output is what it declares.
+#[test]
+fn followed_shapes_agree_with_the_published_network() {
+    let Some(bytes) = nano() else { return };
+    let model = read(&bytes).unwrap();
+    let constants = growth::Constants::of(&model.graph);
+    let mut shapes = shapes::Shapes::new(&model.graph, &constants);
+    let sizes: Vec<_> = model.graph.nodes.iter().map(|node| (node.op, shapes.follow(node))).collect();
+    let unknown: Vec<_> = sizes.iter().filter(|(_, size)| size.is_none()).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    assert_eq!(sizes.last().copied(), Some(("Transpose", Some(3549.0 * 85.0))));
+}
+
+#[test]
 fn graphs_that_are_no_detectors_say_why() {
     let says = |bytes: Vec<u8>, word: &str| {
         let error = refusal(&bytes);
