@@ -138,7 +138,10 @@ async fn a_camera_is_seen_by_a_subscriber_and_its_picture_by_the_curious() {
         match topic.as_str() {
             "egret/box/cam/door/status" => online |= payload["state"] == "online",
             "egret/box/cam/door/track/new" => new_track = Some(payload),
-            "egret/box/cam/door/frame" if payload["objects"][0]["track"].is_string() => frame = Some(payload),
+            // Until its first report the camera's clock is unknown.
+            "egret/box/cam/door/frame" if payload["basis"] == "sender_report" && payload["objects"][0]["track"].is_string() => {
+                frame = Some(payload);
+            }
             _ => {}
         }
     }
@@ -146,7 +149,6 @@ async fn a_camera_is_seen_by_a_subscriber_and_its_picture_by_the_curious() {
     assert_eq!(frame["size"], serde_json::json!([320, 240]));
     assert_eq!(frame["objects"][0]["box"], serde_json::json!([10.0, 20.0, 60.0, 120.0]));
     assert_eq!(frame["objects"][0]["track"], track["track"]);
-    assert_eq!(frame["basis"], "sender_report", "the simulator reports its clock");
     let door = pipeline.books().stream("door").expect("known");
     let seen = pipeline.books().stills.ask(&door).expect("room");
     let seen = tokio::time::timeout(PATIENCE, seen).await.expect("in time").expect("a picture");

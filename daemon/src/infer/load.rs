@@ -158,7 +158,7 @@ pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, Load
 pub fn load_cpu(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
     match &model.source {
         ModelSource::Onnx(path) => cpu(&path.display().to_string(), &read_model(path)?, model, runtime),
-        ModelSource::Demo => match demo_network() {
+        ModelSource::Demo => match DEMO_NETWORK {
             Some(bytes) => cpu("builtin:demo", bytes, model, runtime),
             None => Err(LoadError::NoDemo { model: model.name.clone() }),
         },
@@ -167,12 +167,10 @@ pub fn load_cpu(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>
 }
 
 /// The demo's street detector, in builds that have a demo.
-fn demo_network() -> Option<&'static [u8]> {
-    #[cfg(feature = "demo")]
-    return Some(include_bytes!("../../../models/street/street.onnx"));
-    #[cfg(not(feature = "demo"))]
-    return None;
-}
+#[cfg(feature = "demo")]
+const DEMO_NETWORK: Option<&[u8]> = Some(include_bytes!("../../../models/street/street.onnx"));
+#[cfg(not(feature = "demo"))]
+const DEMO_NETWORK: Option<&[u8]> = None;
 
 fn coco() -> Vec<String> {
     COCO_80.iter().map(ToString::to_string).collect()

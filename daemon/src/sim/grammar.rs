@@ -178,7 +178,7 @@ mod tests {
     fn timed_faults_are_read() {
         let fault: TimedFault = "street=alter:0.1:7@1500ms+2m".parse().unwrap();
         assert_eq!((fault.camera.as_str(), fault.fault), ("street", Fault::Alter { rate: 0.1, seed: 7 }));
-        assert_eq!((fault.after, fault.lasting), (Duration::from_millis(1500), Some(Duration::from_secs(120))));
+        assert_eq!((fault.after, fault.lasting), (Duration::from_millis(1500), Some(Duration::from_mins(2))));
         assert_eq!("a=drop@10s".parse::<TimedFault>().unwrap().lasting, None);
     }
 
