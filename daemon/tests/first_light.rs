@@ -156,3 +156,24 @@ async fn a_camera_is_seen_by_a_subscriber_and_its_picture_by_the_curious() {
     pipeline.stop().await;
     sim.stop();
 }
+
+/// As a newcomer runs it, with fewer frames per second: the detector, the drawing and the coding all run on this machine.
+#[test]
+fn the_demo_detects_on_every_camera_and_says_so() {
+    let demo = Command::new(env!("CARGO_BIN_EXE_egret"))
+        .args(["demo", "--for", "20s", "--json", "--fps", "5"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("egret runs");
+    let told = String::from_utf8_lossy(&demo.stderr);
+    assert_eq!(demo.status.code(), Some(0), "{told}");
+    let mut seen = std::collections::BTreeSet::new();
+    for line in String::from_utf8(demo.stdout).expect("text").lines() {
+        let message: Value = serde_json::from_str(line).expect("every line is JSON");
+        let payload = &message["payload"];
+        if payload["objects"].as_array().is_some_and(|objects| !objects.is_empty()) {
+            seen.insert(payload["camera"].as_str().expect("a name").to_owned());
+        }
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["day", "late", "night", "rain"]);
+}
