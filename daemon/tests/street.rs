@@ -1,5 +1,6 @@
 //! The demo's street detector, through the daemon's own letterbox, runtime, head and suppression, on streets that it never saw.
 #![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -1,4 +1,4 @@
-"""Judges the street detector: evaluate.py street.onnx DATASET... [--confidence 0.4] [--nms 0.45] [--quantizer Q] [--sweep] [--draw DIR]
+"""Judges the street detector: evaluate.py street.onnx DATASET... [--confidence 0.4] [--nms 0.45] [--quantizer Q | --bitrate KBIT] [--sweep] [--draw DIR]
 
 DATASET is a folder of the scene generator, of seeds never trained on (from 1000000). Prints recall and precision at IoU 0.5,
 by day and by night and per class, over objects at least 16 px high in the 640x360 frame and at least half visible. A
@@ -83,6 +83,7 @@ def main():
     parser.add_argument("--confidence", type=float, default=0.4)
     parser.add_argument("--nms", type=float, default=0.45)
     parser.add_argument("--quantizer", type=int)
+    parser.add_argument("--bitrate", type=int, help="kbit/s of H.264, for frames that follow each other")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--draw")
     args = parser.parse_args()
@@ -92,7 +93,7 @@ def main():
     floor = 0.05 if args.sweep else args.confidence
     results, spent, count = [], 0.0, 0
     for name in args.datasets:
-        frames, truths = load(name, args.quantizer)
+        frames, truths = load(name, args.quantizer, args.bitrate)
         for frame, truth in zip(frames, truths):
             tensor = letterbox(frame).transpose(2, 0, 1)[None].astype(np.float32)
             start = time.process_time()
@@ -127,7 +128,8 @@ def main():
                 line += f"  {part} recall {tp / max(1, tp + fn):.3f} precision {tp / max(1, tp + fp):.3f}"
             print(line)
     sums, good = tally(args.confidence), True
-    print(f"{args.model} at confidence {args.confidence}, NMS {args.nms}, {count} frames" + (f", through H.264 at quantizer {args.quantizer}" if args.quantizer else ""))
+    way = f", through H.264 at {args.bitrate} kbit/s" if args.bitrate else f", through H.264 at quantizer {args.quantizer}" if args.quantizer else ""
+    print(f"{args.model} at confidence {args.confidence}, NMS {args.nms}, {count} frames{way}")
     for (part, name), (tp, fp, fn) in sorted(sums.items()):
         recall, precision = tp / max(1, tp + fn), tp / max(1, tp + fp)
         good &= name != "all" or part not in ("day", "night") or min(recall, precision) >= 0.9

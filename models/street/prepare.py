@@ -22,27 +22,29 @@ SCALE = min(IN_W / W, IN_H / H)
 CLASSES = ["person", "bicycle", "car"]
 
 
-def through_h264(path, quantizer, speed="veryfast"):
-    """The frames after x264 and back, as a file in a temporary folder."""
+def through_h264(path, quantizer=None, bitrate=None):
+    """The frames after x264 and back, as a file in a temporary folder. A bit rate (kbit/s) suits frames that follow each other."""
+    rate = ["pass=qual", f"quantizer={quantizer}", "key-int-max=3"] if bitrate is None else [f"bitrate={bitrate}", "key-int-max=30"]
     out = tempfile.NamedTemporaryFile(suffix=".i420", delete=False)
     subprocess.run(
         ["gst-launch-1.0", "-q", "filesrc", f"location={path}", "blocksize=345600", "!", "rawvideoparse", f"width={W}", f"height={H}",
-         "format=i420", "framerate=15/1", "!", "x264enc", "pass=qual", f"quantizer={quantizer}", f"speed-preset={speed}", "threads=1",
-         "tune=zerolatency", "key-int-max=3", "!", "h264parse", "!", "avdec_h264", "max-threads=1", "!", "video/x-raw,format=I420", "!", "filesink",
+         "format=i420", "framerate=15/1", "!", "x264enc", *rate, "speed-preset=veryfast", "threads=1",
+         "tune=zerolatency", "!", "h264parse", "!", "avdec_h264", "max-threads=1", "!", "video/x-raw,format=I420", "!", "filesink",
          f"location={out.name}"],
         check=True,
     )
     return out.name
 
 
-def load(folder, quantizer=None):
+def load(folder, quantizer=None, bitrate=None):
     """Frames as a memory map [n,540,640] of I420 rows, and their truths."""
     path = pathlib.Path(folder) / "frames.i420"
     truths = [json.loads(line) for line in open(pathlib.Path(folder) / "truth.jsonl")]
-    if quantizer is not None:
-        path = through_h264(path, quantizer)
+    compressed = quantizer is not None or bitrate is not None
+    if compressed:
+        path = through_h264(path, quantizer, bitrate)
     frames = np.memmap(path, np.uint8, "r").reshape(-1, H * 3 // 2, W)
-    if quantizer is not None:
+    if compressed:
         os.unlink(path)
     if len(frames) != len(truths):
         raise SystemExit(f"{folder}: {len(frames)} frames but {len(truths)} truths")
