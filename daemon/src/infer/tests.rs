@@ -154,6 +154,36 @@ fn bad_files_are_named_with_reason_and_remedy() {
     assert!(refusal(dir.path(), CpuRuntime::Rten).contains("not a regular file"));
 }
 
+/// What passes the reader meets a runtime: it may refuse the network too, or run it; it must not crash.
+#[test]
+fn damaged_networks_are_refused_or_run() {
+    let Some(nano) = nano() else { return };
+    let whole = fs::read(nano).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.onnx");
+    let (mut taken, mut state) = (0, 0x9E37_79B9_7F4A_7C15_u64);
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize
+    };
+    for round in 0..40 {
+        let mut bytes = whole.clone();
+        // The operators come first in this file, and little of them can change unnoticed; weights follow.
+        let within = if round % 2 == 0 { 26_000 } else { bytes.len() };
+        for _ in 0..=random() % 4 {
+            bytes[random() % within] ^= 1 << (random() % 8);
+        }
+        fs::write(&path, &bytes).unwrap();
+        match load(&model(ModelSource::Onnx(path.clone())), &runtime(CpuRuntime::Auto)) {
+            Ok(_) => taken += 1,
+            Err(error) => assert!(error.to_string().contains("m.onnx: "), "{error}"),
+        }
+    }
+    assert!((1..40).contains(&taken), "{taken} of 40 taken: the damage is too small or too large to show anything");
+}
+
 #[test]
 fn a_huge_file_is_refused_by_its_size_alone() {
     let dir = tempfile::tempdir().unwrap();
