@@ -54,6 +54,7 @@ impl<'g> Shapes<'g> {
 
     fn output(&self, node: &Node<'_>) -> Option<Shape> {
         match node.op {
+            // What keeps the shape, and what makes no more of it.
             "Relu"
             | "LeakyRelu"
             | "PRelu"
@@ -80,6 +81,7 @@ impl<'g> Shapes<'g> {
             | "BatchNormalization"
             | "InstanceNormalization"
             | "Dropout"
+            | "Split"
             | "QuantizeLinear"
             | "DequantizeLinear" => self.input(node, 0).cloned(),
             "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" | "Where" | "Equal" | "Less" | "Greater" | "And" | "Or"
@@ -91,8 +93,6 @@ impl<'g> Shapes<'g> {
             }
             "Concat" => self.concatenated(node),
             "Slice" => Some(self.sliced(node).unwrap_or(self.input(node, 0)?.clone())),
-            // Never more than what is split.
-            "Split" => self.input(node, 0).cloned(),
             "Transpose" => {
                 let input = self.input(node, 0)?;
                 let reversed = || (0..input.len() as i64).rev().collect();
@@ -100,7 +100,7 @@ impl<'g> Shapes<'g> {
                 permutation.iter().map(|axis| input.get(usize::try_from(*axis).ok()?).copied()).collect()
             }
             "Reshape" => self.reshaped(node),
-            "Flatten" => Some(vec![product(self.input(node, 0)?)]),
+            "Flatten" | "SpaceToDepth" | "DepthToSpace" => Some(vec![product(self.input(node, 0)?)]),
             "Resize" | "Upsample" => self.resized(node),
             "Expand" => {
                 let shape = self.constants.values(node, 1)?.into_iter().map(|v| v.max(1.0) as u64).collect();
@@ -117,7 +117,6 @@ impl<'g> Shapes<'g> {
                 let padded = axes.map(|(i, dim)| Some(dim.saturating_add_signed((pads.get(i)? + pads.get(i + half)?) as i64)));
                 padded.collect()
             }
-            "SpaceToDepth" | "DepthToSpace" => Some(vec![product(self.input(node, 0)?)]),
             "MatMul" => {
                 let (left, right) = (self.input(node, 0)?, self.input(node, 1)?);
                 let ((rows, batch), (columns, _)) = (left[..left.len().checked_sub(1)?].split_last()?, right.split_last()?);

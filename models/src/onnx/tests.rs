@@ -207,7 +207,7 @@ fn sizes_are_followed_from_node_to_node() {
     let error = refusal(&small(&std::iter::once(weights).chain(mixed).collect::<Vec<_>>()));
     assert!(matches!(error, Refused::Growth { .. }), "{error}");
     // A row plus a column.
-    let line = |name: &str, dims: &[i64]| (INITIALIZER, tensor(name, 1, dims, &[0; 4 * 20_000]));
+    let line = |name: &str, dims: &[i64]| (INITIALIZER, tensor(name, 1, dims, &vec![0; 4 * 20_000]));
     let outer = [line("a", &[20_000, 1]), line("b", &[1, 20_000]), (NODE, node("Add", &["a", "b"], "x"))];
     let error = refusal(&small(&outer));
     assert_eq!(error, Refused::Growth { node: "Add_1".into(), op: "Add".into(), elements: 400_000_000 });
