@@ -1,4 +1,4 @@
-//! Configuration in two steps: what was typed (serde, [`keys::Typed`]) becomes a checked [`Config`] that the rest of the program sees.
+//! Configuration in two steps: what was typed (serde, `keys::Typed`) becomes a checked [`Config`] that the rest of the program sees.
 //!
 //! Sources, each over the one before: built-in defaults, the file, `conf.d/*.toml` beside it, the environment, the command line.
 //! Every layer is read value by value, so all problems are told at once.

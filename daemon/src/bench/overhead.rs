@@ -112,7 +112,7 @@ pub enum BenchError {
 /// Runs the line and measures it.
 ///
 /// # Errors
-/// [`BenchError`].
+/// `BenchError`.
 pub fn overhead(options: &Options) -> Result<Overhead, BenchError> {
     overhead_within(options, CONNECT)
 }

@@ -17,7 +17,7 @@ pub struct Overrides {
     /// A camera: NAME=URL, e.g. door=rtsp://192.168.1.20/stream1. Repeatable.
     #[arg(long = "camera", value_name = "NAME=URL")]
     pub cameras: Vec<Secret>,
-    /// The broker: mqtt://[user:password@]host[:port][/base-topic].
+    /// The broker: `mqtt://[user:password@]host[:port][/base-topic]`.
     #[arg(long, value_name = "URL")]
     pub broker: Option<Secret>,
     /// The network: an ONNX file, or builtin:demo, builtin:null, scripted:FILE.

@@ -6,10 +6,9 @@ mod rtsp_faults;
 #[cfg(feature = "sim")]
 mod rtsps;
 
-use std::{
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
-};
+#[cfg(feature = "sim")]
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -22,6 +21,7 @@ use crate::{
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
+#[cfg(feature = "sim")]
 fn data(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("EGRET_TEST_DATA")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")), PathBuf::from);
