@@ -43,6 +43,8 @@ def median(name):
     return statistics.median(json.loads(line)["cpu_us_per_frame"] for line in open(f"{sys.argv[1]}/{name}"))
 names = ["saturated", "peer", "paced8", "peer_paced8", "paced64"]
 m = {name: median(name) for name in names}
+source = statistics.median(json.loads(line)["cpu_us_per_frame_by_thread"]["source"] for line in open(f"{sys.argv[1]}/paced8"))
+print(f"of paced8, {source:.1f} are the null source's own timers and offers")
 print("CPU µs per frame, medians:", ", ".join(f"{name} {m[name]:.1f}" for name in names))
 print(f"saturated: the peer takes {m['peer'] / m['saturated']:.1f} times as much; paced 8 x 30: {m['peer_paced8'] / m['paced8']:.1f} times")
 END

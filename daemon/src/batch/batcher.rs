@@ -176,7 +176,10 @@ impl Batcher {
                     inner = self.lock();
                 }
                 Poll::WaitUntil(until) => inner = self.wait(inner, Some(until), now),
-                Poll::Idle => inner = self.wait(inner, None, now),
+                Poll::Idle => {
+                    let until = inner.state.foresee(now);
+                    inner = self.wait(inner, until, now);
+                }
             }
         }
     }

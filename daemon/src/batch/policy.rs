@@ -12,6 +12,8 @@ use super::{Limits, cost::CostModel};
 const LATENESS: u32 = 4;
 /// The last part of the period in which a waiting frame is let go, for its successor may come early.
 const REPLACEMENT: u32 = 16;
+/// The part of a period that a foreseen round may come early.
+const EARLY: u32 = 64;
 /// The share of a period that each frame must gain for a round to be cut short.
 const MARGIN: f64 = 4.0;
 /// How long every-frame streams of yet unknown rhythm are given for their next frame.
@@ -76,6 +78,23 @@ pub(super) fn decide(
     };
     let until = if draining || waiting >= limits.max_batch { None } else { wait_until(now, oldest, waiting, live, limits, cost) };
     until.map_or_else(|| Decision::Dispatch(share(waiting, limits, cost)), Decision::WaitUntil)
+}
+
+/// For an engine with nothing to do: when it will want to look again if the cameras keep their rhythm, so that it need not be woken
+/// by the first frame of a round only to wait for the others. A hair early, since the first frame may be, too.
+pub(super) fn foresee(
+    now: Instant,
+    cameras: impl Iterator<Item = Camera> + Clone,
+    limits: &Limits,
+    cost: &CostModel,
+) -> Option<Instant> {
+    let first = cameras.clone().enumerate().filter_map(|(i, c)| c.expected(now).map(|(due, _)| (due.max(now), i, c)));
+    let (at, first, Camera { period, .. }) = first.filter(|(.., c)| !c.every_frame).min_by_key(|(due, ..)| *due)?;
+    let arrived = |(i, c)| if i == first { Camera { waiting: 1, oldest: Some(at), last: Some(at), ..c } } else { c };
+    match decide(at, cameras.enumerate().map(arrived), limits, cost, false) {
+        Decision::WaitUntil(until) => until.checked_sub(period? / EARLY).filter(|until| *until > now),
+        Decision::Dispatch(_) | Decision::Idle => None,
+    }
 }
 
 /// How many of the waiting frames go together: all of them, or equal parts where smaller batches cost no more per frame. Then each

@@ -80,6 +80,11 @@ impl State {
         policy::decide(now, self.streams.iter().map(Stream::camera), &self.limits, self.costs.model(), self.closed)
     }
 
+    /// When an engine with nothing to do looks again by itself.
+    pub(super) fn foresee(&self, now: Instant) -> Option<Instant> {
+        policy::foresee(now, self.streams.iter().map(Stream::camera), &self.limits, self.costs.model())
+    }
+
     /// Serves a free engine. Frames in `discard` are to be dropped outside the lock.
     pub(super) fn poll(&mut self, now: Instant, discard: &mut Vec<Frame>) -> Poll {
         for stream in &mut self.streams {

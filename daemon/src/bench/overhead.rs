@@ -2,7 +2,11 @@
 
 use std::{
     io,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -219,16 +223,16 @@ fn paced(line: &Line, options: &Options, fps: f64) -> Result<Overhead, BenchErro
     let slots = line.streams(options.cameras, live());
     let period = Duration::from_secs_f64(1.0 / fps);
     let first = Instant::now() + Duration::from_millis(50);
+    let stop = Arc::new(AtomicBool::new(false));
     let start = |(i, slot): (usize, Slot)| {
-        let (stop, stopped) = mpsc::sync_channel::<()>(0);
-        let first = first + period.mul_f64(i as f64 / options.cameras as f64);
-        named("source", move || source::pace(&slot, first, period, &stopped)).map(|thread| (stop, thread))
+        let (first, stop) = (first + period.mul_f64(i as f64 / options.cameras as f64), Arc::clone(&stop));
+        named("source", move || source::pace(&slot, first, period, &stop))
     };
     let cameras = slots.into_iter().enumerate().map(start).collect::<Result<Vec<_>, _>>()?;
     let result = measure(line, options);
-    for (stop, thread) in cameras {
-        drop(stop);
-        thread.join().map_err(|_| BenchError::Died { what: "a source" })?;
+    stop.store(true, Ordering::Relaxed);
+    for camera in cameras {
+        camera.join().map_err(|_| BenchError::Died { what: "a source" })?;
     }
     Ok(result)
 }

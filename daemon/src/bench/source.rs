@@ -1,7 +1,8 @@
 //! The null source: frames without pictures, as fast as they are taken or paced like cameras.
 
 use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -38,12 +39,15 @@ pub(super) fn saturate(slots: &[Slot], gate: impl Fn(u64) -> bool) {
     }
 }
 
-/// One camera that offers a frame every `period`, from `first` on, until `stop` is dropped.
-pub(super) fn pace(slot: &Slot, first: Instant, period: Duration, stop: &Receiver<()>) {
+/// One camera that offers a frame every `period`, from `first` on, until `stop` says so.
+pub(super) fn pace(slot: &Slot, first: Instant, period: Duration, stop: &AtomicBool) {
     for number in 0.. {
         let due = first + period * number;
-        let left = due.saturating_duration_since(Instant::now());
-        if stop.recv_timeout(left) != Err(RecvTimeoutError::Timeout) || !slot.offer(frame(slot, u64::from(number), period)) {
+        // The cheapest timer there is: what a camera's clock costs is none of the daemon's.
+        while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            thread::park_timeout(left);
+        }
+        if stop.load(Ordering::Relaxed) || !slot.offer(frame(slot, u64::from(number), period)) {
             return;
         }
     }

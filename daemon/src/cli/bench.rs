@@ -108,11 +108,14 @@ fn overhead_json(mut out: impl io::Write, options: &Options, result: &Overhead) 
     let stages = result.stages.iter().map(
         |s| serde_json::json!({ "stage": s.name, "mean_us": micros(s.mean), "p50_us": micros(s.p50), "p99_us": micros(s.p99) }),
     );
+    let frames = result.frames.max(1) as f64;
+    let threads: serde_json::Map<_, _> =
+        result.usage.threads.iter().map(|(name, cpu)| (name.clone(), (micros(*cpu) / frames).into())).collect();
     let value = serde_json::json!({
         "bench": "overhead", "load": name(options.load), "cameras": options.cameras, "objects": options.objects,
         "frames": result.frames, "frames_per_s": result.frames as f64 / result.wall.as_secs_f64(), "unsent": result.unsent,
         "dropped": result.counts.dropped.total(), "mean_batch": result.mean_batch,
-        "cpu_us_per_frame": result.cpu_us_per_frame(), "sleeps_per_frame": result.sleeps_per_frame(),
+        "cpu_us_per_frame": result.cpu_us_per_frame(), "cpu_us_per_frame_by_thread": threads, "sleeps_per_frame": result.sleeps_per_frame(),
         "peak_rss_mb": bench::peak_resident_bytes().map(|bytes| bytes as f64 / 1e6), "stages": stages.collect::<Vec<_>>(),
     });
     Ok(writeln!(out, "{value}")?)

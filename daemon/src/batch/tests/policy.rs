@@ -8,7 +8,7 @@ use super::{
     super::{
         Limits,
         cost::{CostModel, Line},
-        policy::{Camera, Decision, decide},
+        policy::{Camera, Decision, decide, foresee},
     },
     limits, ms,
 };
@@ -109,6 +109,19 @@ fn a_round_ends_at_the_widest_gap() {
     // Due in 10 ms it joins them.
     let cameras = [camera(now, 1, true), camera(now, 0, true), camera(now, 56, false)];
     assert!(matches!(ask(now, &cameras, &limits(8, 100), &pays()), Decision::WaitUntil(_)));
+}
+
+#[test]
+fn an_idle_engine_foresees_the_round() {
+    let now = Instant::now();
+    // One due in 6 ms, the other 10 ms later: a round would wait for both.
+    let cameras = [camera(now, 60, false), camera(now, 50, false)];
+    let ask = |cameras: &[Camera], cost: CostModel| foresee(now, cameras.iter().copied(), &limits(8, 50), &cost);
+    let late = now + ms(16) + ms(66) / 4;
+    assert_eq!(ask(&cameras, pays()), late.checked_sub(ms(66) / 64));
+    assert_eq!(ask(&cameras, flat()), None, "the first frame will go at once");
+    assert_eq!(ask(&[camera(now, 300, false)], pays()), None, "nobody is expected");
+    assert_eq!(ask(&cameras[..1], pays()), None, "and one alone has no company");
 }
 
 #[test]
