@@ -8,7 +8,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 egret=${EGRET:-$here/../../target/release/egret}
-python=${PYTHON:-/opt/pyref/bin/python}
+python=${PYTHON:-python3}
 rounds=${1:-3} seconds=${2:-10}
 work=$(mktemp -d)
 broker=
