@@ -4,6 +4,7 @@
 //! Pure: bytes and floats in, values out. Nothing here knows of cameras, files or runtimes.
 #![forbid(unsafe_code)]
 
+pub mod eval;
 pub mod head;
 pub mod nms;
 pub mod onnx;
