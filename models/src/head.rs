@@ -1,7 +1,9 @@
 //! Readers of raw network outputs.
 
+mod spec;
 mod yolox;
 
+pub use spec::{Activation, Column, HeadSpec, Priors};
 pub use yolox::{HeadError, Yolox, anchor_count};
 
 /// A box that a head found, before suppression, in pixels of the network's input.
