@@ -7,7 +7,7 @@ use egret::{
     infer::Letterbox,
     media::{Color, HostPicture, Layout, PictureBytes, Plane},
 };
-use egret_models::spec::{BatchAxis, ChannelOrder, InputSpec};
+use egret_models::spec::{BatchAxis, InputSpec};
 
 fn picture(layout: Layout, (w, h): (usize, usize), seed: usize) -> HostPicture {
     let stride = w.next_multiple_of(64);
@@ -51,15 +51,7 @@ fn plain(p: &HostPicture, (width, height): (usize, usize), out: &mut [f32]) {
 }
 
 fn letterbox(c: &mut Criterion) {
-    let spec = InputSpec {
-        name: "images".into(),
-        batch: BatchAxis::Fixed(1),
-        width: 416,
-        height: 416,
-        order: ChannelOrder::Bgr,
-        scale: 1.0,
-        pad: 114,
-    };
+    let spec = InputSpec::yolox("images", BatchAxis::Fixed(1), 416, 416);
     let mut group = c.benchmark_group("letterbox to 416x416");
     for (name, layout, size) in [
         ("1080p I420", Layout::I420, (1920, 1080)),

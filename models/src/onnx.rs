@@ -7,17 +7,19 @@
 mod detector;
 mod graph;
 mod growth;
+mod kinds;
 mod shapes;
 mod tensor;
 mod wire;
 
 #[cfg(test)]
-mod builder;
+pub(crate) mod builder;
 #[cfg(test)]
 mod tests;
 
 pub use detector::{Contract, detector};
 pub use graph::{Attribute, AttributeValue, Dim, Graph, Model, Node, ValueInfo, read};
+pub use kinds::refused_by_name;
 pub use tensor::{ElementType, Tensor};
 
 /// Largest file that is read.
@@ -33,6 +35,8 @@ pub enum Refused {
     NotOnnx {
         /// What it looks like.
         kind: &'static str,
+        /// How to come by an ONNX file.
+        export: &'static str,
     },
     /// Over [`MAX_FILE_BYTES`].
     #[error("it has {bytes} bytes, more than the {MAX_FILE_BYTES} that are read")]
@@ -80,6 +84,16 @@ pub enum Refused {
         /// What it uses.
         what: &'static str,
     },
+    /// An operator that is no part of ONNX.
+    #[error("node `{node}` is a `{op}` of the domain `{domain}`, which ONNX does not define")]
+    CustomOperator {
+        /// Its name.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// Its operator set.
+        domain: String,
+    },
     /// A constant asks for a huge tensor.
     #[error("node `{node}` ({op}) asks for a tensor of {elements} elements or more; the limit is {MAX_ELEMENTS}")]
     Growth {
@@ -112,13 +126,19 @@ impl Refused {
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::NotOnnx { .. } => "export the network to ONNX (YOLOX: tools/export_onnx.py) and name that file",
+            Self::NotOnnx { export, .. } => export,
             Self::TooLarge { .. } => "use a smaller network",
             Self::Damaged { .. } => "copy or download the file again and compare its checksum",
             Self::TooMany { .. } => "export the network for inference alone, simplified",
             Self::ExternalData { .. } => "save the model as one file (onnx.save_model with save_as_external_data=False)",
             Self::Tensor { .. } => "export the network again; onnx.checker.check_model names what else is wrong",
-            Self::Unsupported { .. } => "export the plain feed-forward graph, functions inlined, without post-processing",
+            Self::Unsupported { .. } => {
+                "export the plain feed-forward graph, functions inlined, without post-processing; onnxsim (`python -m onnxsim in.onnx \
+                 out.onnx`) folds control flow that does not depend on the picture"
+            }
+            Self::CustomOperator { .. } => {
+                "export the network without its plugin (YOLO: no `--end2end`, nms=False); egret does the post-processing"
+            }
             Self::Growth { .. } => "use a model from a source that you trust",
             Self::NotADetector { .. } => {
                 "use a YOLOX detector exported without decoding: input f32[N,3,H,W], output f32[N,A,5+classes], \

@@ -49,7 +49,7 @@ pub fn detector(model: &Model<'_>, contract: Contract, classes: &[String]) -> Re
         return Err(Refused::Classes { output: label(output), classes: found, names: classes.len() });
     }
     let Contract { order, scale, pad } = contract;
-    let input = InputSpec { name: input.name.to_owned(), batch, width, height, order, scale, pad };
+    let input = InputSpec { order, scale, pad, ..InputSpec::yolox(input.name, batch, width, height) };
     Ok(DetectorSpec { input, output: output.name.to_owned(), classes: classes.to_vec() })
 }
 

@@ -1,7 +1,7 @@
 //! `ModelProto` and `GraphProto`: what is in the file, by borrowed names.
 
 use super::{
-    MAX_FILE_BYTES, Refused, growth,
+    MAX_FILE_BYTES, Refused, growth, kinds,
     tensor::Tensor,
     wire::{Fields, Slice, Value, push_ints},
 };
@@ -15,6 +15,7 @@ const MAX_INTS: usize = 4_096;
 const MAX_RANK: usize = 16;
 /// Over the whole file: bounds the memory that lists of short names take.
 const MAX_NAMES: usize = 1_000_000;
+const EXPORT: &str = "export the network to ONNX and name that file";
 
 /// A file's model.
 #[derive(Debug)]
@@ -117,12 +118,22 @@ pub enum AttributeValue<'a> {
 }
 
 impl Model<'_> {
-    /// Class names that the exporter wrote into the file: the property `names`, separated by commas.
+    /// Class names that the exporter wrote into the file: see [`crate::manifest::class_names`].
     pub fn class_names(&self) -> Option<Vec<String>> {
-        let (_, names) = self.metadata.iter().find(|(key, _)| *key == "names")?;
-        let names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
-        let plain = |name: &String| !name.is_empty() && !name.contains(['{', '}', '[', ']', ':']);
-        names.iter().all(plain).then_some(names)
+        crate::manifest::class_names(self)
+    }
+
+    /// Refuses operators that are no part of ONNX: plugins of TensorRT, custom ones. A CPU runtime has none of them.
+    ///
+    /// # Errors
+    /// [`Refused::CustomOperator`] names the first one.
+    pub fn standard_operators(&self) -> Result<(), Refused> {
+        let own = |node: &&Node<'_>| !matches!(node.domain, "" | "ai.onnx" | "com.microsoft") || node.op.ends_with("_TRT");
+        let short = |text: &str| text.chars().take(60).collect::<String>();
+        match self.graph.nodes.iter().find(own) {
+            None => Ok(()),
+            Some(node) => Err(Refused::CustomOperator { node: node.label(), op: short(node.op), domain: short(node.domain) }),
+        }
     }
 }
 
@@ -134,31 +145,12 @@ pub fn read(bytes: &[u8]) -> Result<Model<'_>, Refused> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Refused::TooLarge { bytes: bytes.len() as u64 });
     }
-    if let Some(kind) = other_kind(bytes) {
-        return Err(Refused::NotOnnx { kind });
+    if let Some(refused) = kinds::by_content(bytes) {
+        return Err(refused);
     }
     let model = read_model(Slice { bytes, offset: 0 })?;
     growth::check(&model.graph)?;
     Ok(model)
-}
-
-/// Recognises what is often mistaken for an ONNX file.
-fn other_kind(bytes: &[u8]) -> Option<&'static str> {
-    let starts = |magic: &[u8]| bytes.starts_with(magic);
-    Some(match bytes {
-        [] => "an empty file",
-        _ if starts(b"PK\x03\x04") => "a zip archive (a PyTorch .pt or .pth file?)",
-        _ if starts(b"\x80\x02") || starts(b"\x80\x04") => "a Python pickle (an old PyTorch checkpoint?)",
-        _ if starts(b"ftrt") || starts(b"ptrt") => "a TensorRT engine",
-        _ if starts(b"\x89HDF") => "an HDF5 file (Keras?)",
-        _ if starts(b"\x1f\x8b") => "a gzip archive",
-        _ if starts(b"\x7fELF") => "an ELF binary",
-        _ if bytes.get(4..8) == Some(b"TFL3") => "a TensorFlow Lite model",
-        _ if starts(b"version https://git-lfs") => "a Git LFS pointer, not the file itself",
-        _ if starts(b"<!DOCTYPE") || starts(b"<html") || starts(b"<?xml") => "a web page or XML",
-        _ if bytes.iter().take(512).all(|b| matches!(b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e)) => "a text file",
-        _ => return None,
-    })
 }
 
 /// `ModelProto`: ir_version 1, producer_name 2, graph 7, opset_import 8, metadata_props 14, functions 25.
@@ -170,7 +162,7 @@ fn read_model(message: Slice<'_>) -> Result<Model<'_>, Refused> {
             (1, Value::Varint(version)) => ir_version = version as i64,
             (2, Value::Bytes(slice)) => producer = slice.text()?,
             (7, Value::Bytes(slice)) if graph.is_none() => graph = Some(read_graph(slice)?),
-            (7, _) => return Err(Refused::NotOnnx { kind: "a file with two graphs" }),
+            (7, _) => return Err(Refused::NotOnnx { kind: "a file with two graphs", export: EXPORT }),
             (8, Value::Bytes(slice)) => opset = read_opset(slice)?.unwrap_or(opset),
             (14, Value::Bytes(slice)) => push(&mut metadata, read_entry(slice)?, MAX_VALUES, "properties")?,
             // A chain of functions grows exponentially when it is expanded.
@@ -180,7 +172,7 @@ fn read_model(message: Slice<'_>) -> Result<Model<'_>, Refused> {
     }
     match graph {
         Some(graph) if ir_version > 0 => Ok(Model { ir_version, producer, opset, metadata, graph }),
-        _ => Err(Refused::NotOnnx { kind: "some other data (it has no graph or no IR version)" }),
+        _ => Err(Refused::NotOnnx { kind: "some other data (it has no graph or no IR version)", export: EXPORT }),
     }
 }
 
@@ -268,7 +260,11 @@ fn read_node(message: Slice<'_>) -> Result<Node<'_>, Refused> {
     for slice in attributes {
         let Some(attribute) = read_attribute(slice)? else {
             let place = format!("node `{}` ({})", node.label(), node.op.chars().take(40).collect::<String>());
-            return Err(Refused::Unsupported { place, what: "a graph or a sparse tensor inside a node" });
+            let what = match node.op {
+                "If" | "Loop" | "Scan" => "control flow (a graph inside the node)",
+                _ => "a graph or a sparse tensor inside the node",
+            };
+            return Err(Refused::Unsupported { place, what });
         };
         node.attributes.push(attribute);
     }

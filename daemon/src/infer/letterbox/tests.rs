@@ -7,7 +7,7 @@ use super::*;
 use crate::media::{PictureBytes, Plane};
 
 fn input(width: usize, height: usize, order: ChannelOrder) -> InputSpec {
-    InputSpec { name: "images".into(), batch: BatchAxis::Fixed(1), width, height, order, scale: 1.0, pad: 114 }
+    InputSpec { order, ..InputSpec::yolox("images", BatchAxis::Fixed(1), width, height) }
 }
 
 /// A picture with any strides and plane gaps, filled by a small generator.

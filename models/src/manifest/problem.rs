@@ -1,0 +1,48 @@
+//! What is wrong with a manifest, said so that it can be put right.
+
+use std::fmt;
+
+/// Longest value that is repeated in a message, in characters.
+const LONGEST_VALUE: usize = 120;
+
+/// One thing that is wrong: where, what stands there, why it cannot be, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// Key path, e.g. `input.width`. Empty: the file as a whole.
+    pub key: String,
+    /// The value as written; `None` where the key is missing.
+    pub value: Option<String>,
+    /// Why it cannot be.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Problem {
+    /// A value that cannot be.
+    pub fn new(key: impl Into<String>, value: impl fmt::Display, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let value = value.to_string();
+        let mut short: String = value.chars().take(LONGEST_VALUE).collect();
+        if short.len() < value.len() {
+            short.push('…');
+        }
+        Self { key: key.into(), value: Some(short), reason: reason.into(), remedy: remedy.into() }
+    }
+
+    /// A key that is missing, or a file that is wrong as a whole.
+    pub fn missing(key: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { key: key.into(), value: None, reason: reason.into(), remedy: remedy.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    /// One line: `key = value: reason; remedy`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.key.as_str(), &self.value) {
+            ("", _) => {}
+            (key, Some(value)) => write!(f, "{key} = {value}: ")?,
+            (key, None) => write!(f, "{key}: ")?,
+        }
+        write!(f, "{}; {}", self.reason, self.remedy)
+    }
+}

@@ -1,0 +1,109 @@
+//! A first manifest from a graph: the family is told by the outputs, what the graph does not say is assumed and listed.
+
+mod detectors;
+mod draft;
+mod others;
+mod rows;
+
+use super::{Manifest, agree, metadata::property, write};
+use crate::onnx::{Model, ValueInfo};
+use draft::Draft;
+
+/// Something that a graph does not say: what was taken for it, and how to make sure.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Assumption {
+    /// The key of the manifest that it is about.
+    pub key: String,
+    /// What was assumed.
+    pub what: String,
+    /// What to look at.
+    pub check: String,
+}
+
+/// A first manifest.
+#[derive(Clone, Debug)]
+pub struct Recognised {
+    /// The manifest, with its assumptions filled in.
+    pub manifest: Manifest,
+    /// The family of networks, for people.
+    pub family: &'static str,
+    /// What was assumed.
+    pub assumed: Vec<Assumption>,
+}
+
+impl Recognised {
+    /// The manifest as commented TOML, each assumption above its key.
+    pub fn to_toml(&self) -> String {
+        write::manifest(&self.manifest, &self.assumed)
+    }
+}
+
+/// Why no manifest could be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} (inputs: {inputs}; outputs: {outputs}); {remedy}")]
+pub struct Unrecognised {
+    /// What stands in the way.
+    pub reason: String,
+    /// What to do.
+    pub remedy: &'static str,
+    /// The graph's inputs with their types and shapes.
+    pub inputs: String,
+    /// Its outputs.
+    pub outputs: String,
+}
+
+const WRITE_BY_HAND: &str =
+    "write the manifest by hand (docs/models.md lists every head), or export the network as that page says";
+
+/// Reads a graph and writes the first manifest of the file `file`.
+///
+/// # Errors
+/// [`Unrecognised`] with the graph's inputs and outputs.
+pub fn recognise(model: &Model<'_>, file: &str) -> Result<Recognised, Unrecognised> {
+    let refuse = |(reason, remedy): (String, &'static str)| Unrecognised {
+        reason,
+        remedy,
+        inputs: listing(&model.graph.inputs),
+        outputs: listing(&model.graph.outputs),
+    };
+    let mut draft = Draft::of(model, file).map_err(refuse)?;
+    let family = family(&mut draft).ok_or_else(|| {
+        let reason = "its outputs are those of no known family".to_owned();
+        refuse((reason, WRITE_BY_HAND))
+    })?;
+    Ok(draft.finish(family))
+}
+
+fn family(draft: &mut Draft<'_, '_>) -> Option<&'static str> {
+    if draft.input.clip.is_some() {
+        return others::clip(draft);
+    }
+    if property(draft.model, "task").is_some() && property(draft.model, "stride").is_some() {
+        // A file that Ultralytics wrote says itself what it is.
+        return rows::ultralytics(draft);
+    }
+    detectors::by_names(draft).or_else(|| match draft.outputs.len() {
+        1 => match draft.outputs[0].dims.len() {
+            3 => rows::single(draft).or_else(|| others::class_map(draft)),
+            2 => others::vector(draft),
+            4 => others::planes(draft),
+            _ => None,
+        },
+        2 => detectors::pair(draft),
+        3 => rows::raw_grids(draft),
+        _ => detectors::grids(draft),
+    })
+}
+
+/// Inputs or outputs for people.
+fn listing(values: &[ValueInfo<'_>]) -> String {
+    let one = |value: &ValueInfo<'_>| {
+        let name: String = value.name.chars().take(60).collect();
+        format!("`{name}` {}{}", agree::element_text(value.element), agree::shape_text(value))
+    };
+    let mut listed: Vec<_> = values.iter().take(8).map(one).collect();
+    if values.len() > listed.len() {
+        listed.push(format!("and {} more", values.len() - listed.len()));
+    }
+    if listed.is_empty() { "none".into() } else { listed.join(", ") }
+}
