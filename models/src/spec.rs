@@ -142,7 +142,7 @@ impl InputSpec {
 
     /// Whether samples go in as they are: nothing is multiplied, subtracted or divided.
     pub fn is_plain(&self) -> bool {
-        self.scale.to_bits() == 1.0_f32.to_bits() && self.mean == [0.0; 3] && self.std == [1.0; 3]
+        [self.scale].iter().chain(&self.std).all(|v| v.to_bits() == 1.0_f32.to_bits()) && self.mean.iter().all(|v| v.abs() <= 0.0)
     }
 }
 
@@ -346,11 +346,8 @@ pub const COCO_80: [&str; 80] = [
 pub fn coco_91() -> Vec<String> {
     const SKIPPED: [usize; 11] = [0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83];
     let mut names = COCO_80.iter();
-    let name = |number| match SKIPPED.contains(&number) {
-        true => format!("unused_{number}"),
-        false => names.next().map_or_else(|| format!("unused_{number}"), ToString::to_string),
-    };
-    (0..91).map(name).collect()
+    let mut name = |number| (!SKIPPED.contains(&number)).then(|| names.next()).flatten().map(ToString::to_string);
+    (0..91).map(|number| name(number).unwrap_or_else(|| format!("unused_{number}"))).collect()
 }
 
 #[cfg(test)]

@@ -81,12 +81,11 @@ pub(super) fn contradictions(manifest: &Manifest, model: &Model<'_>) -> Vec<Prob
 fn inputs(manifest: &Manifest, model: &Model<'_>, problems: &mut Vec<Problem>) {
     let spec = &manifest.spec;
     let find = |name: &str| model.graph.inputs.iter().find(|input| input.name == name);
-    match find(&spec.input.name) {
-        Some(input) => picture(&spec.input, input, problems),
-        None => {
-            let reason = format!("the graph has no such input; it has {}", names(&model.graph.inputs));
-            problems.push(Problem::new("input.name", &spec.input.name, reason, "write the input's name as in the graph"));
-        }
+    if let Some(input) = find(&spec.input.name) {
+        picture(&spec.input, input, problems);
+    } else {
+        let reason = format!("the graph has no such input; it has {}", names(&model.graph.inputs));
+        problems.push(Problem::new("input.name", &spec.input.name, reason, "write the input's name as in the graph"));
     }
     for constant in &spec.constants {
         let Some(input) = find(&constant.name) else {

@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str) -> Result<Manifest, Vec<Problem>> {
     let classes = classes(Section::of(&mut file, "classes", problems), problems);
     let thresholds = thresholds(Section::of(&mut file, "thresholds", problems), &classes, problems);
     let head = file.remove("head");
-    let task = task(Section::of(&mut file, "task", problems), head, &input, thresholds.nms, problems);
+    let task = task(Section::of(&mut file, "task", problems), head, input.as_ref(), thresholds.nms, problems);
     let precision = precision(file.remove("precision"), problems);
     let card = card(Section::top(file), problems);
     match (&task, classes.is_empty()) {
@@ -376,7 +376,7 @@ enum TaskWord {
 fn task(
     mut section: Section,
     head: Option<Value>,
-    input: &Option<Input>,
+    input: Option<&Input>,
     nms: NmsSpec,
     problems: &mut Vec<Problem>,
 ) -> Option<TaskSpec> {
@@ -400,7 +400,7 @@ fn task(
     if head.is_some() && word != TaskWord::Detect {
         problems.push(Problem::missing("head", "only a detector has one", "remove [head], or set task.kind = \"detect\""));
     }
-    let clip = input.as_ref().and_then(|input| input.spec.clip);
+    let clip = input.and_then(|input| input.spec.clip);
     if clip.is_some() != (word == TaskWord::Clip) && input.is_some() {
         let remedy = "set input.clip = T for clips `[N,3,T,H,W]` with task.kind = \"clip\", and for nothing else";
         problems.push(Problem::missing("input.clip", "it does not go with the task", remedy));

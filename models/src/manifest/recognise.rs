@@ -71,7 +71,15 @@ pub fn recognise(model: &Model<'_>, file: &str) -> Result<Recognised, Unrecognis
         let reason = "its outputs are those of no known family".to_owned();
         refuse((reason, WRITE_BY_HAND))
     })?;
-    Ok(draft.finish(family))
+    let recognised = draft.finish(family);
+    // A graph may declare what no manifest allows: a batch of millions, an output without a name.
+    match Manifest::parse(&recognised.to_toml()) {
+        Ok(manifest) => Ok(Recognised { manifest, ..recognised }),
+        Err(problems) => {
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            Err(refuse((format!("it looks like {family}, but {first}"), WRITE_BY_HAND)))
+        }
+    }
 }
 
 fn family(draft: &mut Draft<'_, '_>) -> Option<&'static str> {

@@ -194,8 +194,7 @@ fn contradictions(text: &str, input: (&str, u64, &[i64]), outputs: &[(&str, u64,
 
 #[test]
 fn a_graph_contradicts_key_by_key() {
-    let (input, output): ((&str, u64, &[i64]), (&str, u64, &[i64])) =
-        (("images", 1, &[1, 3, 32, 64]), ("output", 1, &[1, 42, 7]));
+    let (input, output) = (("images", 1, &[1_i64, 3, 32, 64][..]), ("output", 1, &[1_i64, 42, 7][..]));
     assert_eq!(contradictions(YOLOX, input, &[output]), [] as [String; 0]);
     assert_eq!(contradictions(YOLOX, ("images", 1, &[0, 3, 0, 0]), &[("output", 1, &[0, 0, 0])]), [] as [String; 0]);
     let says = |text: &str, input, outputs: &[(&str, u64, &[i64])], key: &str, word: &str| {

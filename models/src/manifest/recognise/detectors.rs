@@ -152,13 +152,7 @@ fn boxes_and_scores(draft: &mut Draft<'_, '_>) -> Option<&'static str> {
         Some(SSD_MOBILENET) => ssd_mobilenet(draft, classes?),
         Some(SSD_MOBILENET_DECODED) => {
             draft.prepare(Preparation::Centred, "pytorch-ssd (jetson-inference)");
-            let head = HeadSpec::Ssd {
-                priors: Priors::Decoded {},
-                variances: [0.1, 0.2],
-                activation: activation(draft, scores),
-                background: true,
-                y_first: false,
-            };
+            let head = ssd(Priors::Decoded {}, activation(draft, scores), false)?;
             draft.assume(
                 "head.kind",
                 "boxes are left, top, right, bottom, 0..1, already moved from their priors",
@@ -197,20 +191,27 @@ fn ssd300(draft: &mut Draft<'_, '_>, across: bool, classes: usize) -> Option<&'s
         "priors, their order and variances are those of NVIDIA's SSD300 (DeepLearningExamples)",
         "boxes of one picture; torchvision's SSD300 has all shapes of one cell together (shape_major = false)",
     );
-    let head =
-        HeadSpec::Ssd { priors, variances: [0.1, 0.2], activation: activation(draft, 0), background: true, y_first: false };
+    let head = ssd(priors, activation(draft, 0), false)?;
     draft.detect(head, classes.checked_sub(1));
     Some("SSD300")
 }
 
 fn ssd_mobilenet(draft: &mut Draft<'_, '_>, classes: usize) -> Option<&'static str> {
-    let HeadSpec::Ssd { variances, .. } = HeadSpec::published("ssd")? else { return None };
     let priors = serde_priors("tensor-flow")?;
     draft.prepare(Preparation::Centred, "TensorFlow's SSD-MobileNet");
     draft.assume("head.kind", "priors are those of TensorFlow's SSD-MobileNet", "boxes of one picture");
-    let head = HeadSpec::Ssd { priors, variances, activation: Activation::Sigmoid, background: true, y_first: true };
+    let head = ssd(priors, Activation::Sigmoid, true)?;
     draft.detect(head, classes.checked_sub(1));
     Some("SSD-MobileNet (TensorFlow)")
+}
+
+/// SSD with other priors than the paper's, or scores made otherwise; the rest as published.
+fn ssd(priors: Priors, activation: Activation, y_first: bool) -> Option<HeadSpec> {
+    let mut head = HeadSpec::published("ssd")?;
+    if let HeadSpec::Ssd { priors: p, activation: a, y_first: y, .. } = &mut head {
+        (*p, *a, *y) = (priors, activation, y_first);
+    }
+    Some(head)
 }
 
 /// Priors of a style as they are published.
