@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The Python environment of the parity test: the published YOLOX pre- and post-processing around ONNX Runtime.
+# The Python environment of the tests that compare with the published implementations: YOLOX, ONNX Runtime, onnx.checker, pycocotools.
 # Prints the path of its interpreter. Pinned; made once, in target/reference-venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=target/reference-venv
-pins=(numpy==2.4.6 onnxruntime==1.31.1 opencv-python-headless==5.0.0.93 pycocotools==2.0.11)
+pins=(numpy==2.4.6 onnx==1.23.2 onnxruntime==1.31.1 opencv-python-headless==5.0.0.93 pycocotools==2.0.11)
 
 if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]}" ]; then
   python=

@@ -9,4 +9,5 @@ pub mod head;
 pub mod manifest;
 pub mod nms;
 pub mod onnx;
+pub mod precision;
 pub mod spec;

@@ -5,12 +5,14 @@
 //! What a file *computes* is not judged beyond the sizes of what it asks for, as far as they can be told without running it.
 
 mod detector;
+pub mod edit;
 mod graph;
 mod growth;
 mod kinds;
 mod shapes;
 mod tensor;
 mod wire;
+mod write;
 
 #[cfg(test)]
 pub(crate) mod builder;

@@ -1,7 +1,7 @@
 //! Writes small ONNX files for the tests, right and wrong ones.
 
 /// A message under construction.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Message(pub(crate) Vec<u8>);
 
 impl Message {

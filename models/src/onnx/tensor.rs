@@ -12,12 +12,24 @@ const MAX_RANK: usize = 16;
 const MAX_SHAPE_VALUES: usize = 64;
 
 /// `TensorProto.DataType`, as far as its size matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ElementType(pub i32);
 
 impl ElementType {
     /// `float`.
     pub const FLOAT: Self = Self(1);
+    /// `uint8`.
+    pub const UINT8: Self = Self(2);
+    /// `int8`.
+    pub const INT8: Self = Self(3);
+    /// `int32`.
+    pub const INT32: Self = Self(6);
+    /// `bool`.
+    pub const BOOL: Self = Self(9);
+    /// `float16`: IEEE 754 binary16.
+    pub const FLOAT16: Self = Self(10);
+    /// `double`.
+    pub const DOUBLE: Self = Self(11);
     /// `int64`.
     pub const INT64: Self = Self(7);
     /// `string`.

@@ -11,6 +11,9 @@ pub(super) enum Value<'a> {
     Bytes(Slice<'a>),
 }
 
+/// A field's number, its value, and the whole field as it lies in the file.
+pub(super) type Whole<'a> = (u64, Value<'a>, &'a [u8]);
+
 /// Bytes and where they begin in the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slice<'a> {
@@ -63,6 +66,13 @@ impl<'a> Fields<'a> {
             return Err(self.damaged("a field without a number"));
         }
         Ok(Some((key >> 3, value)))
+    }
+
+    /// The next field's number and value, and the whole field as it lies in the file.
+    pub(super) fn next_whole(&mut self) -> Result<Option<Whole<'a>>, Refused> {
+        let before = self.rest;
+        let Some((number, value)) = self.next()? else { return Ok(None) };
+        Ok(Some((number, value, &before[..before.len() - self.rest.len()])))
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, Refused> {

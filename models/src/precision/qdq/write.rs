@@ -1,0 +1,144 @@
+//! The graph with its pairs.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{Layer, Plan, QdqReport, weights};
+use crate::{
+    onnx::{
+        ElementType,
+        edit::{Graph, Model, Node, Tensor},
+    },
+    precision::prepare::{fresh, value_names},
+};
+
+/// What a smaller scale stands for would vanish in halves as well.
+const SMALLEST_SCALE: f32 = 1e-7;
+
+pub(super) fn write(plan: &Plan, scales: &BTreeMap<String, f32>, float: &HashSet<String>) -> (Model, QdqReport) {
+    let graph = &plan.model.graph;
+    let layers: HashMap<&str, &Layer> = plan.layers.iter().map(|layer| (layer.name.as_str(), layer)).collect();
+    let constants = graph.initializers.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let mut writer = Writer {
+        scales,
+        constants,
+        names: value_names(graph),
+        pairs: HashMap::new(),
+        weights: HashMap::new(),
+        nodes: Vec::with_capacity(graph.nodes.len() * 2),
+        made: Vec::new(),
+    };
+    let mut report = QdqReport::default();
+    for node in &graph.nodes {
+        let mut node = node.clone();
+        if let Some(layer) = layers.get(node.name.as_str()).filter(|layer| !float.contains(&layer.name)) {
+            match writer.quantize(layer, &mut node) {
+                Ok(()) => report.quantized.push(layer.name.clone()),
+                Err(reason) => report.kept.push((layer.name.clone(), reason)),
+            }
+        }
+        writer.nodes.push(node);
+    }
+    let Writer { nodes, made, .. } = writer;
+    let mut model = plan.model.clone();
+    model.graph.nodes = nodes;
+    model.graph.initializers.extend(made);
+    drop_unused(&mut model.graph);
+    (model, report)
+}
+
+struct Writer<'a> {
+    scales: &'a BTreeMap<String, f32>,
+    constants: HashMap<&'a str, &'a Tensor>,
+    names: HashSet<String>,
+    /// Value → the output of its pair.
+    pairs: HashMap<String, String>,
+    /// Weights and axis → the output of their `DequantizeLinear`, or why there is none.
+    weights: HashMap<(String, Option<usize>), Result<String, String>>,
+    nodes: Vec<Node>,
+    made: Vec<Tensor>,
+}
+
+impl Writer<'_> {
+    /// Puts pairs before a layer's inputs. `Err`: why it stays in float; nothing is changed then.
+    fn quantize(&mut self, layer: &Layer, node: &mut Node) -> Result<(), String> {
+        for i in &layer.activations {
+            let value = &node.inputs[*i];
+            let scale = self.scales.get(value).ok_or_else(|| format!("nothing was observed of `{value}`"))?;
+            if *scale < SMALLEST_SCALE || !scale.is_finite() {
+                return Err(format!("`{value}` was zero in every calibration frame"));
+            }
+        }
+        if let Some(i) = layer.weight {
+            node.inputs[i] = self.weight(node, i)?;
+        }
+        for i in &layer.activations {
+            node.inputs[*i] = self.pair(&node.inputs[*i]);
+        }
+        Ok(())
+    }
+
+    fn fresh(&mut self, base: &str) -> String {
+        let name = fresh(base, |name| self.names.contains(name));
+        self.names.insert(name.clone());
+        name
+    }
+
+    /// The pair of a value: all quantized users of it share one.
+    fn pair(&mut self, value: &str) -> String {
+        if let Some(pair) = self.pairs.get(value) {
+            return pair.clone();
+        }
+        let [scale, zero, quantized, back] =
+            ["scale", "zero", "quantized", "dequantized"].map(|part| self.fresh(&format!("{value}_{part}")));
+        let step = self.scales.get(value).copied().unwrap_or(1.0);
+        self.made.push(Tensor::floats(&scale, &[], &[step]));
+        self.made.push(Tensor::raw(&zero, &[], ElementType::INT8, vec![0]));
+        let node = |op: &str, from: &str, to: &str| Node::new(op, &format!("{to}_{op}"), &[from, &scale, &zero], &[to]);
+        self.nodes.push(node("QuantizeLinear", value, &quantized));
+        self.nodes.push(node("DequantizeLinear", &quantized, &back));
+        self.pairs.insert(value.to_owned(), back.clone());
+        back
+    }
+
+    fn weight(&mut self, node: &Node, input: usize) -> Result<String, String> {
+        let name = &node.inputs[input];
+        let tensor = *self.constants.get(name.as_str()).ok_or("its weights are not constant")?;
+        let axis = weights::channel_axis(node, tensor.dims.len());
+        let key = (name.clone(), axis);
+        if let Some(known) = self.weights.get(&key) {
+            return known.clone();
+        }
+        let made = self.dequantized(tensor, axis);
+        self.weights.insert(key, made.clone());
+        made
+    }
+
+    fn dequantized(&mut self, tensor: &Tensor, axis: Option<usize>) -> Result<String, String> {
+        let mut quantized = weights::quantize(tensor, axis)?;
+        let parts = [(&mut quantized.values, "int8"), (&mut quantized.scales, "scale"), (&mut quantized.zeros, "zero")];
+        for (part, what) in parts {
+            part.name = self.fresh(&format!("{}_{what}", tensor.name));
+        }
+        let back = self.fresh(&format!("{}_dequantized", tensor.name));
+        let inputs = [quantized.values.name.as_str(), &quantized.scales.name, &quantized.zeros.name];
+        let mut node = Node::new("DequantizeLinear", &format!("{back}_DequantizeLinear"), &inputs, &[&back]);
+        if let Some(axis) = axis {
+            node = node.with_int("axis", axis as i64);
+        }
+        self.nodes.push(node);
+        self.made.extend([quantized.values, quantized.scales, quantized.zeros]);
+        Ok(back)
+    }
+}
+
+/// Float weights that nobody reads any more.
+fn drop_unused(graph: &mut Graph) {
+    let used: HashSet<&str> = graph
+        .nodes
+        .iter()
+        .flat_map(|node| &node.inputs)
+        .chain(graph.outputs.iter().map(|v| &v.name))
+        .map(String::as_str)
+        .collect();
+    graph.initializers.retain(|tensor| used.contains(tensor.name.as_str()));
+}
