@@ -148,6 +148,7 @@ fn feed_media(media: &rtsp::RTSPMedia, name: &str, setting: &Setting, feeds: &Fe
         move |_, state| feed.set_playing(state == glib::translate::IntoGlib::into_glib(gst::State::Playing))
     });
     media.connect_prepared(report_capture_time);
+    media.connect_prepared(send_at_once);
     media.connect_unprepared({
         let feed = feed.clone();
         move |_| feed.stop()
@@ -171,7 +172,7 @@ fn feed_media(media: &rtsp::RTSPMedia, name: &str, setting: &Setting, feeds: &Fe
     );
 }
 
-/// Sender reports tell when a picture was captured, not when it was sent: by default they are off by the sinks' latency of 20 ms.
+/// Sender reports tell when a picture was captured, not when it was sent: by default they are off by the sinks' latency.
 fn report_capture_time(media: &rtsp::RTSPMedia) {
     let pipeline = media.element().parent().and_then(|p| p.downcast::<gst::Bin>().ok());
     let elements = pipeline.map(|p| p.iterate_elements().into_iter().flatten().collect::<Vec<_>>()).unwrap_or_default();
@@ -180,6 +181,19 @@ fn report_capture_time(media: &rtsp::RTSPMedia) {
             rtpbin.set_property("rtcp-sync-send-time", false);
         }
     }
+}
+
+/// The feed hands each picture over when its time has come; a sink that waits 20 ms more, as it does by default in a live pipeline,
+/// would make every simulated camera that much slower. Sinks come later, as clients set up their streams.
+fn send_at_once(media: &rtsp::RTSPMedia) {
+    let at_once = |element: &gst::Element| {
+        if element.find_property("processing-deadline").is_some() {
+            element.set_property("processing-deadline", gst::ClockTime::ZERO);
+        }
+    };
+    let Some(pipeline) = media.element().parent().and_then(|p| p.downcast::<gst::Bin>().ok()) else { return };
+    pipeline.iterate_recurse().into_iter().flatten().for_each(|element| at_once(&element));
+    pipeline.connect_deep_element_added(move |_, _, element| at_once(element));
 }
 
 fn payloader(codec: Codec) -> &'static str {
