@@ -5,6 +5,7 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod graph;
+mod model;
 mod run;
 mod schema;
 #[cfg(feature = "sim")]
@@ -32,6 +33,8 @@ enum Command {
     Schema(schema::Args),
     /// Print the live pipeline of a running daemon as a Graphviz graph.
     Graph(graph::Args),
+    /// Inspect, store and download networks.
+    Model(model::Args),
     /// Measure the daemon's own cost.
     Bench(bench::Args),
     /// Simulate RTSP cameras.
@@ -53,6 +56,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Schema(args) => schema::run(&args),
             Command::Graph(args) => graph::run(&args),
+            Command::Model(args) => model::run(args),
             Command::Bench(args) => bench::run(args),
             #[cfg(feature = "sim")]
             Command::Sim(args) => sim::run(args),

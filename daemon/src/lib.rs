@@ -19,5 +19,6 @@ pub mod publish;
 pub mod sim;
 pub mod source;
 pub mod status;
+pub mod store;
 pub mod timecard;
 pub mod track;

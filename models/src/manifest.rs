@@ -15,6 +15,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use agree::describe;
 pub use card::{Card, Digest, Gate, Precision, PrecisionKind};
 pub use check::{MAX_MANIFEST_BYTES, is_name};
 pub use metadata::{class_names, imgsz};

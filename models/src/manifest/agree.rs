@@ -44,6 +44,11 @@ pub(super) fn element_text(element: i32) -> String {
     word.into()
 }
 
+/// An input or output for people: "`images` f32[1,3,416,416]".
+pub fn describe(value: &ValueInfo<'_>) -> String {
+    format!("`{}` {}{}", short(value.name), element_text(value.element), shape_text(value))
+}
+
 fn short(name: &str) -> String {
     name.chars().take(100).collect()
 }

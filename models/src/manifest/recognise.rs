@@ -105,11 +105,7 @@ fn family(draft: &mut Draft<'_, '_>) -> Option<&'static str> {
 
 /// Inputs or outputs for people.
 fn listing(values: &[ValueInfo<'_>]) -> String {
-    let one = |value: &ValueInfo<'_>| {
-        let name: String = value.name.chars().take(60).collect();
-        format!("`{name}` {}{}", agree::element_text(value.element), agree::shape_text(value))
-    };
-    let mut listed: Vec<_> = values.iter().take(8).map(one).collect();
+    let mut listed: Vec<_> = values.iter().take(8).map(agree::describe).collect();
     if values.len() > listed.len() {
         listed.push(format!("and {} more", values.len() - listed.len()));
     }

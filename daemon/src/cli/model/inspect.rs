@@ -1,0 +1,130 @@
+//! `egret model inspect`.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+
+use crate::store::{self, Inspected, MANIFEST};
+
+/// Arguments of `egret model inspect`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The ONNX file.
+    file: PathBuf,
+    /// Write the manifest as model.toml beside the file.
+    #[arg(long)]
+    write: bool,
+    /// Write it even if there is one.
+    #[arg(long, requires = "write")]
+    force: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let inspected = store::inspect(&args.file)?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{:#}", report(&inspected))?;
+    } else {
+        out.write_all(text(&inspected)?.as_bytes())?;
+    }
+    if args.write {
+        let Ok(recognised) = &inspected.recognised else { bail!("no manifest was written") };
+        let path = args.file.with_file_name(MANIFEST);
+        if path.exists() && !args.force {
+            bail!("{}: there is a manifest already; give --force to write a new one over it", path.display());
+        }
+        fs::write(&path, recognised.to_toml()).with_context(|| path.display().to_string())?;
+        writeln!(io::stderr().lock(), "written: {}", path.display())?;
+    }
+    let contradicted = inspected.beside.as_ref().is_some_and(|beside| !beside.as_ref().is_ok_and(Vec::is_empty));
+    Ok(if inspected.recognised.is_ok() && !contradicted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is in the file as comments, then the manifest: the whole is TOML.
+fn text(file: &Inspected) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let nodes: usize = file.operators.values().sum();
+    writeln!(text, "# {}: {} bytes, sha256 {}", file.path.display(), file.bytes, file.sha256)?;
+    let Inspected { opset, ir_version, producer, parameters, .. } = file;
+    writeln!(text, "# opset {opset}, IR {ir_version}, by {producer}; {nodes} nodes, {parameters} values in constants")?;
+    writeln!(text, "# operators: {}", operators(file))?;
+    for (what, list) in [("input", &file.inputs), ("output", &file.outputs)] {
+        for value in list {
+            writeln!(text, "# {what}: {value}")?;
+        }
+    }
+    if let (count @ 1.., values) = file.doubles {
+        writeln!(text, "# FP64: {count} constants of {values} values are 64-bit floats. {DOUBLES}")?;
+    }
+    if let Some(custom) = &file.custom {
+        writeln!(text, "# NOT ONNX'S OWN: {custom}; {}", custom.remedy())?;
+    }
+    match &file.beside {
+        None => {}
+        Some(Ok(problems)) if problems.is_empty() => writeln!(text, "# {MANIFEST} beside it agrees with it")?,
+        Some(Ok(problems)) => {
+            for problem in problems {
+                writeln!(text, "# {MANIFEST} beside it CONTRADICTS it: {problem}")?;
+            }
+        }
+        Some(Err(error)) => writeln!(text, "# {}", error.to_string().replace('\n', "\n# "))?,
+    }
+    match &file.recognised {
+        Ok(recognised) => {
+            let assumed = match recognised.assumed.len() {
+                1 => "1 thing is assumed and marked".to_owned(),
+                count => format!("{count} things are assumed and marked"),
+            };
+            writeln!(text, "# family: {}; {assumed} below\n\n{}", recognised.family, recognised.to_toml().trim_end())?;
+        }
+        Err(unrecognised) => writeln!(text, "# NOT RECOGNISED: {unrecognised}")?,
+    }
+    Ok(text)
+}
+
+const DOUBLES: &str = "No accelerator runs them: export in FP32; rounding changes a value by at most 6e-8 of itself, and values \
+                       beyond 3.4e38 are lost";
+
+fn operators(file: &Inspected) -> String {
+    let mut sorted: Vec<_> = file.operators.iter().collect();
+    sorted.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), (*name).clone()));
+    let shown: Vec<_> = sorted.iter().take(12).map(|(name, count)| format!("{count} {name}")).collect();
+    let more = sorted.len() - shown.len();
+    shown.join(", ") + &if more > 0 { format!(" and {more} other kinds") } else { String::new() }
+}
+
+fn report(file: &Inspected) -> serde_json::Value {
+    let recognised = match &file.recognised {
+        Ok(found) => json!({ "family": found.family, "assumed": found.assumed, "manifest": found.to_toml() }),
+        Err(unrecognised) => json!({ "problem": unrecognised.to_string() }),
+    };
+    json!({
+        "file": file.path,
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+        "opset": file.opset,
+        "ir_version": file.ir_version,
+        "producer": file.producer,
+        "operators": file.operators,
+        "parameters": file.parameters,
+        "inputs": file.inputs,
+        "outputs": file.outputs,
+        "fp64_constants": file.doubles.0,
+        "custom_operator": file.custom.as_ref().map(ToString::to_string),
+        "manifest_beside": file.beside.as_ref().map(|beside| match beside {
+            Ok(problems) => json!({ "contradictions": problems }),
+            Err(error) => json!({ "problem": error.to_string() }),
+        }),
+        "recognised": recognised,
+    })
+}

@@ -1,0 +1,121 @@
+//! The store of models: a directory with one directory per model, `NAME/model.toml` beside `NAME/FILE.onnx`.
+//!
+//! Whatever enters it was read by the bounded reader, agrees with its manifest, and has the manifest's SHA-256.
+
+mod file;
+mod place;
+
+pub use file::{Inspected, digest, inspect, read_manifest, read_network};
+pub use place::{default_directory, directory};
+
+use std::{io, path::PathBuf};
+
+use egret_models::{
+    manifest::{Problem, Unrecognised},
+    onnx::Refused,
+};
+
+/// Name of a manifest.
+pub const MANIFEST: &str = "model.toml";
+
+/// Why something cannot be done with a model. Each names the file, the reason and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file or directory cannot be read or written.
+    #[error("{path}: {source}; check the path, the permissions and the room on the disk", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no model that egret takes.
+    #[error("{path}: {refused}; {remedy}", path = path.display(), remedy = refused.remedy())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        refused: Refused,
+    },
+    /// The manifest is wrong, or the graph contradicts it.
+    #[error("{path}: {}", listed(problems), path = path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// All problems.
+        problems: Vec<Problem>,
+    },
+    /// No manifest, and none can be made from the graph.
+    #[error("{path}: {unrecognised}", path = path.display())]
+    Unrecognised {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        unrecognised: Box<Unrecognised>,
+    },
+    /// The bytes are not those that the manifest names.
+    #[error("{path}: its SHA-256 is {found}, the manifest says {expected}; {remedy}", path = path.display())]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+        /// What the manifest says.
+        expected: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The store has no such model.
+    #[error("no model `{name}` in {store}; it has {have}", store = store.display())]
+    NoSuchModel {
+        /// What was asked for.
+        name: String,
+        /// The store.
+        store: PathBuf,
+        /// What there is.
+        have: String,
+    },
+    /// The name is taken.
+    #[error("{path} exists already; give --replace to put another one in its place, or --name for another name", path = path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The manifest names no place to download from.
+    #[error(
+        "`{name}` is not published as an ONNX file that can be pulled; {export}; then `egret model add FILE --manifest {name}`"
+    )]
+    NoUrl {
+        /// The model.
+        name: String,
+        /// How to make the file.
+        export: String,
+    },
+    /// Another process is at it.
+    #[error("{path}: another egret is pulling this model; wait for it to end", path = path.display())]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// The download failed.
+    #[error("{url}: {reason}; {remedy}")]
+    Download {
+        /// Where from.
+        url: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Nothing says where the store is.
+    #[error("no place for a store: neither --store, STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set; give --store DIR")]
+    NoPlace,
+}
+
+fn listed(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    match &lines[..] {
+        [line] => line.clone(),
+        _ => format!("{} problems\n  {}", lines.len(), lines.join("\n  ")),
+    }
+}

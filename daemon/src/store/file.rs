@@ -1,0 +1,182 @@
+//! Reading model files and manifests, always bounded.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use egret_models::{
+    manifest::{MAX_MANIFEST_BYTES, Manifest, Problem, Recognised, Unrecognised, recognise},
+    onnx::{self, ElementType, MAX_FILE_BYTES, Refused},
+};
+use sha2::{Digest as _, Sha256};
+
+use super::{MANIFEST, StoreError};
+
+/// `TensorProto.DOUBLE`.
+const DOUBLE: ElementType = ElementType(11);
+
+/// The file's name without its directory.
+pub(super) fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The bytes of a regular file of bounded size; a file whose name says that it is no ONNX is refused by that.
+///
+/// # Errors
+/// [`StoreError::File`] and [`StoreError::Refused`].
+pub fn read_network(path: &Path) -> Result<Vec<u8>, StoreError> {
+    let failed = |source| StoreError::File { path: path.to_owned(), source };
+    let refused = |refused| StoreError::Refused { path: path.to_owned(), refused };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "a directory, not an ONNX file")));
+    }
+    if !metadata.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(refused(Refused::TooLarge { bytes: metadata.len() }));
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if let Err(read) = onnx::read(&bytes) {
+        // Where the bytes say nothing of what it is, its name may.
+        let silent = matches!(read, Refused::Damaged { .. })
+            || matches!(&read, Refused::NotOnnx { kind, .. } if kind.contains("other data"));
+        let named = silent.then(|| onnx::refused_by_name(&name_of(path))).flatten();
+        return Err(refused(named.unwrap_or(read)));
+    }
+    Ok(bytes)
+}
+
+/// Reads and checks a manifest.
+///
+/// # Errors
+/// [`StoreError::File`] and [`StoreError::Manifest`].
+pub fn read_manifest(path: &Path) -> Result<(Manifest, String), StoreError> {
+    let failed = |source| StoreError::File { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    let manifest = Manifest::parse(&text).map_err(|problems| StoreError::Manifest { path: path.to_owned(), problems })?;
+    Ok((manifest, text))
+}
+
+/// SHA-256 as 64 hexadecimal digits.
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
+        let _infallible = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The SHA-256 and size of a file, without holding it in memory.
+pub(super) fn digest_of(path: &Path) -> Result<(String, u64), StoreError> {
+    let failed = |source| StoreError::File { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let (mut hasher, mut buffer, mut total) = (Sha256::new(), vec![0; 1 << 16], 0);
+    loop {
+        let count = file.read(&mut buffer).map_err(failed)?;
+        if count == 0 {
+            return Ok((hex(&hasher.finalize()), total));
+        }
+        hasher.update(&buffer[..count]);
+        total += count as u64;
+    }
+}
+
+/// Writes a file so that it is there whole or not at all.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let temporary = path.with_added_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        io::Write::write_all(&mut file, content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|source| StoreError::File { path: path.to_owned(), source })
+}
+
+/// What is in an ONNX file.
+#[derive(Debug)]
+pub struct Inspected {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Version of the default operator set.
+    pub opset: i64,
+    /// Version of the file format.
+    pub ir_version: i64,
+    /// Which program wrote it.
+    pub producer: String,
+    /// How often each operator occurs.
+    pub operators: BTreeMap<String, usize>,
+    /// Values in its constants: the weights.
+    pub parameters: u64,
+    /// Its inputs: name, element type, shape.
+    pub inputs: Vec<String>,
+    /// Its outputs.
+    pub outputs: Vec<String>,
+    /// How many constants are of 64-bit floats, and how many values they hold.
+    pub doubles: (usize, u64),
+    /// An operator that ONNX does not define.
+    pub custom: Option<Refused>,
+    /// The manifest that is made from the graph.
+    pub recognised: Result<Recognised, Unrecognised>,
+    /// The manifest beside the file: what it is and what in it the graph contradicts.
+    pub beside: Option<Result<Vec<Problem>, StoreError>>,
+}
+
+/// Reads an ONNX file and says what is in it.
+///
+/// # Errors
+/// [`StoreError::File`] and [`StoreError::Refused`].
+pub fn inspect(path: &Path) -> Result<Inspected, StoreError> {
+    let bytes = read_network(path)?;
+    let refused = |refused| StoreError::Refused { path: path.to_owned(), refused };
+    let model = onnx::read(&bytes).map_err(refused)?;
+    let sha256 = digest(&bytes);
+    let mut operators = BTreeMap::new();
+    for node in &model.graph.nodes {
+        *operators.entry(node.op.chars().take(60).collect::<String>()).or_insert(0) += 1;
+    }
+    let doubles = model.graph.initializers.iter().filter(|tensor| tensor.element == DOUBLE);
+    let doubles = doubles.fold((0, 0), |(count, values), tensor| (count + 1, values + tensor.elements));
+    let mut recognised = recognise(&model, &name_of(path));
+    if let Ok(recognised) = &mut recognised {
+        recognised.manifest.card.sha256 = egret_models::manifest::Digest::Known(sha256.clone());
+    }
+    let manifest = path.with_file_name(MANIFEST);
+    let beside = manifest.is_file().then(|| read_manifest(&manifest)).and_then(|read| match read {
+        // A directory may hold several files; the manifest is about one of them.
+        Ok((manifest, _)) => (manifest.card.file == name_of(path)).then(|| Ok(manifest.contradictions(&model))),
+        Err(error) => Some(Err(error)),
+    });
+    Ok(Inspected {
+        path: path.to_owned(),
+        bytes: bytes.len() as u64,
+        sha256,
+        opset: model.opset,
+        ir_version: model.ir_version,
+        producer: model.producer.chars().filter(|c| !c.is_control()).take(60).collect(),
+        operators,
+        parameters: model.graph.initializers.iter().map(|tensor| tensor.elements).sum(),
+        inputs: model.graph.inputs.iter().map(egret_models::manifest::describe).collect(),
+        outputs: model.graph.outputs.iter().map(egret_models::manifest::describe).collect(),
+        doubles,
+        custom: model.standard_operators().err(),
+        recognised,
+        beside,
+    })
+}
