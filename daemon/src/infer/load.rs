@@ -203,7 +203,7 @@ fn cpu(file: &str, bytes: &[u8], model: &ModelConfig, runtime: &RuntimeConfig) -
     let (name, engines) = engines(file, bytes, &spec, model.workers.max(1), runtime)?;
     let info =
         Arc::new(ModelInfo { name: model.name.clone(), classes: spec.classes.clone(), runtime: name, sha256: sha256(bytes) });
-    let nms = NmsParams { iou: model.nms_iou, candidates: MAX_CANDIDATES, detections: MAX_DETECTIONS };
+    let nms = NmsParams { iou: model.nms_iou, class_agnostic: false, candidates: MAX_CANDIDATES, detections: MAX_DETECTIONS };
     let thresholds = Thresholds { confidence: model.confidence, nms };
     let instances = engines.into_iter().map(|engine| {
         let mut cpu = Cpu::new(info.clone(), &spec, engine, thresholds, model.max_batch);

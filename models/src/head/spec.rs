@@ -80,7 +80,7 @@ pub enum HeadSpec {
     /// their exported post-processing: labels `[N,M]`, boxes `[N,M,4]` = left, top, right, bottom, scores `[N,M]`.
     Detr {
         /// Sigmoid: the best `top_k` of all queries × classes. Softmax: the best class of each query; the last logit of the C+1 is
-        /// "no object" (Carion et al. 2020).
+        /// "no object" (Carion et al. 2020). None: the network gives scores.
         #[serde(default = "sigmoid")]
         activation: Activation,
         /// How many of the queries × classes are looked at.
@@ -253,6 +253,7 @@ pub enum Priors {
         shape_major: bool,
     },
     /// As the TensorFlow Object Detection API makes them for SSD on `MobileNet`.
+    #[serde(rename = "tensorflow")]
     TensorFlow {
         /// Cells along a side of each square grid.
         #[serde(default = "mobilenet_grids")]
