@@ -132,12 +132,12 @@ fn compare(case: &Case, name: &str, files: &Files, row: &mut Row) {
     let declared: Vec<Vec<Option<usize>>> =
         case.outputs.iter().map(|o| o.shape.iter().enumerate().map(|(i, d)| (i > 0).then_some(*d)).collect()).collect();
     let declared: Vec<_> = case.outputs.iter().zip(&declared).map(|(o, dims)| (o.name.as_str(), dims.as_slice())).collect();
-    let mut head = Head::new(&case.spec, &input, &declared, case.classes).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut head = Head::new(&case.spec, &input, &declared, case.classes).expect(name);
     let Case { iou, class_agnostic, candidates, detections, .. } = *case;
     let nms = NmsParams { iou, class_agnostic, candidates, detections };
     let thresholds = Thresholds { confidence: case.confidence, class_confidence: Vec::new(), nms };
     let mut found = Vec::new();
-    head.decode(&tensors, case.found.len(), &thresholds, &mut found).unwrap_or_else(|error| panic!("{name}: {error}"));
+    head.decode(&tensors, case.found.len(), &thresholds, &mut found).expect(name);
     assert_eq!(found.len(), case.found.len());
     for (ours, theirs) in found.iter().zip(&case.found) {
         compare_picture(case, name, files, (ours, theirs), row);
@@ -157,7 +157,7 @@ fn compare_picture(case: &Case, name: &str, files: &Files, (ours, theirs): (&[Fo
         let distance = |e: &&Expected| largest(&found.bbox, &e.bbox) + 1e3 * (found.score - e.score).abs();
         let same = left.iter().enumerate().filter(|(_, e)| e.class == found.class);
         let nearest = same.min_by(|(_, a), (_, b)| distance(a).total_cmp(&distance(b))).map(|(i, _)| i);
-        let expected = left.swap_remove(nearest.unwrap_or_else(|| panic!("{}", all())));
+        let expected = left.swap_remove(nearest.ok_or_else(all).expect("a box of this class"));
         row.boxes += 1;
         row.pixels = row.pixels.max(largest(&found.bbox, &expected.bbox));
         row.score = row.score.max((found.score - expected.score).abs());

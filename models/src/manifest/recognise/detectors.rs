@@ -197,7 +197,7 @@ fn ssd300(draft: &mut Draft<'_, '_>, across: bool, classes: usize) -> Option<&'s
 }
 
 fn ssd_mobilenet(draft: &mut Draft<'_, '_>, classes: usize) -> Option<&'static str> {
-    let priors = serde_priors("tensor-flow")?;
+    let priors = serde_priors("tensorflow")?;
     draft.prepare(Preparation::Centred, "TensorFlow's SSD-MobileNet");
     draft.assume("head.kind", "priors are those of TensorFlow's SSD-MobileNet", "boxes of one picture");
     let head = ssd(priors, Activation::Sigmoid, true)?;
