@@ -19,6 +19,8 @@ mod reader;
 mod spec;
 mod ssd;
 mod table;
+#[cfg(test)]
+mod tests;
 mod yolov5;
 mod yolov8;
 mod yolox;
