@@ -1,4 +1,4 @@
-//! Every head beside the published post-processing of its family (`tests/reference/heads.py`), on outputs of the exact shape of its
+//! Every head beside the published post-processing of its family (`tests/reference/heads`), on outputs of the exact shape of its
 //! export. Prints how far apart they are:
 //!
 //! ```sh
@@ -16,7 +16,7 @@ use egret_models::{
 use serde::Deserialize;
 use tempfile::TempDir;
 
-const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/heads.py");
+const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/heads");
 const MAX_PIXELS: f32 = 0.01;
 const MAX_SCORE: f32 = 1e-5;
 /// Pixels at a mask's edge may fall to either side where the sum is within rounding of 0.
@@ -86,7 +86,7 @@ fn every_head_reads_as_its_published_post_processing() {
         return;
     };
     let folder = TempDir::new().expect("a temporary directory");
-    let output = Command::new(&python).arg(TOOL).arg(folder.path()).output().expect("EGRET_REFERENCE_PYTHON starts");
+    let output = Command::new(&python).arg("-B").arg(TOOL).arg(folder.path()).output().expect("EGRET_REFERENCE_PYTHON starts");
     assert!(output.status.success(), "the reference failed: {}", String::from_utf8_lossy(&output.stderr));
     let (index, files) = read(folder.path());
     let mut order = Vec::new();
