@@ -11,3 +11,4 @@ pub mod nms;
 pub mod onnx;
 pub mod precision;
 pub mod spec;
+pub mod task;
