@@ -1,21 +1,26 @@
 //! Inference: the [`Detector`] trait, those who implement it, and the loop that runs one.
 
+mod clip;
 mod cpu;
 mod detector;
+mod engine;
 mod letterbox;
 mod load;
 mod null;
 mod onnxruntime;
 mod rten;
 mod scripted;
+mod tiles;
 mod worker;
 
+pub use clip::{Clip, Crop, Cropper};
 pub use cpu::Cpu;
 pub use detector::{DetectError, Detector, Output, View};
 pub use letterbox::{Letterbox, Placement};
 pub use load::{LoadError, Loaded, load, load_cpu};
 pub use null::Null;
 pub use scripted::Scripted;
+pub(crate) use worker::Instance;
 pub use worker::{WorkerError, worker};
 
 #[cfg(test)]

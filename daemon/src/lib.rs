@@ -19,6 +19,7 @@ pub mod publish;
 pub mod sim;
 pub mod source;
 pub mod status;
+pub mod step;
 pub mod store;
 pub mod timecard;
 pub mod track;

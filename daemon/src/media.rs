@@ -10,8 +10,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+mod findings;
+
 use bytes::Bytes;
 
+pub use self::findings::{Finding, Found, Reading, StepReport, StepState};
 pub use crate::timecard::{Mark, TimeCard};
 
 /// One camera's identity for as long as it is configured: a number never used again in this process, and its name.
@@ -386,7 +389,7 @@ pub struct Detection {
 }
 
 /// What a consumer may need to know of the network that made a detection. One per loaded model, shared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct ModelInfo {
     /// Name in the configuration.
     pub name: String,
@@ -396,6 +399,8 @@ pub struct ModelInfo {
     pub runtime: String,
     /// SHA-256 of the model file in hex; empty where there is no file.
     pub sha256: String,
+    /// What it computes in, as far as the file tells: `fp32`, `fp16`, `int8`; empty where there is no file.
+    pub precision: &'static str,
 }
 
 /// Frames of several cameras (or of one file) that go through the network together.
@@ -414,6 +419,8 @@ pub struct Inferred {
     pub batch: Batch,
     /// One entry per frame, in the order of the batch; all of them empty when the engine failed.
     pub detections: Vec<Vec<Detection>>,
+    /// The same of a network that is no detector; else empty.
+    pub readings: Vec<Reading>,
     /// Which model, run by what.
     pub model: Arc<ModelInfo>,
     /// Whether the engine failed on this batch (the frames count as dropped, reason `engine_error`).
@@ -491,6 +498,8 @@ pub struct Tracked {
     pub detections: Vec<TrackedDetection>,
     /// What became of the tracks.
     pub tracks: Vec<Track>,
+    /// What steps did, and what they and networks that are no detectors have found out; `None`: there is nothing to say.
+    pub steps: Option<Box<StepReport>>,
     /// Which model saw it.
     pub model: Arc<ModelInfo>,
     /// No frame was looked at: the stream stopped or is gone, and its tracks end. The rest is that of its last frame; no mark is set.

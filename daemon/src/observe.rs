@@ -15,7 +15,9 @@ pub use client::{GetError, Reply, get};
 pub use http::{AskStill, HttpError, Panel, Server};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics};
 pub use process::Process;
-pub use snapshot::{CameraGraph, CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, View};
+pub use snapshot::{
+    CameraGraph, CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, StepSnapshot, View,
+};
 pub use stages::{StageSummary, StageTimes};
 
 #[cfg(test)]
@@ -63,6 +65,7 @@ mod tests {
             classes: vec!["person".into()],
             runtime: "onnxruntime 1.31.1".into(),
             sha256: "abc".into(),
+            precision: "fp32",
         };
         let stages = StageTimes::new();
         let mut card = TimeCard::default();
@@ -78,6 +81,7 @@ mod tests {
                 camera("yard", status(CameraState::AuthFailed, "401 Unauthorized"), Counts::default()),
             ],
             models: vec![ModelSnapshot { info: Arc::new(info), max_batch: 8, workers: 2, batches: 740, batched_frames: 1480 }],
+            steps: Vec::new(),
             queues: vec![QueueSnapshot { name: "track_to_publish", length: 1, capacity: 16 }],
             publish: Some(PublishSnapshot {
                 broker: "localhost:1883".into(),

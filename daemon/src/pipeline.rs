@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! cameras ──Slot──▶ Batcher (one per model) ──▶ engine threads ──ToTrack──▶ track thread ──Tracked──▶ publish thread ──▶ broker
-//!                        ▲ control watch, steps                                │
-//!                        └─────────────────────────────────────────────────────┘
+//!                        ▲ control watch, second looks                         │
+//!                        └─────────────────────────────────────────────────────┤
+//!                                                     ▲                        ▼
+//!                                                     └─Answered── step threads ◀── StepQueue (one per step)
 //! ```
 //!
 //! Shutdown is by ownership: cameras stop and drop their slots, the batchers close, each stage finishes what it holds and drops
 //! its sender, and publishing says `offline` and disconnects last.
 
 mod books;
+mod steps;
 
 use std::{
     collections::BTreeMap,
@@ -32,11 +35,12 @@ use crate::{
     publish,
     source::{self, Camera},
     status::{CameraState, StatusBoard},
-    track::{self, ToTrack},
+    track::{self, Telling, ToTrack, Ways},
 };
 
 pub use books::Books;
 use books::ModelEntry;
+use steps::StepLine;
 
 /// Batches that may wait for tracking. Tracking is far faster than inference: the queue is empty but for moments.
 const TRACK_QUEUE: usize = 8;
@@ -51,6 +55,18 @@ pub enum StartError {
     /// A model could not be loaded.
     #[error(transparent)]
     Model(#[from] LoadError),
+    /// A step is to look at classes that the other model does not know.
+    #[error("model.{step}.of_classes: model `{model}` knows no class {class:?}; it knows {known}")]
+    Classes {
+        /// Name of the step.
+        step: String,
+        /// Name of the other model.
+        model: String,
+        /// The class.
+        class: String,
+        /// Some of those that it knows.
+        known: String,
+    },
     /// GStreamer does not work.
     #[error("GStreamer cannot be initialised: {0}; are its libraries installed?")]
     Media(#[from] glib::Error),
@@ -68,6 +84,8 @@ pub enum StartError {
 struct Line {
     config: ModelConfig,
     info: Arc<ModelInfo>,
+    /// How it is told, if it is no detector.
+    telling: Telling,
     batcher: Arc<Batcher>,
     engines: Vec<JoinHandle<()>>,
 }
@@ -85,6 +103,7 @@ pub struct Pipeline {
     board: Arc<StatusBoard>,
     books: Arc<Books>,
     lines: BTreeMap<String, Line>,
+    steps: Vec<StepLine>,
     cameras: BTreeMap<String, Running>,
     to_track: mpsc::SyncSender<ToTrack>,
     track: JoinHandle<()>,
@@ -103,17 +122,20 @@ impl Pipeline {
         let (to_track, from_engines) = mpsc::sync_channel(TRACK_QUEUE);
         let (to_publish, from_track) = tokio::sync::mpsc::channel(PUBLISH_QUEUE);
         let mut lines = BTreeMap::new();
-        for model in &config.models {
+        for model in config.models.iter().filter(|model| model.step.is_none()) {
             lines.insert(model.name.clone(), Line::start(model, &config, &to_track, progress, faults)?);
         }
+        let steps = steps::start(&config, &lines, &to_track, progress, faults)?;
         let board = StatusBoard::new();
         let models = lines.iter().map(|(name, line)| (name.clone(), line.entry())).collect();
-        let books = Books::new(&config, Arc::clone(&board), to_publish.downgrade(), models);
-        let track = start_track(&config, from_engines, to_publish, &lines, &books, progress, faults)?;
+        let books =
+            Books::new(&config, Arc::clone(&board), to_publish.downgrade(), models, steps.iter().map(StepLine::entry).collect());
+        let ways = ways(&lines, &steps);
+        let track = start_track(&config, from_engines, to_publish, ways, &books, progress, faults)?;
         let stop_publishing = CancellationToken::new();
         let publish = start_publish(&config, from_track, &board, &books, stop_publishing.clone(), faults)?;
         let cameras = BTreeMap::new();
-        Ok(Self { config, board, books, lines, cameras, to_track, track, publish, stop_publishing, next_stream: 1 })
+        Ok(Self { config, board, books, lines, steps, cameras, to_track, track, publish, stop_publishing, next_stream: 1 })
     }
 
     /// Starts the cameras of the configuration, on the current runtime. Cameras that cannot be reached are retried.
@@ -209,13 +231,16 @@ impl Pipeline {
 
     /// Ends the line in order: cameras, engines, tracking, publishing. What was taken in is finished first.
     pub async fn stop(self) {
-        let Self { cameras, lines, to_track, track, publish, stop_publishing, .. } = self;
+        let Self { cameras, lines, steps, to_track, track, publish, stop_publishing, .. } = self;
         join_all(cameras.into_values().filter_map(|running| running.camera).map(Camera::stop)).await;
         for line in lines.values() {
             line.batcher.close();
         }
         drop(to_track);
-        join(lines.into_values().flat_map(|line| line.engines).chain([track]).collect()).await;
+        join(lines.into_values().flat_map(|line| line.engines).collect()).await;
+        // What tracking still asks of the steps is refused; what they have is finished.
+        steps.iter().for_each(StepLine::close);
+        join(steps.into_iter().flat_map(StepLine::into_threads).chain([track]).collect()).await;
         // Tracking has dropped its sender: publishing takes what is left, and says goodbye.
         stop_publishing.cancel();
         join(vec![publish]).await;
@@ -263,6 +288,8 @@ impl Line {
     ) -> Result<Self, StartError> {
         let loaded = infer::load(model, &config.runtime)?;
         let info = Arc::clone(loaded.info());
+        let confidence = loaded.spec().map_or(0.0, |spec| spec.confidence);
+        let telling = Telling { confidence, details: model.details };
         let batcher = Batcher::new(Limits {
             max_batch: model.max_batch,
             max_wait: config.batch.max_wait,
@@ -281,7 +308,7 @@ impl Line {
             };
             engines.push(faults.spawn_stage(&name, work).map_err(|source| StartError::Thread { stage: name, source })?);
         }
-        Ok(Self { config: model.clone(), info, batcher, engines })
+        Ok(Self { config: model.clone(), info, telling, batcher, engines })
     }
 
     fn entry(&self) -> ModelEntry {
@@ -289,18 +316,26 @@ impl Line {
     }
 }
 
+/// The ways back from tracking.
+fn ways(lines: &BTreeMap<String, Line>, steps: &[StepLine]) -> Ways {
+    Ways {
+        batchers: lines.iter().map(|(name, line)| (name.clone(), Arc::clone(&line.batcher))).collect(),
+        steps: steps.iter().map(StepLine::plan).collect(),
+        told: lines.iter().map(|(name, line)| (name.clone(), line.telling)).collect(),
+    }
+}
+
 fn start_track(
     config: &Config,
     input: mpsc::Receiver<ToTrack>,
     output: tokio::sync::mpsc::Sender<Vec<Tracked>>,
-    lines: &BTreeMap<String, Line>,
+    ways: Ways,
     books: &Arc<Books>,
     progress: &Arc<Progress>,
     faults: &FaultSender,
 ) -> Result<JoinHandle<()>, StartError> {
-    let back: BTreeMap<_, _> = lines.iter().map(|(name, line)| (name.clone(), Arc::clone(&line.batcher))).collect();
     let (config, books, stage) = (config.track.clone(), Arc::clone(books), progress.stage("track"));
-    let work = move || track::run(&config, &input, &output, &back, &books.tracking, &books.stills, &stage);
+    let work = move || track::run(&config, &input, &output, &ways, &books.tracking, &books.stills, &stage);
     faults.spawn_stage("track", work).map_err(|source| StartError::Thread { stage: "track".to_owned(), source })
 }
 

@@ -14,6 +14,7 @@ mod outbox;
 mod publisher;
 mod stamp;
 mod tls;
+pub mod told;
 pub mod topics;
 
 use std::{

@@ -10,19 +10,49 @@ mod ids;
 mod kalman;
 mod line;
 mod order;
+mod steps;
 mod stream;
 mod tracker;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use counters::{Counters, Counts};
 pub use ids::Ids;
 pub use line::run;
+pub use steps::Plan;
 
 use crate::{
-    batch::Step,
+    batch::{Batcher, Step},
     media::{Detection, Inferred, ModelInfo, StreamId},
+    step::Answered,
 };
+
+/// The ways that lead back from tracking.
+#[derive(Clone, Default)]
+pub struct Ways {
+    /// Each model's batcher under the model's name.
+    pub batchers: BTreeMap<String, Arc<Batcher>>,
+    /// The models that look at what others have seen.
+    pub steps: Vec<Arc<Plan>>,
+    /// How networks that are no detectors are told, by name.
+    pub told: BTreeMap<String, Telling>,
+}
+
+impl Ways {
+    /// Without steps.
+    pub fn new(batchers: BTreeMap<String, Arc<Batcher>>) -> Self {
+        Self { batchers, ..Self::default() }
+    }
+}
+
+/// How what a network says of whole frames is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Telling {
+    /// What a label needs to be told, 0..1.
+    pub confidence: f32,
+    /// Whether vectors and masks are told in whole.
+    pub details: bool,
+}
 
 /// What tracking takes in.
 #[derive(Debug)]
@@ -31,6 +61,8 @@ pub enum ToTrack {
     Inferred(Inferred),
     /// A second stage has looked at regions.
     Stepped(Stepped),
+    /// A step has looked.
+    Answered(Answered),
     /// Which classes of a camera are followed and told of, indexed by class; `None`: all. Holds for the frames that come after it.
     Classes {
         /// Whose.

@@ -15,14 +15,12 @@ use egret::{
 const CONFIDENCE: f32 = 0.4;
 
 fn detector() -> Box<dyn Detector> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/street/street.onnx");
     let model = ModelConfig {
-        name: "street".into(),
-        source: ModelSource::Onnx(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/street/street.onnx").into()),
         classes: Some(["person", "bicycle", "car"].map(String::from).to_vec()),
-        confidence: CONFIDENCE,
-        nms_iou: 0.45,
+        confidence: Some(CONFIDENCE),
         max_batch: 1,
-        workers: 1,
+        ..ModelConfig::new("street", ModelSource::Onnx(file.into()))
     };
     // The runtime that is compiled in: this test needs no library on the machine.
     let runtime = RuntimeConfig { cpu: CpuRuntime::Rten, onnxruntime_library: None };

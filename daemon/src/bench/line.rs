@@ -56,7 +56,8 @@ impl Line {
             })?
         };
         let track = {
-            let (track, back) = (config.track.clone(), BTreeMap::from([(MODEL.to_owned(), Arc::clone(&batcher))]));
+            let (track, back) =
+                (config.track.clone(), track::Ways::new(BTreeMap::from([(MODEL.to_owned(), Arc::clone(&batcher))])));
             let (counters, stills, stage) = (track::Counters::default(), Stills::new(), progress.stage("track"));
             named("track", move || track::run(&track, &from_engine, &to_publish, &back, &counters, &stills, &stage))?
         };

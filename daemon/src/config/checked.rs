@@ -1,6 +1,6 @@
 //! The configuration that the rest of the program sees: every value is present, in range and consistent.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::secret::Secret;
 
@@ -165,7 +165,7 @@ pub enum ModelSource {
     Scripted(PathBuf),
 }
 
-/// One network.
+/// One network. What is `None` is as the model's manifest says, else as it always was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
     /// Unique name.
@@ -175,13 +175,90 @@ pub struct ModelConfig {
     /// Class names in the order of the outputs; `None`: those that come with the model, else COCO's 80.
     pub classes: Option<Vec<String>>,
     /// Smallest confidence that is published.
-    pub confidence: f32,
-    /// IoU above which the lesser of two boxes of one class is suppressed.
-    pub nms_iou: f32,
+    pub confidence: Option<f32>,
+    /// Other confidences for some classes, by name.
+    pub class_confidence: BTreeMap<String, f32>,
+    /// IoU above which the lesser of two boxes is suppressed.
+    pub nms_iou: Option<f32>,
+    /// Whether boxes of different classes suppress each other.
+    pub class_agnostic: Option<bool>,
+    /// Candidates that take part in suppression.
+    pub max_candidates: Option<usize>,
+    /// Boxes that remain.
+    pub max_detections: Option<usize>,
     /// Largest batch.
     pub max_batch: usize,
     /// Engine instances: single-threaded sessions, one OS thread each.
     pub workers: usize,
+    /// Frames are looked at in tiles.
+    pub tiles: Option<TilesConfig>,
+    /// Whether whole vectors and masks are published.
+    pub details: bool,
+    /// It looks at what another model has seen; `None`: at the frames of the cameras that name it.
+    pub step: Option<StepConfig>,
+}
+
+impl ModelConfig {
+    /// A model of cameras with the defaults of every key: batches of 8, one worker.
+    pub fn new(name: &str, source: ModelSource) -> Self {
+        Self {
+            name: name.to_owned(),
+            source,
+            classes: None,
+            confidence: None,
+            class_confidence: BTreeMap::new(),
+            nms_iou: None,
+            class_agnostic: None,
+            max_candidates: None,
+            max_detections: None,
+            max_batch: 8,
+            workers: 1,
+            tiles: None,
+            details: false,
+            step: None,
+        }
+    }
+}
+
+/// A grid of overlapping tiles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TilesConfig {
+    /// Tiles side by side, at least 1.
+    pub columns: usize,
+    /// Tiles one above the other, at least 1.
+    pub rows: usize,
+    /// Share of a tile that it has in common with its neighbour, 0..0.5.
+    pub overlap: f32,
+    /// Whether the whole frame is looked at besides.
+    pub whole: bool,
+}
+
+/// A model that looks at what another one has seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepConfig {
+    /// At what.
+    pub on: StepOn,
+    /// Name of the other model, one that looks at cameras.
+    pub of: String,
+    /// Classes of that model whose tracks are looked at; `None`: all.
+    pub classes: Option<Vec<String>>,
+    /// Shortest time between two looks at one track or one camera.
+    pub every: Duration,
+    /// Shortest side of a box that is looked at, in pixels.
+    pub min_size: u32,
+    /// Clips that are looked at together, at least 1.
+    pub clips: usize,
+    /// What they are spread over.
+    pub span: Duration,
+}
+
+/// What a step looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepOn {
+    /// Tracked objects, cut out of their frames.
+    Tracks,
+    /// Whole frames.
+    Frames,
 }
 
 /// Where a camera's pictures come from.

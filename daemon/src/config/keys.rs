@@ -88,6 +88,14 @@ pub(super) enum Builtin {
     Null,
 }
 
+/// What a model looks at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum On {
+    Cameras,
+    Tracks,
+    Frames,
+}
+
 /// Which of a camera's two streams is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
@@ -101,6 +109,7 @@ words! {
     CpuRuntime { "auto" => Auto, "onnxruntime" => OnnxRuntime, "rten" => Rten }
     RtspTransport { "tcp" => Tcp, "udp" => Udp }
     Builtin { "demo" => Demo, "null" => Null }
+    On { "cameras" => Cameras, "tracks" => Tracks, "frames" => Frames }
     Stream { "main" => Main, "sub" => Sub }
 }
 
@@ -312,14 +321,48 @@ section! {
         classes: Texts, otherwise "those that come with the model, else COCO's 80";
         /// The same as a file, one name per line.
         classes_file: Path;
-        /// Smallest confidence that counts as a detection.
-        confidence: Real[0.0 ..= 1.0] = 0.3;
+        /// Smallest confidence that counts as a detection, or that a label needs to be told.
+        confidence: Real[0.0 ..= 1.0], otherwise "the manifest's, else 0.3";
+        /// Other confidences for some classes: NAME=CONFIDENCE.
+        class_confidence: Texts, otherwise "the manifest's, else none";
         /// Overlap (IoU) above which the lesser of two boxes of one class is suppressed.
-        nms_iou: Real[0.0 ..= 1.0] = 0.45;
+        nms_iou: Real[0.0 ..= 1.0], otherwise "the manifest's, else 0.45";
+        /// Whether boxes of different classes suppress each other too.
+        class_agnostic: Flag, otherwise "the manifest's, else false";
+        /// Only so many candidates with the highest scores take part in the suppression (pre-NMS top-k).
+        max_candidates: Count[1 ..= 30000], otherwise "the manifest's, else 1000";
+        /// At most so many boxes of a frame remain.
+        max_detections: Count[1 ..= 1000], otherwise "the manifest's, else 300";
         /// Largest batch.
         max_batch: Count[1 ..= 64] = 8;
         /// Engine instances, one thread each.
         workers: Count[1 ..= 256], otherwise "one per CPU core";
+        /// Large frames in overlapping tiles: how many side by side. All tiles of a frame are looked at, and what is seen in
+        /// several of them is told once.
+        tile_columns: Count[1 ..= 8] = 1;
+        /// How many one above the other.
+        tile_rows: Count[1 ..= 8] = 1;
+        /// Share of a tile that it has in common with its neighbour. Best larger than the largest object is in a tile.
+        tile_overlap: Real[0.0 ..= 0.5] = 0.2;
+        /// Whether the whole frame is looked at besides, for objects that no tile holds.
+        tile_whole: Flag = true;
+        /// What it looks at. cameras: frames of the cameras that name it. tracks: what another model's tracks follow, cut out.
+        /// frames: frames that another model has looked at.
+        on: Choice[On] = "cameras";
+        /// tracks, frames: which model's.
+        of: Name, otherwise "the first model that looks at cameras";
+        /// tracks: classes of that model. Others are not looked at.
+        of_classes: Texts, otherwise "all";
+        /// tracks: shortest time between two looks at one track; frames: at one camera.
+        every: Span["0s" ..= "1h"] = "1s";
+        /// tracks: boxes with a shorter side in pixels are not looked at.
+        min_size: Count[1 ..= 4096] = 16;
+        /// Networks that take clips: how many are spread over a span and looked at together.
+        clips: Count[1 ..= 16] = 1;
+        /// Networks that take clips: the span.
+        span: Span["100ms" ..= "10m"] = "2s";
+        /// Whether messages carry the whole vector of an embedding and the whole mask of a segmentation.
+        details: Flag = false;
     }
 }
 
@@ -450,6 +493,7 @@ mod tests {
         all::<CpuRuntime>();
         all::<RtspTransport>();
         all::<Builtin>();
+        all::<On>();
         all::<Stream>();
     }
 }

@@ -1,130 +1,171 @@
-//! A detector on the CPU: letterbox, runtime, head, suppression.
+//! A network on the CPU: letterbox, runtime, head or task.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use egret_models::{
-    head::{Candidate, Yolox},
-    nms::{self, NmsParams},
-    spec::{BatchAxis, DetectorSpec},
+    head::{Found, Head, Tensor, Thresholds},
+    spec::{BatchAxis, ModelSpec, TaskSpec},
+    task::TaskReader,
 };
 
-use super::{DetectError, Detector, Letterbox, Output, Placement, View, onnxruntime, rten};
-use crate::media::{Detection, ModelInfo, Pixels};
+use super::{
+    Clip, DetectError, Detector, Letterbox, Output, Placement, View,
+    clip::ClipFiller,
+    engine::{Engine, Feed},
+};
+use crate::media::{Detection, ModelInfo, Pixels, Reading};
 
-/// What runs the network.
-pub(super) enum Engine {
-    OnnxRuntime(onnxruntime::Engine),
-    Rten(rten::Engine),
-}
-
-impl Engine {
-    fn run(&mut self, input: &[f32], count: usize, read: impl FnMut(usize, &[f32]) -> Result<(), String>) -> Result<(), String> {
-        match self {
-            Self::OnnxRuntime(engine) => engine.run(input, count, read),
-            Self::Rten(engine) => engine.run(input, count, read),
-        }
-    }
-}
-
-/// Which boxes are worth telling.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Thresholds {
-    pub(super) confidence: f32,
-    pub(super) nms: NmsParams,
-}
-
-/// One engine instance of a YOLOX-shaped network. [`load_cpu`](super::load_cpu) makes them.
+/// One engine instance of a network. [`load_cpu`](super::load_cpu) makes them.
 pub struct Cpu {
     info: Arc<ModelInfo>,
     engine: Engine,
     letterbox: Letterbox,
-    head: Yolox,
-    thresholds: Thresholds,
+    clips: Option<ClipFiller>,
+    reader: Reader,
     max_batch: usize,
     /// Pictures per run of the engine: the whole batch where the network's batch is open, else what it is fixed to.
     step: Option<usize>,
-    input: Vec<f32>,
+    feed: Feed,
     placements: Vec<Option<Placement>>,
-    found: Found,
+    size: (usize, usize),
 }
 
-/// Boxes of one picture on their way; reused.
+/// What makes sense of the outputs.
+enum Reader {
+    Boxes(Box<Boxes>),
+    Task(TaskReader),
+}
+
+/// Boxes on their way; reused.
+struct Boxes {
+    head: Head,
+    thresholds: Thresholds,
+    found: Vec<Vec<Found>>,
+}
+
+/// What a batch has come to so far.
 #[derive(Default)]
-struct Found {
-    candidates: Vec<Candidate>,
-    scratch: nms::Scratch,
+struct Results {
+    detections: Vec<Vec<Detection>>,
+    readings: Vec<Reading>,
+}
+
+/// A whole batch that lies in the input tensor.
+struct Batch<'a> {
+    placements: &'a [Option<Placement>],
+    size: (usize, usize),
 }
 
 impl Cpu {
+    /// Runs the network once over padding, so that what is wrong with it shows at the start, and looks at what comes out.
+    ///
+    /// # Errors
+    /// [`DetectError`].
     pub(super) fn new(
         info: Arc<ModelInfo>,
-        spec: &DetectorSpec,
-        engine: Engine,
+        spec: &ModelSpec,
+        mut engine: Engine,
         thresholds: Thresholds,
         max_batch: usize,
-    ) -> Self {
+    ) -> Result<Self, DetectError> {
         let step = match spec.input.batch {
             BatchAxis::Fixed(n) => Some(n),
             BatchAxis::Dynamic => None,
         };
         let max_batch = max_batch.max(1);
         let slots = step.map_or(max_batch, |step| max_batch.next_multiple_of(step));
-        let letterbox = Letterbox::new(&spec.input, slots);
-        let input = vec![0.0; slots * letterbox.slot_len()];
-        let head = Yolox::new(spec.input.width, spec.input.height, spec.classes.len());
-        let placements = Vec::with_capacity(max_batch);
-        Self { info, engine, letterbox, head, thresholds, max_batch, step, input, placements, found: Found::default() }
+        let unreadable = |reason: String| DetectError::Output { model: info.name.clone(), reason };
+        let mut feed =
+            Feed::new(&spec.input, slots).map_err(|what| unreadable(format!("{what}, which this runtime is not fed")))?;
+        let count = step.unwrap_or(1);
+        let outputs = engine.try_out(&mut feed, count);
+        let outputs = outputs.map_err(|reason| DetectError::Runtime { runtime: info.runtime.clone(), views: count, reason })?;
+        let reader = match &spec.task {
+            TaskSpec::Detect { head, .. } => {
+                let dims: Vec<Vec<_>> = outputs.iter().map(|(_, shape)| shape.iter().copied().map(Some).collect()).collect();
+                let outputs: Vec<_> =
+                    outputs.iter().zip(&dims).map(|((name, _), dims)| (name.as_str(), dims.as_slice())).collect();
+                let head = Head::new(head, &spec.input, &outputs, spec.classes.len()).map_err(|e| unreadable(e.to_string()))?;
+                Reader::Boxes(Box::new(Boxes { head, thresholds, found: Vec::new() }))
+            }
+            task => {
+                let outputs: Vec<_> = outputs.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
+                Reader::Task(TaskReader::new(task, spec.classes.len(), &outputs).map_err(|e| unreadable(e.to_string()))?)
+            }
+        };
+        let mut cpu = Self {
+            engine,
+            letterbox: Letterbox::new(&spec.input, slots),
+            clips: ClipFiller::new(&spec.input),
+            reader,
+            max_batch,
+            step,
+            feed,
+            placements: Vec::with_capacity(max_batch),
+            size: (spec.input.width, spec.input.height),
+            info,
+        };
+        cpu.placements.push(None);
+        cpu.infer(1)?;
+        Ok(cpu)
     }
 
     /// Fills the tensor's slots.
     fn prepare(&mut self, views: &[View<'_>]) -> Result<(), DetectError> {
         self.placements.clear();
+        if self.clips.is_some() {
+            return Err(DetectError::NoClips { model: self.info.name.clone(), takes: "clips", given: "pictures" });
+        }
         for (slot, view) in views.iter().enumerate() {
             let Pixels::Host(picture) = &view.frame.pixels else {
                 return Err(DetectError::Pixels { detector: "CPU", pixels: format!("{:?}", view.frame.pixels) });
             };
-            let len = self.letterbox.slot_len();
-            let out = &mut self.input[slot * len..][..len];
+            let len = self.feed.each;
+            let out = &mut self.feed.values[slot * len..][..len];
             self.placements.push(self.letterbox.fill(slot, picture, view.region, out));
         }
         Ok(())
     }
 
-    /// Runs the first `count` slots. What the network says of slots beyond is not read.
-    fn infer(&mut self, count: usize) -> Result<Vec<Vec<Detection>>, DetectError> {
-        let Self { info, engine, letterbox, head, thresholds, input, placements, found, .. } = self;
-        let mut detections = Vec::with_capacity(count);
-        let step = self.step.unwrap_or(count);
-        let mut unreadable = None;
-        let result = (0..count).step_by(step).try_for_each(|first| {
-            let len = letterbox.slot_len();
-            engine.run(&input[first * len..][..step * len], step, |i, output| {
-                let Some(placement) = placements.get(first + i) else { return Ok(()) };
-                found.candidates.clear();
-                if let Err(error) = head.decode(output, thresholds.confidence, &mut found.candidates) {
-                    let reason = error.to_string();
-                    unreadable = Some(error);
-                    return Err(reason);
-                }
-                nms::suppress(&mut found.candidates, &thresholds.nms, &mut found.scratch);
-                detections.push(placement.map_or_else(Vec::new, |placement| in_source(&found.candidates, &placement)));
-                Ok(())
-            })
-        });
-        match (result, unreadable) {
-            (Ok(()), _) => Ok(detections),
-            (Err(reason), Some(_)) => Err(DetectError::Output { model: info.name.clone(), reason }),
-            (Err(reason), None) => Err(DetectError::Runtime { runtime: info.runtime.clone(), views: count, reason }),
+    /// The same with clips.
+    fn prepare_clips(&mut self, clips: &[&Clip]) -> Result<(), DetectError> {
+        let model = || self.info.name.clone();
+        self.placements.clear();
+        let Some(filler) = &self.clips else {
+            return Err(DetectError::NoClips { model: model(), takes: "pictures", given: "clips" });
+        };
+        for (clip, out) in clips.iter().zip(self.feed.values.chunks_exact_mut(self.feed.each)) {
+            if !filler.fill(clip, out) {
+                return Err(DetectError::NoClips { model: model(), takes: "clips", given: "clips of another length or size" });
+            }
+            self.placements.push(None);
         }
+        Ok(())
+    }
+
+    /// Runs the first `count` slots. What the network says of slots beyond is not read.
+    fn infer(&mut self, count: usize) -> Result<Results, DetectError> {
+        let Self { info, engine, reader, feed, placements, size, .. } = self;
+        let mut results = Results::default();
+        let step = self.step.unwrap_or(count).max(1);
+        for first in (0..count).step_by(step) {
+            let live = step.min(count - first);
+            let batch = Batch { placements: &placements[first..first + live], size: *size };
+            let mut unreadable = false;
+            let result = feed.run(engine, first..first + step, &mut |outputs| {
+                reader.read(outputs, &batch, &mut results).inspect_err(|_| unreadable = true)
+            });
+            result.map_err(|reason| match unreadable {
+                true => DetectError::Output { model: info.name.clone(), reason },
+                false => DetectError::Runtime { runtime: info.runtime.clone(), views: count, reason },
+            })?;
+        }
+        Ok(results)
     }
 
     /// The input tensor of one picture: `f32[3,H,W]`.
     pub fn tensor_len(&self) -> usize {
-        self.letterbox.slot_len()
+        self.feed.each
     }
 
     /// Runs the network over one ready-made input tensor and leaves the boxes in pixels of the input: the network, its head and
@@ -137,30 +178,49 @@ impl Cpu {
             let reason = format!("a tensor of {} values instead of {}", tensor.len(), self.tensor_len());
             return Err(DetectError::Output { model: self.info.name.clone(), reason });
         }
-        self.input[..tensor.len()].copy_from_slice(tensor);
+        self.feed.values[..tensor.len()].copy_from_slice(tensor);
         self.letterbox.forget(0);
         self.placements.clear();
         self.placements.push(Some(self.letterbox.identity()));
-        Ok(self.infer(1)?.pop().unwrap_or_default())
+        Ok(self.infer(1)?.detections.pop().unwrap_or_default())
     }
 
-    /// Runs the network once over padding, so that what is wrong with it shows at the start.
-    pub(super) fn try_out(&mut self) -> Result<(), DetectError> {
-        self.placements.clear();
-        self.placements.push(None);
-        match catch_unwind(AssertUnwindSafe(|| self.infer(1))) {
-            Ok(result) => result.map(|_| ()),
-            Err(_) => {
-                Err(DetectError::Runtime { runtime: self.info.runtime.clone(), views: 1, reason: "the runtime panicked".into() })
+    fn fits(&self, views: usize) -> Result<(), DetectError> {
+        if views <= self.max_batch {
+            return Ok(());
+        }
+        let reason = format!("more views than the {} of a batch", self.max_batch);
+        Err(DetectError::Runtime { runtime: self.info.runtime.clone(), views, reason })
+    }
+}
+
+impl Reader {
+    fn read(&mut self, outputs: &[Tensor<'_>], batch: &Batch<'_>, results: &mut Results) -> Result<(), String> {
+        let count = batch.placements.len();
+        match self {
+            Self::Boxes(boxes) => {
+                let Boxes { head, thresholds, found } = &mut **boxes;
+                head.decode(outputs, count, thresholds, found).map_err(|e| e.to_string())?;
+                let placed = found.iter().zip(batch.placements);
+                results.detections.extend(
+                    placed.map(|(found, placement)| placement.map_or_else(Vec::new, |placement| in_source(found, &placement))),
+                );
+            }
+            Self::Task(reader) => {
+                let covered =
+                    |i: usize| batch.placements[i].map_or([0.0, 0.0, 1.0, 1.0], |placement| placement.covered(batch.size));
+                let mut answers = Vec::with_capacity(count);
+                reader.read(outputs, count, covered, &mut answers).map_err(|e| e.to_string())?;
+                results.readings.extend(answers.into_iter().map(Reading::from));
             }
         }
+        Ok(())
     }
 }
 
 /// Boxes in pixels of the source; those that lie wholly outside it are none.
-fn in_source(candidates: &[Candidate], placement: &Placement) -> Vec<Detection> {
-    let detections =
-        candidates.iter().map(|c| Detection { class: c.class, confidence: c.score, bbox: placement.to_source(c.bbox) });
+fn in_source(found: &[Found], placement: &Placement) -> Vec<Detection> {
+    let detections = found.iter().map(|f| Detection { class: f.class, confidence: f.score, bbox: placement.to_source(f.bbox) });
     detections.filter(|d| d.bbox.area() > 0.0).collect()
 }
 
@@ -174,13 +234,18 @@ impl Detector for Cpu {
     }
 
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {
-        if views.len() > self.max_batch {
-            let reason = format!("more views than the {} of a batch", self.max_batch);
-            return Err(DetectError::Runtime { runtime: self.info.runtime.clone(), views: views.len(), reason });
-        }
+        self.fits(views.len())?;
         self.prepare(views)?;
         let prepared = Instant::now();
-        let detections = self.infer(views.len())?;
-        Ok(Output { detections, prepared })
+        let Results { detections, readings } = self.infer(views.len())?;
+        Ok(Output { detections, readings, prepared })
+    }
+
+    fn watch(&mut self, clips: &[&Clip]) -> Result<Output, DetectError> {
+        self.fits(clips.len())?;
+        self.prepare_clips(clips)?;
+        let prepared = Instant::now();
+        let Results { detections, readings } = self.infer(clips.len())?;
+        Ok(Output { detections, readings, prepared })
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
-use crate::media::{BBox, Detection, Frame, ModelInfo};
+use super::Clip;
+use crate::media::{BBox, Detection, Frame, ModelInfo, Reading};
 
 /// A frame, or a region of one, that a network looks at: whole frames in first stages, crops of tracked objects in second ones.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +24,10 @@ impl<'a> View<'a> {
 /// What came out of one batch.
 #[derive(Debug)]
 pub struct Output {
-    /// One entry per view, in order. Boxes in pixels of the source frame (also for regions), highest confidence first.
+    /// Of a detector: one entry per view, in order. Boxes in pixels of the source frame (also for regions), highest confidence first.
     pub detections: Vec<Vec<Detection>>,
+    /// Of any other network: one entry per view or clip, in order.
+    pub readings: Vec<Reading>,
     /// When the input tensor was filled ([`crate::media::Mark::Prepared`]).
     pub prepared: Instant,
 }
@@ -42,6 +45,15 @@ pub trait Detector: Send {
     /// # Errors
     /// [`DetectError`]: the batch is lost and counted.
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError>;
+
+    /// The same with clips, for networks that take those instead of pictures.
+    ///
+    /// # Errors
+    /// [`DetectError`]: the batch is lost and counted.
+    fn watch(&mut self, clips: &[&Clip]) -> Result<Output, DetectError> {
+        let _ = clips;
+        Err(DetectError::NoClips { model: self.spec().name.clone(), takes: "pictures", given: "clips" })
+    }
 }
 
 /// Why a batch was lost.
@@ -72,5 +84,15 @@ pub enum DetectError {
         detector: &'static str,
         /// What it was given.
         pixels: String,
+    },
+    /// It takes pictures and was given clips, or the other way round.
+    #[error("model {model} takes {takes}, not {given}")]
+    NoClips {
+        /// Name of the model.
+        model: String,
+        /// What it takes.
+        takes: &'static str,
+        /// What it was given.
+        given: &'static str,
     },
 }

@@ -1,4 +1,5 @@
-//! From a decoded picture to the network's input in one pass: scaled to fit, converted to RGB, padded, no picture in between.
+//! From a decoded picture to the network's input in one pass: scaled to fit, converted to RGB, normalised, padded, no picture in
+//! between.
 //!
 //! The published preprocessing of YOLOX converts I420 to BGR, resizes bilinearly (OpenCV `INTER_LINEAR`: half-pixel centres, no
 //! antialiasing) and pads at the right and at the bottom with 114. Conversion is linear, so it commutes with interpolation: each
@@ -6,37 +7,21 @@
 //! those of the luma) and the result is converted once per *output* pixel. Both agree but for rounding and for clamping, which
 //! happens once here, after interpolation.
 
+mod fit;
 mod kernel;
 mod taps;
 
-use egret_models::spec::{ChannelOrder, InputSpec};
+use egret_models::spec::{ChannelOrder, Fit, InputSpec, Layout as TensorLayout};
 
+pub use self::fit::Placement;
 use self::{
-    kernel::{Coefficients, Lines},
+    kernel::{Coefficients, Level, Lines},
     taps::Taps,
 };
 use crate::media::{BBox, Color, ColorMatrix, HostPicture, Layout};
 
 /// Tap tables of whole frames that are kept, by frame size.
 const KEPT_TABLES: usize = 16;
-
-/// Where a picture or a region lies in the network's input: top left, scaled by one ratio.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Placement {
-    origin: (f32, f32),
-    ratio: f32,
-    frame: (f32, f32),
-}
-
-impl Placement {
-    /// The box of the network's input `[x1,y1,x2,y2]` in pixels of the source frame, clamped to the frame.
-    pub fn to_source(&self, [x1, y1, x2, y2]: [f32; 4]) -> BBox {
-        let (width, height) = self.frame;
-        let x = |x: f32| (x / self.ratio + self.origin.0).clamp(0.0, width);
-        let y = |y: f32| (y / self.ratio + self.origin.1).clamp(0.0, height);
-        BBox::new(x(x1), y(y1), x(x2), y(y2))
-    }
-}
 
 /// A rectangle of whole pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,36 +45,59 @@ impl Rect {
     }
 }
 
-/// Fills the slots of one input tensor `f32[N,3,H,W]`. Belongs to one engine instance; allocates nothing per frame once it has
-/// seen the sizes that come.
+/// The part of a slot that its picture covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Drawn {
+    left: usize,
+    top: usize,
+    right: usize,
+    bottom: usize,
+}
+
+/// Fills the slots of one input tensor, `f32[N,3,H,W]` or `f32[N,H,W,3]`, as an [`InputSpec`] says. Belongs to one engine
+/// instance; allocates nothing per frame once it has seen the sizes that come.
 pub struct Letterbox {
     width: usize,
     height: usize,
+    fit: Fit,
     order: ChannelOrder,
-    scale: f32,
-    pad: f32,
+    /// What a sample becomes, of red, green and blue.
+    levels: [Level; 3],
+    /// The padding, of red, green and blue.
+    padding: [f32; 3],
     kernel: kernel::Kernel,
     lines: Lines,
     whole: Vec<((usize, usize), Taps)>,
     region: Taps,
-    /// Width and height of what each slot's picture covers; the rest is padding already.
-    drawn: Vec<(usize, usize)>,
+    /// What each slot's picture covers; the rest is padding already.
+    drawn: Vec<Drawn>,
+    /// The planes of one picture where the tensor wants its colours interleaved.
+    planes: Option<Vec<f32>>,
 }
 
 impl Letterbox {
-    /// A letterbox for tensors of up to `slots` pictures.
+    /// A letterbox for tensors of up to `slots` pictures. Of a clip's `[N,3,T,H,W]` it makes the pictures, one by one.
     pub fn new(input: &InputSpec, slots: usize) -> Self {
+        let level = |i: usize| Level { scale: input.scale, mean: input.mean[i], std: input.std[i] };
+        let levels = match input.order {
+            ChannelOrder::Rgb => [0, 1, 2].map(level),
+            ChannelOrder::Bgr => [2, 1, 0].map(level),
+        };
+        let everything = Drawn { left: 0, top: 0, right: input.width, bottom: input.height };
+        let interleaved = input.layout == TensorLayout::Nhwc;
         Self {
             width: input.width,
             height: input.height,
+            fit: input.fit,
             order: input.order,
-            scale: input.scale,
-            pad: f32::from(input.pad) * input.scale,
+            levels,
+            padding: levels.map(|level| level.of(f32::from(input.pad))),
             kernel: kernel::Kernel::new(),
             lines: Lines::new(input.width),
             whole: Vec::with_capacity(KEPT_TABLES),
             region: Taps::default(),
-            drawn: vec![(input.width, input.height); slots],
+            drawn: vec![everything; slots],
+            planes: interleaved.then(|| vec![0.0; 3 * input.width * input.height]),
         }
     }
 
@@ -102,55 +110,84 @@ impl Letterbox {
     /// and must be the same memory each time. `None`: the region lies outside the picture; the slot holds padding.
     pub fn fill(&mut self, slot: usize, picture: &HostPicture, region: Option<BBox>, out: &mut [f32]) -> Option<Placement> {
         debug_assert_eq!(out.len(), self.slot_len());
+        let Some(mut planes) = self.planes.take() else { return self.draw(slot, picture, region, out) };
+        // The planes serve every slot, so nothing is known of what they hold.
+        self.forget(slot);
+        let placement = self.draw(slot, picture, region, &mut planes);
+        interleave(&planes, out);
+        self.planes = Some(planes);
+        placement
+    }
+
+    fn draw(&mut self, slot: usize, picture: &HostPicture, region: Option<BBox>, out: &mut [f32]) -> Option<Placement> {
         let frame = (picture.width() as usize, picture.height() as usize);
+        let (width, height) = (self.width, self.height);
+        let mut planes = colours(out, width * height, self.order);
         let Some(rect) = Rect::of(region, frame) else {
-            self.pad(slot, (0, 0), out);
+            pad(&mut self.drawn[slot], Drawn::default(), &mut planes, width, self.padding);
             return None;
         };
-        // In double precision and truncated, as the published code does it.
-        let ratio = (self.height as f64 / rect.height as f64).min(self.width as f64 / rect.width as f64);
-        let covered = ((rect.width as f64 * ratio) as usize, (rect.height as f64 * ratio) as usize);
-        let covered = (covered.0.clamp(1, self.width), covered.1.clamp(1, self.height));
-        self.pad(slot, covered, out);
-        let coefficients = Coefficients::new(picture.color(), self.scale);
-        let (width, height) = (self.width, self.height);
-        let (first, rest) = out.split_at_mut(width * height);
-        let (second, third) = rest.split_at_mut(width * height);
-        let mut planes = match self.order {
-            ChannelOrder::Rgb => [first, second, third],
-            ChannelOrder::Bgr => [third, second, first],
-        };
+        let (axes, placement) = fit::place(self.fit, rect, (width, height), frame);
+        let [x, y] = axes;
+        let covers = Drawn { left: x.at, top: y.at, right: x.at + x.drawn, bottom: y.at + y.drawn };
+        pad(&mut self.drawn[slot], covers, &mut planes, width, self.padding);
+        let coefficients = Coefficients::new(picture.color(), self.levels);
         let taps = if region.is_none() {
-            find_or_add(&mut self.whole, frame, |taps| taps.set(rect, covered, frame))
+            find_or_add(&mut self.whole, frame, |taps| taps.set(axes, frame))
         } else {
-            self.region.set(rect, covered, frame);
+            self.region.set(axes, frame);
             &self.region
         };
         self.kernel.draw(picture, taps, &coefficients, &mut self.lines, &mut planes, width);
-        Some(Placement { origin: (rect.x as f32, rect.y as f32), ratio: ratio as f32, frame: (frame.0 as f32, frame.1 as f32) })
+        Some(placement)
     }
 
     /// A picture that is the input itself.
     pub(super) fn identity(&self) -> Placement {
-        Placement { origin: (0.0, 0.0), ratio: 1.0, frame: (self.width as f32, self.height as f32) }
+        Placement::identity((self.width, self.height))
     }
 
     /// Something else was written into a slot: its padding is to be drawn anew.
     pub(super) fn forget(&mut self, slot: usize) {
-        self.drawn[slot] = (self.width, self.height);
+        self.drawn[slot] = Drawn { left: 0, top: 0, right: self.width, bottom: self.height };
     }
+}
 
-    /// Makes padding of what the last picture of this slot covered and this one will not.
-    fn pad(&mut self, slot: usize, covered: (usize, usize), out: &mut [f32]) {
-        let before = std::mem::replace(&mut self.drawn[slot], covered);
-        for plane in out.chunks_exact_mut(self.width * self.height) {
-            for (y, row) in plane.chunks_exact_mut(self.width).enumerate().take(before.1) {
-                let from = if y < covered.1 { covered.0 } else { 0 };
-                if from < before.0 {
-                    row[from..before.0].fill(self.pad);
-                }
+/// The planes of a slot as red, green, blue.
+fn colours(out: &mut [f32], plane: usize, order: ChannelOrder) -> [&mut [f32]; 3] {
+    let (first, rest) = out.split_at_mut(plane);
+    let (second, third) = rest.split_at_mut(plane);
+    match order {
+        ChannelOrder::Rgb => [first, second, third],
+        ChannelOrder::Bgr => [third, second, first],
+    }
+}
+
+/// Makes padding of what the last picture of a slot covered and the next will not.
+fn pad(drawn: &mut Drawn, next: Drawn, planes: &mut [&mut [f32]; 3], width: usize, padding: [f32; 3]) {
+    let before = std::mem::replace(drawn, next);
+    let rows = before.top..before.bottom;
+    for (plane, value) in planes.iter_mut().zip(padding) {
+        for (y, row) in plane.chunks_exact_mut(width).enumerate().take(rows.end).skip(rows.start) {
+            let covered = if (next.top..next.bottom).contains(&y) { next.left..next.right } else { before.right..before.right };
+            let (left, right) = (covered.start.min(before.right), covered.end.max(before.left));
+            if before.left < left {
+                row[before.left..left].fill(value);
+            }
+            if right < before.right {
+                row[right..before.right].fill(value);
             }
         }
+    }
+}
+
+/// `[3,H,W]` becomes `[H,W,3]`.
+fn interleave(planes: &[f32], out: &mut [f32]) {
+    let plane = planes.len() / 3;
+    let (first, rest) = planes.split_at(plane);
+    let (second, third) = rest.split_at(plane);
+    for (out, ((a, b), c)) in out.as_chunks_mut::<3>().0.iter_mut().zip(first.iter().zip(second).zip(third)) {
+        *out = [*a, *b, *c];
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a configured model to engine instances.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs::{self, File},
     io::{self, Read},
@@ -9,26 +10,32 @@ use std::{
 };
 
 use egret_models::{
+    head::{HeadSpec, Thresholds},
+    manifest::{Digest as Sha256Sum, MAX_MANIFEST_BYTES, Manifest, Problem},
     nms::NmsParams,
-    onnx::{self, Contract, MAX_FILE_BYTES, Refused},
-    spec::{COCO_80, DetectorSpec},
+    onnx::{self, Contract, ElementType, MAX_FILE_BYTES, Model, Refused},
+    spec::{COCO_80, ModelSpec, NmsSpec, TaskSpec},
 };
 use sha2::{Digest, Sha256};
 
 use super::{
-    DetectError, Detector, Null, Scripted,
-    cpu::{Cpu, Engine, Thresholds},
+    Cpu, DetectError, Detector, Null, Scripted,
+    engine::Engine,
     onnxruntime::{self, Library},
     rten,
+    tiles::{Merging, Tiled},
 };
 use crate::{
     config::{CpuRuntime, ModelConfig, ModelSource, RuntimeConfig},
     media::ModelInfo,
 };
 
-/// Candidates that take part in suppression and boxes that remain per picture. A crowded street has dozens.
-const MAX_CANDIDATES: usize = 1000;
-const MAX_DETECTIONS: usize = 300;
+/// What a model is, beside its file.
+const MANIFEST: &str = "model.toml";
+/// `TensorProto.DataType.FLOAT16`.
+const FLOAT16: ElementType = ElementType(10);
+/// Smallest confidence where neither the configuration nor a manifest says one.
+const CONFIDENCE: f32 = 0.3;
 
 /// Why a model cannot be used. Each says which file, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +55,14 @@ pub enum LoadError {
         file: String,
         /// Why.
         refused: Refused,
+    },
+    /// The manifest beside the file is wrong, or says something else than the file.
+    #[error("{file}: {problems}", file = file.display())]
+    Manifest {
+        /// The manifest.
+        file: PathBuf,
+        /// Each problem with its remedy.
+        problems: String,
     },
     /// The asked-for runtime is not there.
     #[error(
@@ -78,6 +93,26 @@ pub enum LoadError {
         /// What happened.
         source: DetectError,
     },
+    /// A class has a confidence of its own, but the model does not know it.
+    #[error("model `{model}`: it knows no class {class:?}, which class_confidence names; it knows {known}")]
+    Class {
+        /// Name of the model.
+        model: String,
+        /// The class.
+        class: String,
+        /// Some of those that it knows.
+        known: String,
+    },
+    /// Tiles are for detectors.
+    #[error(
+        "model `{model}`: a {task} network says nothing of tiles that could be put together; remove tile_columns and tile_rows"
+    )]
+    Tiles {
+        /// Name of the model.
+        model: String,
+        /// What it is for.
+        task: &'static str,
+    },
     /// A script is wrong.
     #[error("{file} line {line}: {reason}; correct that line", file = file.display())]
     Script {
@@ -105,17 +140,19 @@ pub enum LoadError {
 /// A model that is ready: its instances, one per worker.
 pub struct Loaded {
     info: Arc<ModelInfo>,
+    spec: Option<ModelSpec>,
     instances: Vec<Box<dyn Detector>>,
 }
 
 impl Loaded {
-    fn new(instances: Vec<Box<dyn Detector>>, info: &Arc<ModelInfo>) -> Self {
-        Self { info: info.clone(), instances }
-    }
-
     /// What it is and what runs it.
     pub fn info(&self) -> &Arc<ModelInfo> {
         &self.info
+    }
+
+    /// What the network expects and says, the configuration's own values over the manifest's; `None`: there is no network.
+    pub fn spec(&self) -> Option<&ModelSpec> {
+        self.spec.as_ref()
     }
 
     /// One detector per worker.
@@ -130,36 +167,57 @@ impl Loaded {
 /// [`LoadError`] names the file, the reason and the remedy.
 pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
     let classes = || model.classes.clone().unwrap_or_else(coco);
-    match &model.source {
+    let workers = model.workers.max(1);
+    let (spec, instances): (_, Vec<Box<dyn Detector>>) = match &model.source {
         ModelSource::Onnx(_) | ModelSource::Demo => {
-            let instances = load_cpu(model, runtime)?;
-            let info = instances[0].spec().clone();
-            Ok(Loaded::new(instances.into_iter().map(|cpu| Box::new(cpu) as _).collect(), &info))
+            let (spec, instances) = network(model, runtime)?;
+            (Some(spec), instances.into_iter().map(|cpu| Box::new(cpu) as _).collect())
         }
         ModelSource::Null => {
-            let instances = (0..model.workers.max(1)).map(|_| Null::new(&model.name, classes(), model.max_batch, 0));
-            let instances: Vec<Box<dyn Detector>> = instances.map(|null| Box::new(null) as _).collect();
-            let info = instances[0].spec().clone();
-            Ok(Loaded::new(instances, &info))
+            let null = |_| Box::new(Null::new(&model.name, classes(), model.max_batch, 0)) as _;
+            (None, (0..workers).map(null).collect())
         }
         ModelSource::Scripted(path) => {
             let scripted = Scripted::read(path, &model.name, classes(), model.max_batch)?;
-            let info = scripted.spec().clone();
-            let instances = (0..model.workers.max(1)).map(|_| Box::new(scripted.clone()) as Box<dyn Detector>).collect();
-            Ok(Loaded::new(instances, &info))
+            (None, (0..workers).map(|_| Box::new(scripted.clone()) as _).collect())
         }
-    }
+    };
+    let instances = tiled(instances, model, spec.as_ref())?;
+    Ok(Loaded { info: instances[0].spec().clone(), spec, instances })
 }
 
-/// Loads a model that runs on the CPU, at least one instance; [`load`] for those who need no more than a [`Detector`].
+/// Detectors that look at frames in tiles, if that is configured.
+fn tiled(
+    instances: Vec<Box<dyn Detector>>,
+    model: &ModelConfig,
+    spec: Option<&ModelSpec>,
+) -> Result<Vec<Box<dyn Detector>>, LoadError> {
+    let Some(grid) = model.tiles else { return Ok(instances) };
+    let nms = match spec.map(|spec| &spec.task) {
+        None => overlaps(NmsSpec::default(), model),
+        Some(TaskSpec::Detect { nms, .. }) => *nms,
+        Some(task) => return Err(LoadError::Tiles { model: model.name.clone(), task: task.word() }),
+    };
+    let merging = Merging { iou: nms.iou, class_agnostic: nms.class_agnostic, detections: nms.detections };
+    Ok(instances.into_iter().map(|inner| Box::new(Tiled::new(inner, grid, merging)) as _).collect())
+}
+
+/// Loads a model that runs on the CPU, at least one instance; [`load`] for those who need no more than a [`Detector`]. Tiles are
+/// left out.
 ///
 /// # Errors
 /// [`LoadError`], also for sources that have no network.
 pub fn load_cpu(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
+    network(model, runtime).map(|(_, instances)| instances)
+}
+
+fn network(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
     match &model.source {
-        ModelSource::Onnx(path) => cpu(&path.display().to_string(), &read_model(path)?, model, runtime),
+        ModelSource::Onnx(path) => {
+            cpu(&path.display().to_string(), &read_model(path)?, manifest_beside(path)?.as_ref(), model, runtime)
+        }
         ModelSource::Demo => match DEMO_NETWORK {
-            Some(bytes) => cpu("builtin:demo", bytes, model, runtime),
+            Some(bytes) => cpu("builtin:demo", bytes, None, model, runtime),
             None => Err(LoadError::NoDemo { model: model.name.clone() }),
         },
         ModelSource::Null | ModelSource::Scripted(_) => Err(LoadError::NoNetwork { model: model.name.clone() }),
@@ -193,31 +251,158 @@ fn read_model(path: &Path) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// A YOLOX-shaped ONNX model on the CPU.
-fn cpu(file: &str, bytes: &[u8], model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
+/// The manifest beside a model file, `model.toml`, if there is one and it is about this file.
+fn manifest_beside(file: &Path) -> Result<Option<Manifest>, LoadError> {
+    let path = file.with_file_name(MANIFEST);
+    let failed = |source| LoadError::Read { file: path.clone(), source };
+    let text = match File::open(&path) {
+        Ok(handle) => {
+            let mut text = String::new();
+            handle.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+            text
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let manifest =
+        Manifest::parse(&text).map_err(|problems| LoadError::Manifest { file: path.clone(), problems: told(&problems) })?;
+    let about_it = file.file_name().is_some_and(|name| name == manifest.card.file.as_str());
+    if !about_it {
+        tracing::info!(manifest = %path.display(), about = manifest.card.file, file = %file.display(), "the manifest is about another file");
+    }
+    Ok(about_it.then_some(manifest))
+}
+
+/// Problems on one line.
+fn told(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
+}
+
+/// An ONNX model on the CPU.
+fn cpu(
+    file: &str,
+    bytes: &[u8],
+    manifest: Option<&Manifest>,
+    model: &ModelConfig,
+    runtime: &RuntimeConfig,
+) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
     let refused = |refused| LoadError::Model { file: file.to_owned(), refused };
     let graph = onnx::read(bytes).map_err(refused)?;
-    let classes = model.classes.clone().or_else(|| graph.class_names()).unwrap_or_else(coco);
-    let spec = onnx::detector(&graph, Contract::default(), &classes).map_err(refused)?;
+    let sha256 = sha256(bytes);
+    let spec = match manifest {
+        Some(manifest) => declared(file, manifest, &graph, &sha256, model)?,
+        None => recognised(&graph, model).map_err(refused)?,
+    };
+    let spec = configured(spec, model);
+    let precision = precision(&graph);
     drop(graph);
+    if let Some(class) = model.class_confidence.keys().find(|class| !spec.classes.contains(class)) {
+        let known = spec.classes.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
+        return Err(LoadError::Class { model: model.name.clone(), class: class.clone(), known });
+    }
     let (name, engines) = engines(file, bytes, &spec, model.workers.max(1), runtime)?;
-    let info =
-        Arc::new(ModelInfo { name: model.name.clone(), classes: spec.classes.clone(), runtime: name, sha256: sha256(bytes) });
-    let nms = NmsParams { iou: model.nms_iou, class_agnostic: false, candidates: MAX_CANDIDATES, detections: MAX_DETECTIONS };
-    let thresholds = Thresholds { confidence: model.confidence, nms };
+    let classes = spec.classes.clone();
+    let info = Arc::new(ModelInfo { name: model.name.clone(), classes, runtime: name, sha256, precision });
     let instances = engines.into_iter().map(|engine| {
-        let mut cpu = Cpu::new(info.clone(), &spec, engine, thresholds, model.max_batch);
-        cpu.try_out().map_err(|source| LoadError::TrialRun { file: file.to_owned(), source })?;
-        Ok(cpu)
+        Cpu::new(info.clone(), &spec, engine, thresholds(&spec), model.max_batch)
+            .map_err(|source| LoadError::TrialRun { file: file.to_owned(), source })
     });
-    instances.collect()
+    let instances = instances.collect::<Result<_, _>>()?;
+    Ok((spec, instances))
+}
+
+/// What a manifest says of a graph, if the graph agrees and the file is the one that the manifest was written for.
+fn declared(
+    file: &str,
+    manifest: &Manifest,
+    graph: &Model<'_>,
+    sha256: &str,
+    model: &ModelConfig,
+) -> Result<ModelSpec, LoadError> {
+    let path = Path::new(file).with_file_name(MANIFEST);
+    let mut problems = manifest.contradictions(graph);
+    if let Sha256Sum::Known(known) = &manifest.card.sha256
+        && known != sha256
+    {
+        let reason = format!("{file} has another one: {sha256}");
+        problems.push(Problem::new("sha256", known, reason, "get the file again, or correct the sum if you changed it yourself"));
+    }
+    let mut spec = manifest.spec.clone();
+    if let Some(classes) = &model.classes {
+        if classes.len() != spec.classes.len() {
+            let reason = format!("model.{} has {} class names in the configuration", model.name, classes.len());
+            problems.push(Problem::new("classes", spec.classes.len(), reason, "remove `classes` there, or name all of them"));
+        }
+        spec.classes.clone_from(classes);
+    }
+    if problems.is_empty() { Ok(spec) } else { Err(LoadError::Manifest { file: path, problems: told(&problems) }) }
+}
+
+/// What a graph without a manifest is: a YOLOX-shaped detector, or nothing that can be used.
+fn recognised(graph: &Model<'_>, model: &ModelConfig) -> Result<ModelSpec, Refused> {
+    let classes = model.classes.clone().or_else(|| graph.class_names()).unwrap_or_else(coco);
+    let detector = onnx::detector(graph, Contract::default(), &classes)?;
+    let task = TaskSpec::Detect { head: HeadSpec::Yolox { strides: vec![8, 16, 32] }, nms: NmsSpec::default() };
+    Ok(ModelSpec {
+        input: detector.input,
+        constants: Vec::new(),
+        outputs: vec![detector.output],
+        task,
+        classes: detector.classes,
+        confidence: CONFIDENCE,
+        class_confidence: BTreeMap::new(),
+    })
+}
+
+/// The configuration's own values over the manifest's.
+fn configured(mut spec: ModelSpec, model: &ModelConfig) -> ModelSpec {
+    if let Some(confidence) = model.confidence {
+        spec.confidence = confidence;
+        // Whoever sets the one for all means all, but for those that are named.
+        spec.class_confidence.clear();
+    }
+    spec.class_confidence.extend(model.class_confidence.clone());
+    if let TaskSpec::Detect { nms, .. } = &mut spec.task {
+        *nms = overlaps(*nms, model);
+    }
+    spec
+}
+
+fn overlaps(nms: NmsSpec, model: &ModelConfig) -> NmsSpec {
+    NmsSpec {
+        iou: model.nms_iou.unwrap_or(nms.iou),
+        class_agnostic: model.class_agnostic.unwrap_or(nms.class_agnostic),
+        candidates: model.max_candidates.unwrap_or(nms.candidates),
+        detections: model.max_detections.unwrap_or(nms.detections),
+    }
+}
+
+fn thresholds(spec: &ModelSpec) -> Thresholds {
+    let nms = match &spec.task {
+        TaskSpec::Detect { nms, .. } => *nms,
+        _ => NmsSpec::default(),
+    };
+    let NmsSpec { iou, class_agnostic, candidates, detections } = nms;
+    let nms = NmsParams { iou, class_agnostic, candidates, detections };
+    Thresholds { confidence: spec.confidence, class_confidence: spec.confidences(), nms }
+}
+
+/// What a graph computes in, as far as its operators and weights tell.
+fn precision(graph: &Model<'_>) -> &'static str {
+    let graph = &graph.graph;
+    if graph.nodes.iter().any(|node| node.op == "DequantizeLinear" || node.op.starts_with("QLinear")) {
+        return "int8";
+    }
+    let halves = graph.initializers.iter().filter(|tensor| tensor.element == FLOAT16).count();
+    let floats = graph.initializers.iter().filter(|tensor| tensor.element == ElementType::FLOAT).count();
+    if halves > floats { "fp16" } else { "fp32" }
 }
 
 /// Name and version of the runtime, and `count` engines of it.
 fn engines(
     file: &str,
     bytes: &[u8],
-    spec: &DetectorSpec,
+    spec: &ModelSpec,
     count: usize,
     runtime: &RuntimeConfig,
 ) -> Result<(String, Vec<Engine>), LoadError> {
@@ -244,7 +429,8 @@ fn engines(
             }
             let refused = |reason| LoadError::Runtime { file: file.to_owned(), runtime: name.clone(), reason };
             let network = rten::Network::new(bytes).map_err(refused)?;
-            let engines = (0..count).map(|_| Engine::Rten(rten::Engine::new(network.clone(), spec))).collect();
+            let engines = (0..count).map(|_| rten::Engine::new(network.clone(), spec).map(Engine::Rten));
+            let engines = engines.collect::<Result<_, _>>().map_err(refused)?;
             Ok((name, engines))
         }
     }

@@ -16,7 +16,7 @@ pub struct Null {
 impl Null {
     /// A detector for batches of up to `max_batch` frames.
     pub fn new(name: &str, classes: Vec<String>, max_batch: usize, objects: usize) -> Self {
-        let info = ModelInfo { name: name.into(), classes, runtime: "null".into(), sha256: String::new() };
+        let info = ModelInfo { name: name.into(), classes, runtime: "null".into(), ..ModelInfo::default() };
         Self { info: Arc::new(info), max_batch: max_batch.max(1), objects }
     }
 }
@@ -52,7 +52,7 @@ impl Detector for Null {
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {
         let prepared = Instant::now();
         let detections = views.iter().map(|view| boxes(self.objects, view.frame.seq, view.frame.pixels.size())).collect();
-        Ok(Output { detections, prepared })
+        Ok(Output { detections, readings: Vec::new(), prepared })
     }
 }
 

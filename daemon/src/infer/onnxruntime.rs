@@ -8,13 +8,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use egret_models::spec::DetectorSpec;
+use egret_models::{
+    head::Tensor,
+    spec::{ConstantInput, ModelSpec},
+};
 use ort::{
     environment::Environment,
     logging::LogLevel,
-    session::{Session, builder::GraphOptimizationLevel},
-    value::TensorRef,
+    session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
+    value::{DynValue, Tensor as OwnedTensor, TensorRef},
 };
+
+use super::engine::{Input, Read as ReadOutputs};
 
 /// Name of the library where its path is not given.
 const FILE: &str = "libonnxruntime.so";
@@ -132,36 +137,73 @@ fn version_of(path: &Path) -> Option<String> {
 /// One single-threaded session: the thread that calls it does all the work.
 pub(super) struct Engine {
     session: Session,
-    input: [usize; 3],
+    input: String,
+    constants: Vec<ConstantInput>,
+    outputs: Vec<String>,
+    /// Outputs that are not of 32-bit floats, as such.
+    floats: Vec<Vec<f32>>,
 }
 
 impl Engine {
     /// A session over a model.
-    pub(super) fn new(library: &Library, model: &[u8], spec: &DetectorSpec) -> Result<Self, String> {
+    pub(super) fn new(library: &Library, model: &[u8], spec: &ModelSpec) -> Result<Self, String> {
         let session = catch_unwind(AssertUnwindSafe(|| session(library, model)))
             .unwrap_or_else(|_| Err(ort::Error::new("the binding panicked")))
             .map_err(|e| e.to_string())?;
-        Ok(Self { session, input: [3, spec.input.height, spec.input.width] })
+        let floats = vec![Vec::new(); spec.outputs.len()];
+        let (input, constants, outputs) = (spec.input.name.clone(), spec.constants.clone(), spec.outputs.clone());
+        Ok(Self { session, input, constants, outputs, floats })
     }
 
-    /// Runs `count` pictures that lie one after the other in `input`, and hands out each one's output.
-    pub(super) fn run(
-        &mut self,
-        input: &[f32],
-        count: usize,
-        mut read: impl FnMut(usize, &[f32]) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let [channels, height, width] = self.input;
+    /// Runs a batch and hands out its outputs.
+    pub(super) fn run(&mut self, input: Input<'_>, shape: &[usize], read: ReadOutputs<'_>) -> Result<(), String> {
         let fail = |e: ort::Error| e.to_string();
         // A view: nothing is copied.
-        let tensor = TensorRef::from_array_view(([count, channels, height, width], input)).map_err(fail)?;
-        let outputs = self.session.run(ort::inputs![tensor]).map_err(fail)?;
-        let (shape, values) = outputs[0].try_extract_tensor::<f32>().map_err(fail)?;
-        if shape.first() != Some(&(count as i64)) || values.is_empty() {
-            return Err(format!("the output has the shape {shape:?} for a batch of {count}"));
+        let tensor: SessionInputValue<'_> = match input {
+            Input::Floats(values) => TensorRef::from_array_view((shape, values)).map_err(fail)?.into(),
+            Input::Bytes(values) => TensorRef::from_array_view((shape, values)).map_err(fail)?.into(),
+        };
+        let mut inputs: Vec<(&str, SessionInputValue<'_>)> = vec![(&self.input, tensor)];
+        for constant in &self.constants {
+            let shape = [shape[0], constant.values.len()];
+            let tensor = OwnedTensor::from_array((shape, constant.values.repeat(shape[0]))).map_err(fail)?;
+            inputs.push((&constant.name, tensor.into()));
         }
-        values.chunks_exact(values.len() / count).enumerate().try_for_each(|(i, output)| read(i, output))
+        let outputs = self.session.run(inputs).map_err(fail)?;
+        let mut found = Vec::with_capacity(self.outputs.len());
+        for (name, floats) in self.outputs.iter().zip(&mut self.floats) {
+            let value = outputs.get(name).ok_or_else(|| format!("it has no output `{name}`"))?;
+            let (shape, values) = match value.try_extract_tensor::<f32>() {
+                Ok((shape, values)) => (sizes(shape), values),
+                Err(_) => converted(value, name, floats)?,
+            };
+            found.push((name, shape, values));
+        }
+        let tensors: Vec<Tensor<'_>> = found.iter().map(|(name, shape, data)| Tensor { name, shape, data }).collect();
+        read(&tensors)
     }
+}
+
+fn sizes(shape: &[i64]) -> Vec<usize> {
+    shape.iter().map(|n| usize::try_from(*n).unwrap_or_default()).collect()
+}
+
+/// An output of whole numbers as floats, with its shape.
+fn converted<'a>(value: &DynValue, name: &str, floats: &'a mut Vec<f32>) -> Result<(Vec<usize>, &'a [f32]), String> {
+    floats.clear();
+    let shape = if let Ok((shape, values)) = value.try_extract_tensor::<i64>() {
+        floats.extend(values.iter().map(|v| *v as f32));
+        sizes(shape)
+    } else if let Ok((shape, values)) = value.try_extract_tensor::<i32>() {
+        floats.extend(values.iter().map(|v| *v as f32));
+        sizes(shape)
+    } else if let Ok((shape, values)) = value.try_extract_tensor::<u8>() {
+        floats.extend(values.iter().map(|v| f32::from(*v)));
+        sizes(shape)
+    } else {
+        return Err(format!("its output `{name}` ({:?}) is neither of 32-bit floats nor of whole numbers", value.dtype()));
+    };
+    Ok((shape, floats))
 }
 
 fn session(library: &Library, model: &[u8]) -> ort::Result<Session> {

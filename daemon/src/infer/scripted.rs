@@ -79,7 +79,7 @@ impl Scripted {
                 return Err(wrong(number, format!("frame {} was told before", line.seq)));
             }
         }
-        let info = ModelInfo { name: name.into(), classes, runtime: "scripted".into(), sha256: String::new() };
+        let info = ModelInfo { name: name.into(), classes, runtime: "scripted".into(), ..ModelInfo::default() };
         Ok(Self { info: Arc::new(info), script: Arc::new(script), max_batch: max_batch.max(1) })
     }
 }
@@ -112,7 +112,8 @@ impl Detector for Scripted {
             let frame = self.script.get(view.frame.stream.name())?.get(&view.frame.seq)?;
             Some(frame.clone())
         };
-        Ok(Output { detections: views.iter().map(|view| told(view).unwrap_or_default()).collect(), prepared })
+        let detections = views.iter().map(|view| told(view).unwrap_or_default()).collect();
+        Ok(Output { detections, readings: Vec::new(), prepared })
     }
 }
 

@@ -31,14 +31,14 @@ fn onnxruntime() -> bool {
 }
 
 fn model(source: ModelSource) -> ModelConfig {
-    ModelConfig { name: "m".into(), source, classes: None, confidence: 0.25, nms_iou: 0.45, max_batch: 4, workers: 1 }
+    ModelConfig { confidence: Some(0.25), max_batch: 4, ..ModelConfig::new("m", source) }
 }
 
 fn runtime(cpu: CpuRuntime) -> RuntimeConfig {
     RuntimeConfig { cpu, onnxruntime_library: None }
 }
 
-fn frame(seq: u64, pixels: Pixels) -> Frame {
+pub(super) fn frame(seq: u64, pixels: Pixels) -> Frame {
     let capture = Capture { wall: SystemTime::UNIX_EPOCH, basis: TimeBasis::Arrival };
     let times = TimeCard::received(Instant::now());
     Frame { stream: StreamId::new(1, "door"), seq, dispatch: 0, pts: Duration::ZERO, capture, pixels, times }
@@ -58,7 +58,7 @@ fn a_batch_on_a_network_of_one_is_the_same_as_one_by_one() {
         if cpu == CpuRuntime::OnnxRuntime && !onnxruntime() {
             continue;
         }
-        let config = ModelConfig { confidence: 0.01, ..model(ModelSource::Onnx(path.clone())) };
+        let config = ModelConfig { confidence: Some(0.01), ..model(ModelSource::Onnx(path.clone())) };
         let mut detector = load(&config, &runtime(cpu)).unwrap().instances().remove(0);
         assert_eq!(detector.max_batch(), 4);
         let frames = [noise(1, (640, 360)), noise(2, (333, 444)), noise(3, (1920, 1080))];
@@ -80,7 +80,7 @@ fn both_runtimes_see_the_same() {
     if !onnxruntime() {
         return;
     }
-    let config = ModelConfig { confidence: 0.05, ..model(ModelSource::Onnx(path)) };
+    let config = ModelConfig { confidence: Some(0.05), ..model(ModelSource::Onnx(path)) };
     let mut detectors = [CpuRuntime::OnnxRuntime, CpuRuntime::Rten].map(|cpu| {
         let loaded = load(&config, &runtime(cpu)).unwrap();
         assert_eq!(loaded.info().sha256.len(), 64);
@@ -100,7 +100,7 @@ fn both_runtimes_see_the_same() {
 #[test]
 fn a_region_gives_boxes_in_pixels_of_the_frame() {
     let Some(path) = nano() else { return };
-    let config = ModelConfig { confidence: 0.01, ..model(ModelSource::Onnx(path)) };
+    let config = ModelConfig { confidence: Some(0.01), ..model(ModelSource::Onnx(path)) };
     let mut detector = load(&config, &runtime(CpuRuntime::Rten)).unwrap().instances().remove(0);
     let frame = noise(5, (640, 360));
     let region = BBox::new(200.0, 100.0, 500.0, 300.0);
@@ -138,7 +138,7 @@ fn bad_files_are_named_with_reason_and_remedy() {
         let error = refusal(&path, CpuRuntime::Rten);
         assert!(error.contains("m.onnx") && words.iter().all(|word| error.contains(word)), "{error}");
     };
-    said(b"", &["empty", "export"]);
+    said(b"", &["empty", "download"]);
     said(b"PK\x03\x04data", &["PyTorch", "export"]);
     said(b"ftrt\0\0\0\0", &["TensorRT engine"]);
     if let Some(nano) = nano() {
@@ -211,7 +211,7 @@ fn the_embedded_network_takes_whole_batches() {
         if cpu == CpuRuntime::OnnxRuntime && !onnxruntime() {
             continue;
         }
-        let config = ModelConfig { confidence: 0.001, ..model(ModelSource::Demo) };
+        let config = ModelConfig { confidence: Some(0.001), ..model(ModelSource::Demo) };
         let mut detector = load(&config, &runtime(cpu)).unwrap().instances().remove(0);
         assert_eq!(detector.spec().classes, ["person", "bicycle", "car"]);
         let frames = [noise(1, (640, 360)), noise(2, (333, 444)), noise(3, (1280, 720))];

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use super::{DetectError, Detector, Output, View};
+use super::{Clip, DetectError, Detector, Output, View};
 use crate::{
     batch::{Batcher, Outcome, Step, Work},
     life::Stage,
@@ -54,7 +54,7 @@ pub fn worker(
     out: &SyncSender<ToTrack>,
     stage: &Stage,
 ) -> Result<(), WorkerError> {
-    let mut engine = Instance { detector, failures: 0 };
+    let mut engine = Instance::new(detector);
     while let Some(work) = batcher.next() {
         let _busy = stage.busy();
         let (message, result) = match work {
@@ -67,12 +67,22 @@ pub fn worker(
     Ok(())
 }
 
-struct Instance {
+/// One engine instance, guarded: what it does wrong is told once, counted, and given up after too many failures in a row.
+pub(crate) struct Instance {
     detector: Box<dyn Detector>,
     failures: u32,
 }
 
 impl Instance {
+    pub(crate) fn new(detector: Box<dyn Detector>) -> Self {
+        Self { detector, failures: 0 }
+    }
+
+    /// The largest batch it takes, at least 1.
+    pub(crate) fn max_batch(&self) -> usize {
+        self.detector.max_batch().max(1)
+    }
+
     fn batch(&mut self, batcher: &Batcher, mut batch: Batch) -> (ToTrack, Result<(), WorkerError>) {
         let model = self.model();
         let started = Instant::now();
@@ -86,9 +96,10 @@ impl Instance {
             frame.times.stamp(Mark::Prepared, prepared);
             frame.times.stamp(Mark::Inferred, done);
         }
-        let nothing = || vec![Vec::new(); batch.frames.len()];
-        let detections = output.map_or_else(nothing, |output| output.detections);
-        (ToTrack::Inferred(Inferred { batch, detections, model, failed }), result)
+        let (mut detections, readings) = output.map(|output| (output.detections, output.readings)).unwrap_or_default();
+        // A network that is no detector sees no boxes; one that failed sees nothing.
+        detections.resize_with(batch.frames.len(), Vec::new);
+        (ToTrack::Inferred(Inferred { batch, detections, readings, model, failed }), result)
     }
 
     fn step(&mut self, step: Step) -> (ToTrack, Result<(), WorkerError>) {
@@ -106,7 +117,7 @@ impl Instance {
             return (None, Ok(()));
         };
         let mut detections = Vec::with_capacity(views.len());
-        for views in views.chunks(self.detector.max_batch().max(1)) {
+        for views in views.chunks(self.max_batch()) {
             match self.detect(views) {
                 (Some(output), _) => detections.extend(output.detections),
                 (None, result) => return (None, result),
@@ -116,16 +127,31 @@ impl Instance {
     }
 
     /// Runs the detector; `None` where it failed, and an error where it is beyond hope.
-    fn detect(&mut self, views: &[View<'_>]) -> (Option<Output>, Result<(), WorkerError>) {
+    pub(crate) fn detect(&mut self, views: &[View<'_>]) -> (Option<Output>, Result<(), WorkerError>) {
+        let cameras = || views.iter().map(|view| view.frame.stream.name()).collect();
+        self.guard(views.len(), cameras, |detector| detector.detect(views))
+    }
+
+    /// The same with clips.
+    pub(crate) fn watch(&mut self, clips: &[&Clip]) -> (Option<Output>, Result<(), WorkerError>) {
+        self.guard(clips.len(), Vec::new, |detector| detector.watch(clips))
+    }
+
+    fn guard<'a>(
+        &mut self,
+        views: usize,
+        cameras: impl Fn() -> Vec<&'a str>,
+        work: impl FnOnce(&mut dyn Detector) -> Result<Output, DetectError>,
+    ) -> (Option<Output>, Result<(), WorkerError>) {
         let model = self.model();
-        let detected = match catch_unwind(AssertUnwindSafe(|| self.detector.detect(views))) {
+        let detected = match catch_unwind(AssertUnwindSafe(|| work(&mut *self.detector))) {
             Ok(detected) => detected,
             Err(panic) => {
                 let (model, runtime, reason) = (model.name.clone(), model.runtime.clone(), text(panic.as_ref()));
                 return (None, Err(WorkerError::Panicked { model, runtime, reason }));
             }
         };
-        match detected.and_then(|output| complete(output, views.len(), &model)) {
+        match detected.and_then(|output| complete(output, views, &model)) {
             Ok(output) => {
                 self.failures = 0;
                 (Some(output), Ok(()))
@@ -137,25 +163,25 @@ impl Instance {
                 }
                 // The first one tells it all; the counters tell how often.
                 if self.failures == 1 {
-                    let cameras: Vec<_> = views.iter().map(|view| view.frame.stream.name()).collect();
-                    tracing::warn!(model = model.name, %error, ?cameras, "a batch is lost");
+                    tracing::warn!(model = model.name, %error, cameras = ?cameras(), "a batch is lost");
                 }
                 (None, Ok(()))
             }
         }
     }
 
-    fn model(&self) -> Arc<ModelInfo> {
+    pub(crate) fn model(&self) -> Arc<ModelInfo> {
         self.detector.spec().clone()
     }
 }
 
 /// A detector must answer for each view.
 fn complete(output: Output, views: usize, model: &ModelInfo) -> Result<Output, DetectError> {
-    if output.detections.len() == views {
+    let answers = output.detections.len() + output.readings.len();
+    if answers == views {
         return Ok(output);
     }
-    let reason = format!("{} answers for {views} views", output.detections.len());
+    let reason = format!("{answers} answers for {views} views");
     Err(DetectError::Output { model: model.name.clone(), reason })
 }
 

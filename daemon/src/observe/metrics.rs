@@ -1,6 +1,6 @@
 //! `/metrics`: OpenMetrics text, made from a [`Snapshot`] at each scrape. Nothing is counted twice, and nothing is kept here.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use prometheus_client::{
     collector::Collector,
@@ -9,10 +9,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{ModelSnapshot, Snapshot, StageSummary, process::Process};
+use super::{ModelSnapshot, Snapshot, StageSummary, StepSnapshot, process::Process};
 use crate::{
     batch::Counts,
     status::{CameraState, CameraStatus},
+    step::{SkipReason, StepCounts},
 };
 
 /// The type of the text that [`render`] makes.
@@ -58,6 +59,7 @@ impl Collector for Scrape {
         self.frames(&mut families)?;
         self.cameras(&mut families)?;
         self.engines(&mut families)?;
+        self.steps(&mut families)?;
         self.publish(&mut families)?;
         self.stages(&mut families)?;
         self.process(&mut families)
@@ -154,8 +156,14 @@ impl Scrape {
 
     fn engines(&self, out: &mut Families<'_>) -> fmt::Result {
         let models = &self.snapshot.models;
-        let info = models.iter().map(|m| {
-            let labels = vec![("model", &*m.info.name), ("runtime", &*m.info.runtime), ("sha256", &*m.info.sha256)];
+        let infos = models.iter().map(|m| &m.info).chain(self.snapshot.steps.iter().map(|s| &s.info));
+        let info = infos.map(|info| {
+            let labels = vec![
+                ("model", &*info.name),
+                ("runtime", &*info.runtime),
+                ("precision", info.precision),
+                ("sha256", &*info.sha256),
+            ];
             (labels, 1.0)
         });
         out.gauge("egret_runtime_info", "What runs each network; always 1", info)?;
@@ -169,6 +177,32 @@ impl Scrape {
         out.gauge("egret_queue_length", "Entries that wait between two stages", length)?;
         let capacity = queues.iter().map(|q| (vec![("queue", q.name)], q.capacity as f64));
         out.gauge("egret_queue_capacity", "Entries that fit between two stages", capacity)
+    }
+
+    /// Per step: rate of runs, how full its batches are, what was left out and why, and how long a look takes.
+    fn steps(&self, out: &mut Families<'_>) -> fmt::Result {
+        let steps = &self.snapshot.steps;
+        let each = |value: fn(&StepCounts) -> u64| steps.iter().map(move |s| (vec![("step", &*s.info.name)], value(&s.counts)));
+        let gauge =
+            |value: fn(&StepSnapshot) -> usize| steps.iter().map(move |s| (vec![("step", &*s.info.name)], value(s) as f64));
+        let seconds = |value: fn(&StepCounts) -> Duration| {
+            steps.iter().map(move |s| (vec![("step", &*s.info.name)], value(&s.counts).as_secs_f64()))
+        };
+        out.counter("egret_step_runs", "Times that the step's network ran", each(|c| c.runs))?;
+        out.counter("egret_step_looks", "Looks at a track or a frame that came back, failed ones included", each(|c| c.looks))?;
+        out.counter("egret_step_pictures", "Pictures and clips in those runs", each(|c| c.pictures))?;
+        out.counter("egret_step_failed", "Looks that failed", each(|c| c.failed))?;
+        let skipped = steps.iter().flat_map(|s| {
+            let row = |(reason, count): (SkipReason, u64)| (vec![("step", &*s.info.name), ("reason", reason.as_str())], count);
+            SkipReason::ALL.into_iter().zip(s.counts.skipped).map(row)
+        });
+        out.counter("egret_step_skipped", "Looks that were left out, by reason", skipped)?;
+        out.counter("egret_step_wait_seconds", "Time that looks waited for their batch, all together", seconds(|c| c.waited))?;
+        out.counter("egret_step_run_seconds", "Time that the step's network took, all runs together", seconds(|c| c.ran))?;
+        out.gauge("egret_step_max_batch", "Pictures and clips that fit into a run", gauge(|s| s.max_batch))?;
+        out.gauge("egret_step_workers", "Engine instances", gauge(|s| s.workers))?;
+        out.gauge("egret_step_queue_length", "Pictures and clips that wait", gauge(|s| s.waiting))?;
+        out.gauge("egret_step_queue_capacity", "Pictures and clips that may wait", gauge(|s| s.capacity))
     }
 
     fn publish(&self, out: &mut Families<'_>) -> fmt::Result {
@@ -250,7 +284,10 @@ mod tests {
     #[test]
     fn the_runtime_and_the_stages_are_named() {
         let text = render(snapshot()).expect("text");
-        assert!(text.contains(r#"egret_runtime_info{model="yolox",runtime="onnxruntime 1.31.1",sha256="abc"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"egret_runtime_info{model="yolox",runtime="onnxruntime 1.31.1",precision="fp32",sha256="abc"} 1"#),
+            "{text}"
+        );
         let mean = |stage| value(&text, &format!(r#"egret_stage_mean_seconds{{stage="{stage}"}}"#));
         let sum: f64 = crate::timecard::STAGES.map(mean).iter().sum();
         assert!(sum > 0.0 && (sum - mean("total")).abs() < 1e-8, "{sum}");

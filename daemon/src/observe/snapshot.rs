@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::StageSummary;
-use crate::{batch::Counts, media::ModelInfo, status::CameraStatus};
+use crate::{batch::Counts, media::ModelInfo, status::CameraStatus, step::StepCounts};
 
 /// The whole line.
 #[derive(Clone, Debug, Default)]
@@ -14,8 +14,10 @@ pub struct Snapshot {
     pub uptime: Duration,
     /// The cameras that are configured.
     pub cameras: Vec<CameraSnapshot>,
-    /// The networks that are loaded.
+    /// The networks that look at cameras.
     pub models: Vec<ModelSnapshot>,
+    /// The networks that look at what those have seen.
+    pub steps: Vec<StepSnapshot>,
     /// The queues whose fill can be told, in the order of the line.
     pub queues: Vec<QueueSnapshot>,
     /// The broker. `None`: none is configured.
@@ -58,6 +60,32 @@ impl ModelSnapshot {
     /// Frames per batch since the start, 0 before the first one.
     pub fn mean_batch(&self) -> f64 {
         if self.batches == 0 { 0.0 } else { self.batched_frames as f64 / self.batches as f64 }
+    }
+}
+
+/// One step: a network that looks at what another one has seen.
+#[derive(Clone, Debug)]
+pub struct StepSnapshot {
+    /// What it is and what runs it.
+    pub info: Arc<ModelInfo>,
+    /// The other network.
+    pub of: String,
+    /// The largest batch.
+    pub max_batch: usize,
+    /// Engine instances.
+    pub workers: usize,
+    /// Pictures and clips that wait.
+    pub waiting: usize,
+    /// Pictures and clips that may wait.
+    pub capacity: usize,
+    /// What it has counted.
+    pub counts: StepCounts,
+}
+
+impl StepSnapshot {
+    /// Pictures and clips per run since the start, 0 before the first one.
+    pub fn mean_batch(&self) -> f64 {
+        if self.counts.runs == 0 { 0.0 } else { self.counts.pictures as f64 / self.counts.runs as f64 }
     }
 }
 

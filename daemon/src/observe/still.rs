@@ -23,8 +23,8 @@ const MAX_WAITING: usize = 8;
 /// A frame and what was seen in it.
 #[derive(Debug)]
 pub struct Seen {
-    /// The frame.
-    pub frame: Frame,
+    /// The frame. Steps may look at it too.
+    pub frame: Arc<Frame>,
     /// What was seen.
     pub tracked: Tracked,
 }
@@ -85,10 +85,11 @@ impl Stills {
     }
 
     /// Takes a frame that tracking is done with. Costs one atomic load when nobody waits.
-    pub fn deliver(&self, frame: Frame, tracked: &Tracked) {
+    pub fn deliver(&self, frame: impl Into<Arc<Frame>>, tracked: &Tracked) {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
+        let frame = frame.into();
         let mut askers = self.askers();
         let Some(queue) = askers.remove(&frame.stream.number()) else { return };
         self.waiting.store(askers.values().map(Vec::len).sum(), Ordering::Relaxed);
@@ -208,6 +209,7 @@ pub(super) mod tests {
             classes: vec!["person".to_owned()],
             runtime: "null".to_owned(),
             sha256: String::new(),
+            precision: "fp32",
         };
         let tracked = Tracked {
             stream: stream.clone(),
@@ -217,6 +219,7 @@ pub(super) mod tests {
             size: (64, 48),
             detections: vec![TrackedDetection { detection, track: None }],
             tracks: Vec::new(),
+            steps: None,
             model: Arc::new(model),
             times,
             closing: false,
@@ -228,7 +231,7 @@ pub(super) mod tests {
     #[test]
     fn a_jpeg_comes_out_whole() {
         let (frame, tracked) = seen();
-        let jpeg = jpeg(&Seen { frame, tracked }).expect("a JPEG");
+        let jpeg = jpeg(&Seen { frame: frame.into(), tracked }).expect("a JPEG");
         assert_eq!(&jpeg[..2], [0xff, 0xd8], "start of image");
         assert_eq!(&jpeg[jpeg.len() - 2..], [0xff, 0xd9], "end of image");
     }

@@ -14,10 +14,12 @@ use crate::{
     config::{CameraConfig, Config, ModelConfig, MqttConfig, SourceConfig},
     media::{ModelInfo, StreamId, Tracked},
     observe::{
-        CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, StageTimes, View, still::Stills,
+        CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, StageTimes, StepSnapshot, View,
+        still::Stills,
     },
     publish::{self, DropReason, Family},
     status::StatusBoard,
+    step::StepQueue,
     track,
 };
 
@@ -40,6 +42,7 @@ pub struct Books {
     pub stills: Arc<Stills>,
     to_publish: mpsc::WeakSender<Vec<Tracked>>,
     models: BTreeMap<String, ModelEntry>,
+    steps: Vec<StepEntry>,
     cameras: Mutex<BTreeMap<StreamId, CameraEntry>>,
 }
 
@@ -47,6 +50,12 @@ pub(super) struct ModelEntry {
     pub(super) config: ModelConfig,
     pub(super) info: Arc<ModelInfo>,
     pub(super) batcher: Arc<Batcher>,
+}
+
+pub(super) struct StepEntry {
+    pub(super) config: ModelConfig,
+    pub(super) info: Arc<ModelInfo>,
+    pub(super) queue: Arc<StepQueue>,
 }
 
 struct CameraEntry {
@@ -61,6 +70,7 @@ impl Books {
         board: Arc<StatusBoard>,
         to_publish: mpsc::WeakSender<Vec<Tracked>>,
         models: BTreeMap<String, ModelEntry>,
+        steps: Vec<StepEntry>,
     ) -> Arc<Self> {
         Arc::new(Self {
             device: config.device.clone(),
@@ -73,6 +83,7 @@ impl Books {
             stills: Stills::new(),
             to_publish,
             models,
+            steps,
             cameras: Mutex::default(),
         })
     }
@@ -117,6 +128,7 @@ impl Books {
             uptime: self.started.elapsed(),
             cameras: cameras.collect(),
             models: self.models.values().map(model_snapshot).collect(),
+            steps: self.steps.iter().map(step_snapshot).collect(),
             queues: self.queues(),
             publish: self.broker.as_ref().map(|broker| self.publish_snapshot(broker)),
             stages: self.stages.snapshot(),
@@ -171,6 +183,18 @@ fn model_snapshot(model: &ModelEntry) -> ModelSnapshot {
         workers: model.config.workers,
         batches: model.batcher.batches(),
         batched_frames: model.batcher.total().inferred,
+    }
+}
+
+fn step_snapshot(step: &StepEntry) -> StepSnapshot {
+    StepSnapshot {
+        info: Arc::clone(&step.info),
+        of: step.config.step.as_ref().map(|step| step.of.clone()).unwrap_or_default(),
+        max_batch: step.config.max_batch,
+        workers: step.config.workers,
+        waiting: step.queue.waiting(),
+        capacity: step.queue.capacity(),
+        counts: step.queue.counters().snapshot(),
     }
 }
 

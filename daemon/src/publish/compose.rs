@@ -14,6 +14,7 @@ use super::{
         self, CameraStatus, DeviceStatus, FrameMessage, Identity, Kind, Model, Objects, Presence, PresenceReason, Rounded,
         SCHEMA, Stamp, TrackMessage,
     },
+    told::{self, Steps},
     topics::{self, Family},
 };
 use crate::{
@@ -282,7 +283,14 @@ impl<'a> Scene<'a> {
             since_arrival_ms: self.times.since_arrival_ms,
             size: self.size(),
             model: self.model(),
-            objects: Objects { detections: &tracked.detections, classes: &tracked.model.classes, size: tracked.size },
+            objects: Objects {
+                detections: &tracked.detections,
+                classes: &tracked.model.classes,
+                size: tracked.size,
+                steps: tracked.steps.as_deref(),
+            },
+            steps: tracked.steps.as_deref().filter(|report| !report.states.is_empty()).map(|report| Steps(&report.states)),
+            findings: told::of_frame(tracked.steps.as_deref(), tracked.size),
         }
     }
 
@@ -315,6 +323,7 @@ impl<'a> Scene<'a> {
             since_arrival_ms: self.times.since_arrival_ms,
             size: self.size(),
             model: self.model(),
+            findings: told::of_track(tracked.steps.as_deref(), track.id, tracked.size, true),
         }
     }
 }

@@ -1,10 +1,12 @@
+use egret_models::task::{Areas, Run};
 use serde_json::Value;
 
 use super::*;
 use crate::{
     config::MqttVersion,
-    media::{BBox, Capture, Codec, Detection, ModelInfo, TimeCard, TrackedDetection},
+    media::{self, BBox, Capture, Codec, Detection, Finding, ModelInfo, StepReport, StepState, TimeCard, TrackedDetection},
     status::CameraState,
+    step::SkipReason,
 };
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/publish/testdata");
@@ -60,11 +62,13 @@ fn tracked(basis: TimeBasis, arrived: Instant) -> Tracked {
             object(9, 0.5, BBox::new(0.0, 0.0, 1920.0, 1080.0), None),
         ],
         tracks: vec![track(TrackPhase::New)],
+        steps: None,
         model: Arc::new(ModelInfo {
             name: "yolox".into(),
             classes: vec!["person".into(), "car".into()],
             runtime: "onnxruntime 1.31.1".into(),
             sha256: String::new(),
+            precision: "fp32",
         }),
         closing: false,
         times: TimeCard::received(arrived),
@@ -120,20 +124,68 @@ fn every_message_is_as_its_fixture() {
     golden("camera_status", &payload);
 }
 
+/// A frame and a track of which steps have found out all that there is to find out.
+fn with_steps(arrived: Instant) -> Tracked {
+    let (id, step) = (TrackId(0x0123_4567_89ab_cdef), |name: &str, classes: &[&str]| {
+        let classes = classes.iter().map(ToString::to_string).collect();
+        Arc::new(ModelInfo { name: name.into(), classes, ..ModelInfo::default() })
+    });
+    let (colour, reid, scene, plates) =
+        (step("colour", &["red", "blue"]), step("reid", &[]), step("scene", &["road", "sky", "sea"]), step("plates", &["plate"]));
+    let finding = |model: &Arc<ModelInfo>, looks, found| {
+        Arc::new(Finding { model: model.clone(), frame: 1230, looks, found, details: true })
+    };
+    let runs = [(0, 5), (1, 3)].map(|(class, length)| Run { class, length });
+    let areas = Areas { shares: vec![0.625, 0.375, 0.0], width: 4, height: 2, runs: runs.to_vec() };
+    let plate = Detection { class: 0, confidence: 0.75, bbox: BBox::new(20.0, 200.0, 60.0, 210.0) };
+    let report = StepReport {
+        states: vec![
+            (colour.clone(), StepState::Queued(2)),
+            (reid.clone(), StepState::Skipped(SkipReason::Rate)),
+            (scene.clone(), StepState::Gathering),
+            (plates.clone(), StepState::NothingToSee),
+        ],
+        frame: vec![finding(&scene, 1, media::Found::Areas(areas.into()))],
+        tracks: vec![
+            (id, finding(&colour, 4, media::Found::Label(Some((1, 0.987_65))))),
+            (id, finding(&reid, 2, media::Found::Appearance([0.6, -0.8].into()))),
+            (id, finding(&plates, 1, media::Found::Boxes([plate].into()))),
+            (TrackId(9), finding(&colour, 1, media::Found::Label(None))),
+        ],
+    };
+    Tracked { steps: Some(Box::new(report)), ..tracked(TimeBasis::SenderReport, arrived) }
+}
+
+#[test]
+fn what_steps_found_is_told_with_the_frame_and_with_the_track() {
+    let arrived = Instant::now();
+    let now = now_after(arrived, Duration::from_micros(61_250));
+    let mut composer = composer();
+    let out = messages(&mut composer, &with_steps(arrived), now);
+    golden("frame_with_steps", &out[0].1);
+    golden("track_with_steps", &out[1].1);
+}
+
 #[test]
 fn the_schemas_name_every_field_and_no_other() {
-    let fixtures = ["status", "camera_status", "frame", "track"];
-    for ((kind, schema), fixture) in message::schemas().into_iter().zip(fixtures) {
-        let text = std::fs::read_to_string(format!("{DATA}/{fixture}.json")).expect("fixture");
-        let message: Value = serde_json::from_str(&text).expect("JSON");
+    let fixtures = [("status", ""), ("camera_status", ""), ("frame", "_with_steps"), ("track", "_with_steps")];
+    for ((kind, schema), (fixture, more)) in message::schemas().into_iter().zip(fixtures) {
+        let read = |name: String| -> Value {
+            let text = std::fs::read_to_string(format!("{DATA}/{name}.json")).expect("fixture");
+            serde_json::from_str(&text).expect("JSON")
+        };
+        let (plain, full) = (read(fixture.into()), read(format!("{fixture}{more}")));
         let schema = schema.to_value();
         let keys = |value: &Value| -> Vec<String> {
             let mut keys: Vec<String> = value.as_object().expect("an object").keys().cloned().collect();
             keys.sort();
             keys
         };
-        assert_eq!(keys(&schema["properties"]), keys(&message), "{kind}");
-        assert_eq!(message["schema"], "egret/v1");
+        assert_eq!(keys(&schema["properties"]), keys(&full), "{kind}");
+        let required = schema["required"].as_array().expect("a list").iter();
+        let missing: Vec<_> = required.filter(|key| plain.get(key.as_str().expect("a name")).is_none()).collect();
+        assert!(missing.is_empty(), "{kind}: messages without steps lack {missing:?}");
+        assert_eq!(plain["schema"], "egret/v1");
     }
     let object = &message::schemas()[2].1.clone().to_value()["$defs"]["Object"];
     assert!(object["properties"]["box_norm"].is_object() && object["properties"]["box"].is_object());

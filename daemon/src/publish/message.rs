@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 pub use super::stamp::Stamp;
+use super::told::{self, Step, Steps, Told};
 use crate::{
-    media::{BBox, Codec, TimeBasis, Track, TrackId, TrackPhase, TrackedDetection},
+    media::{BBox, Codec, StepReport, TimeBasis, Track, TrackId, TrackPhase, TrackedDetection},
     status::CameraState,
 };
 
@@ -167,10 +168,17 @@ pub struct FrameMessage<'a> {
     /// What was seen.
     #[schemars(with = "Vec<Object<'a>>")]
     pub objects: Objects<'a>,
+    /// What each step, a model that looks at what this one has seen, does with this frame, by the step's name. Absent without steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, Step>>")]
+    pub steps: Option<Steps<'a>>,
+    /// What was found out about this frame as a whole, or about an earlier one and not told yet. Absent where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub findings: Vec<Told<'a>>,
 }
 
 /// One object in a frame.
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Object<'a> {
     /// Its class.
     pub class: &'a str,
@@ -183,6 +191,9 @@ pub struct Object<'a> {
     pub box_norm: [Rounded<5>; 4],
     /// Which track it belongs to, `null` while it is not confirmed.
     pub track: Option<Identity>,
+    /// What steps have found out about that track so far. Absent where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub findings: Vec<Told<'a>>,
 }
 
 /// The objects of a frame, written without being gathered first.
@@ -194,16 +205,28 @@ pub struct Objects<'a> {
     pub classes: &'a [String],
     /// Width and height of the source frame in pixels.
     pub size: (u32, u32),
+    /// What steps have found out.
+    pub steps: Option<&'a StepReport>,
+}
+
+impl<'a> Objects<'a> {
+    pub(super) fn object(classes: &'a [String], size: (u32, u32), d: &TrackedDetection) -> Object<'a> {
+        Object {
+            class: class_name(classes, d.detection.class),
+            confidence: Rounded(d.detection.confidence),
+            bbox: pixels(&d.detection.bbox),
+            box_norm: normalised(&d.detection.bbox, size),
+            track: d.track.map(Identity),
+            findings: Vec::new(),
+        }
+    }
 }
 
 impl Serialize for Objects<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.detections.iter().map(|d| Object {
-            class: class_name(self.classes, d.detection.class),
-            confidence: Rounded(d.detection.confidence),
-            bbox: pixels(&d.detection.bbox),
-            box_norm: normalised(&d.detection.bbox, self.size),
-            track: d.track.map(Identity),
+        serializer.collect_seq(self.detections.iter().map(|d| {
+            let findings = d.track.map_or_else(Vec::new, |track| told::of_track(self.steps, track, self.size, false));
+            Object { findings, ..Self::object(self.classes, self.size, d) }
         }))
     }
 }
@@ -262,6 +285,9 @@ pub struct TrackMessage<'a> {
     pub size: [u32; 2],
     /// Which network.
     pub model: Model<'a>,
+    /// What steps have found out about it. Absent where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub findings: Vec<Told<'a>>,
 }
 
 /// A number written with at most so many decimals.

@@ -66,11 +66,13 @@ pub(super) fn frame(stream: &StreamId, number: u64) -> Tracked {
         size: (640, 480),
         detections: vec![TrackedDetection { detection, track: Some(TrackId(42)) }],
         tracks: vec![track],
+        steps: None,
         model: Arc::new(ModelInfo {
             name: "m".into(),
             classes: vec!["person".into()],
             runtime: "scripted".into(),
             sha256: String::new(),
+            precision: "fp32",
         }),
         closing: false,
         times,

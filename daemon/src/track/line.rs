@@ -1,26 +1,24 @@
 //! The thread that follows the objects of all cameras.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError},
-    },
+    collections::{HashMap, VecDeque},
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::mpsc;
 
 use super::{
-    Counters, Ids, Stepped, ToTrack,
+    Counters, Ids, Stepped, ToTrack, Ways,
+    steps::{self, Steps},
     stream::{Following, Item, WayOut},
 };
 use crate::{
-    batch::Batcher,
     config::TrackConfig,
     life::Stage,
     media::{Inferred, Mark, StreamId, Tracked},
     observe::still::Stills,
+    step::Answered,
 };
 
 /// How often streams without frames are looked after, while anything is followed.
@@ -30,12 +28,12 @@ const REMEMBERED: usize = 256;
 
 /// Follows objects until every sender of `input` is gone, then ends all tracks. Needs a thread of its own: it blocks.
 ///
-/// `back` holds each model's batcher under the model's name. `output` gets one item per batch. `stage` beats for each message.
+/// `back` holds the ways back to the models. `output` gets one item per batch. `stage` beats for each message.
 pub fn run(
     config: &TrackConfig,
     input: &Receiver<ToTrack>,
     output: &mpsc::Sender<Vec<Tracked>>,
-    back: &BTreeMap<String, Arc<Batcher>>,
+    back: &Ways,
     counters: &Counters,
     stills: &Stills,
     stage: &Stage,
@@ -92,7 +90,7 @@ fn send(output: &mpsc::Sender<Vec<Tracked>>, mut out: Vec<Tracked>) -> bool {
 
 struct Line<'a> {
     config: &'a TrackConfig,
-    back: &'a BTreeMap<String, Arc<Batcher>>,
+    back: &'a Ways,
     counters: &'a Counters,
     stills: &'a Stills,
     ids: Ids,
@@ -107,6 +105,7 @@ impl Line<'_> {
         match message {
             ToTrack::Inferred(inferred) => self.inferred(inferred, now, out),
             ToTrack::Stepped(stepped) => self.stepped(&stepped),
+            ToTrack::Answered(answered) => self.answered(answered),
             ToTrack::Classes { stream, wanted: Some(wanted) } => {
                 self.wanted.insert(stream, wanted);
             }
@@ -128,11 +127,12 @@ impl Line<'_> {
     }
 
     fn inferred(&mut self, inferred: Inferred, now: Instant, out: &mut Vec<Tracked>) {
-        let Inferred { batch, detections, model, failed } = inferred;
-        let mut detections = detections.into_iter();
+        let Inferred { batch, detections, readings, model, failed } = inferred;
+        let (mut detections, mut readings) = (detections.into_iter(), readings.into_iter());
         out.reserve(batch.frames.len());
         for frame in batch.frames {
             let mut detections = detections.next().unwrap_or_default();
+            let reading = readings.next();
             if self.gone.contains(&frame.stream) {
                 self.counters.late.add(1);
                 continue;
@@ -140,9 +140,13 @@ impl Line<'_> {
             if let Some(wanted) = self.wanted.get(&frame.stream) {
                 detections.retain(|detection| wanted.get(usize::from(detection.class)).copied().unwrap_or_default());
             }
-            let (stream, batcher) = (frame.stream.clone(), self.back.get(&model.name));
-            let following = self.streams.entry(stream).or_insert_with(|| Following::new(&frame, self.config, &model));
-            let item = Item { frame, detections, model: model.clone(), failed };
+            let (stream, batcher) = (frame.stream.clone(), self.back.batchers.get(&model.name));
+            let following = self
+                .streams
+                .entry(stream)
+                .or_insert_with(|| Following::new(&frame, self.config, &model, Steps::of(&self.back.steps, &model.name)));
+            let finding = reading.map(|reading| steps::finding(reading, &model, self.back.told.get(&model.name), frame.seq));
+            let item = Item { frame, detections, finding, model: model.clone(), failed };
             let way_out = WayOut { batcher, stills: self.stills };
             following.take(item, now, &mut self.ids, self.counters, way_out, out);
             if let Some(active) = following.activity_news()
@@ -162,12 +166,20 @@ impl Line<'_> {
         }
     }
 
+    fn answered(&mut self, answered: Answered) {
+        for (target, reading) in answered.answers {
+            if let Some(following) = self.streams.get_mut(&target.stream) {
+                following.answered(&answered.model.name, &target, reading);
+            }
+        }
+    }
+
     /// Ends the tracks of streams that send no frames any more: nothing else would.
     fn close_idle(&mut self, now: Instant, out: &mut Vec<Tracked>) {
         for following in self.streams.values_mut() {
             if following.is_active() && following.idle_for(now) > self.config.lost_after + TICK {
                 following.close(self.counters, out);
-                if let Some(batcher) = self.back.get(following.model()) {
+                if let Some(batcher) = self.back.batchers.get(following.model()) {
                     following.activity_news().inspect(|active| batcher.control().set_active(following.stream(), *active));
                 }
             }
@@ -175,7 +187,7 @@ impl Line<'_> {
     }
 
     fn tell_activity(&self, following: &Following) {
-        if let Some(batcher) = self.back.get(following.model()) {
+        if let Some(batcher) = self.back.batchers.get(following.model()) {
             batcher.control().set_active(following.stream(), false);
         }
     }

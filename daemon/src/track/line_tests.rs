@@ -1,8 +1,12 @@
-use std::{sync::mpsc::sync_channel, thread};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc::sync_channel},
+    thread,
+};
 
 use super::*;
 use crate::{
-    batch::{Limits, Mode, Step, StreamSettings, Work},
+    batch::{Batcher, Limits, Mode, Step, StreamSettings, Work},
     life::Progress,
     media::{BBox, Batch, Capture, Detection, Frame, ModelInfo, Pixels, TimeBasis, TimeCard, TrackPhase},
 };
@@ -20,7 +24,7 @@ fn config() -> TrackConfig {
 }
 
 fn model() -> Arc<ModelInfo> {
-    Arc::new(ModelInfo { name: "m".into(), classes: vec!["person".into()], runtime: "scripted".into(), sha256: String::new() })
+    Arc::new(ModelInfo { name: "m".into(), classes: vec!["person".into()], runtime: "scripted".into(), ..ModelInfo::default() })
 }
 
 fn frame(stream: &StreamId, number: u64) -> Frame {
@@ -43,7 +47,7 @@ fn person(number: u64) -> Detection {
 
 fn batch(frames: Vec<Frame>, failed: bool) -> ToTrack {
     let detections = frames.iter().map(|f| if failed { Vec::new() } else { vec![person(f.dispatch)] }).collect();
-    ToTrack::Inferred(Inferred { batch: Batch { seq: 0, frames }, detections, model: model(), failed })
+    ToTrack::Inferred(Inferred { batch: Batch { seq: 0, frames }, detections, readings: Vec::new(), model: model(), failed })
 }
 
 /// Runs the line over messages that are all there already, and returns what it says.
@@ -56,7 +60,7 @@ fn story(config: &TrackConfig, messages: Vec<ToTrack>, back: &BTreeMap<String, A
     drop(to_track);
     let counters = Counters::default();
     let stage = Progress::new().stage("track");
-    run(config, &input, &output, back, &counters, &Stills::new(), &stage);
+    run(config, &input, &output, &Ways::new(back.clone()), &counters, &Stills::new(), &stage);
     drop(output);
     let mut out = Vec::new();
     while let Ok(batch) = from_track.try_recv() {
@@ -120,8 +124,13 @@ fn what_is_no_box_is_thrown_away_and_counted() {
     ];
     let rejected = bad.len() as u64;
     bad.extend((0..1500).map(|i| odd(20.0 * i as f32, 0.0, 20.0 * i as f32 + 10.0, 20.0, 0.2 + 0.0004 * i as f32)));
-    let inferred =
-        Inferred { batch: Batch { seq: 0, frames: vec![frame(&door, 0)] }, detections: vec![bad], model: model(), failed: false };
+    let inferred = Inferred {
+        batch: Batch { seq: 0, frames: vec![frame(&door, 0)] },
+        detections: vec![bad],
+        readings: Vec::new(),
+        model: model(),
+        failed: false,
+    };
     let (out, counters) = story(&config(), vec![ToTrack::Inferred(inferred)], &BTreeMap::new());
     assert_eq!(out[0][0].detections.len(), 1000);
     assert!(out[0][0].detections.iter().all(|d| d.detection.confidence >= 0.2 + 0.0004 * 499.0));
@@ -159,13 +168,19 @@ fn a_second_look_goes_through_the_step_queue() {
     let unsure = |frame: Frame| {
         let detection = Detection { confidence: 0.62, ..person(0) };
         let batch = Batch { seq: 0, frames: vec![frame] };
-        ToTrack::Inferred(Inferred { batch, detections: vec![vec![detection]], model: model(), failed: false })
+        ToTrack::Inferred(Inferred {
+            batch,
+            detections: vec![vec![detection]],
+            readings: Vec::new(),
+            model: model(),
+            failed: false,
+        })
     };
     thread::scope(|scope| {
         let (config, back, counters) = (&config, &back, &Arc::new(Counters::default()));
         let counting = counters.clone();
         let stage = Progress::new().stage("track");
-        let line = scope.spawn(move || run(config, &input, &output, back, &counting, &Stills::new(), &stage));
+        let line = scope.spawn(move || run(config, &input, &output, &Ways::new(back.clone()), &counting, &Stills::new(), &stage));
         to_track.send(unsure(frame(&door, 0))).expect("line runs");
         to_track.send(unsure(frame(&door, 1))).expect("line runs");
         let Some(Work::Step(Step { batch, regions })) = batcher.next() else { panic!("a step comes back") };
@@ -214,7 +229,7 @@ fn an_empty_picture_makes_its_camera_idle() {
     let Some(Work::Batch(first)) = batcher.next() else { panic!("a batch") };
     batcher.finished(&first.frames, crate::batch::Outcome::Inferred, Duration::from_millis(1));
     let back = BTreeMap::from([("m".to_owned(), batcher.clone())]);
-    let empty = Inferred { batch: first, detections: vec![vec![]], model: model(), failed: false };
+    let empty = Inferred { batch: first, detections: vec![vec![]], readings: Vec::new(), model: model(), failed: false };
     story(&config(), vec![ToTrack::Inferred(empty)], &back);
     assert!(slot.offer(frame(&door, 0)));
     let gated: u64 = batcher.counts().iter().map(|(_, counts)| counts.dropped.gated).sum();

@@ -9,15 +9,18 @@ use super::{
     counters::Counters,
     ids::Ids,
     order::{Arrival, InOrder},
+    steps::Steps,
     tracker::{Moment, Seen, Tracker, Wanted},
 };
 use crate::{
     batch::{Batcher, Region, Step},
     config::TrackConfig,
     media::{
-        BBox, Batch, Capture, Detection, Frame, Mark, ModelInfo, StreamId, Track, TrackId, TrackPhase, Tracked, TrackedDetection,
+        BBox, Batch, Capture, Detection, Finding, Frame, Mark, ModelInfo, Reading, StepReport, StreamId, Track, TrackId,
+        TrackPhase, Tracked, TrackedDetection,
     },
     observe::still::Stills,
+    step::{SkipReason, Target},
 };
 
 /// Most frames that wait for an earlier one. They hold decoder surfaces, so not many.
@@ -29,6 +32,8 @@ const MAX_DETECTIONS: usize = 1000;
 pub(super) struct Item {
     pub(super) frame: Frame,
     pub(super) detections: Vec<Detection>,
+    /// What a network that is no detector says of it.
+    pub(super) finding: Option<Arc<Finding>>,
     pub(super) model: Arc<ModelInfo>,
     pub(super) failed: bool,
 }
@@ -38,6 +43,7 @@ pub(super) struct Following {
     stream: StreamId,
     order: InOrder<Item>,
     tracker: Tracker,
+    steps: Option<Box<Steps>>,
     active: bool,
     arrived: Instant,
     last: Last,
@@ -59,11 +65,12 @@ impl Last {
 }
 
 impl Following {
-    pub(super) fn new(frame: &Frame, config: &TrackConfig, model: &Arc<ModelInfo>) -> Self {
+    pub(super) fn new(frame: &Frame, config: &TrackConfig, model: &Arc<ModelInfo>, steps: Option<Box<Steps>>) -> Self {
         Self {
             stream: frame.stream.clone(),
             order: InOrder::new(MAX_WAITING),
             tracker: Tracker::new(config),
+            steps,
             // As the batcher sees every stream at first.
             active: true,
             arrived: Instant::now(),
@@ -107,9 +114,9 @@ impl Following {
         out: &mut Vec<Tracked>,
     ) {
         self.arrived = now;
-        let Self { order, tracker, last, .. } = self;
+        let Self { order, tracker, steps, last, .. } = self;
         let number = item.frame.dispatch;
-        let mut desk = Desk { tracker, last, now, ids, counters, way_out, out };
+        let mut desk = Desk { tracker, steps: steps.as_deref_mut(), last, now, ids, counters, way_out, out };
         let (arrival, late) = order.push(number, item, |item| desk.follow(item));
         match arrival {
             Arrival::Taken => {}
@@ -123,9 +130,9 @@ impl Following {
 
     /// Follows what still waits for frames that will not come any more.
     pub(super) fn drain(&mut self, ids: &mut Ids, counters: &Counters, stills: &Stills, out: &mut Vec<Tracked>) {
-        let Self { order, tracker, last, .. } = self;
+        let Self { order, tracker, steps, last, .. } = self;
         let way_out = WayOut { batcher: None, stills };
-        let mut desk = Desk { tracker, last, now: Instant::now(), ids, counters, way_out, out };
+        let mut desk = Desk { tracker, steps: steps.as_deref_mut(), last, now: Instant::now(), ids, counters, way_out, out };
         order.drain().for_each(|item| desk.follow(item));
     }
 
@@ -138,7 +145,7 @@ impl Following {
             return;
         }
         let last = &self.last;
-        out.push(Tracked {
+        let mut tracked = Tracked {
             stream: self.stream.clone(),
             frame_seq: last.seq,
             pts: last.pts,
@@ -146,10 +153,22 @@ impl Following {
             size: last.size,
             detections: Vec::new(),
             tracks,
+            steps: None,
             model: last.model.clone(),
             closing: true,
             times: crate::media::TimeCard::default(),
-        });
+        };
+        if let Some(steps) = &mut self.steps {
+            steps.tell(&mut tracked);
+        }
+        out.push(tracked);
+    }
+
+    /// A step has looked at one of its tracks or at a frame; `None`: it failed.
+    pub(super) fn answered(&mut self, model: &str, target: &Target, reading: Option<Reading>) {
+        if let Some(steps) = &mut self.steps {
+            steps.answered(model, target, reading);
+        }
     }
 
     /// What the second look at a track saw, `None` if it failed.
@@ -174,6 +193,7 @@ pub(super) struct WayOut<'a> {
 /// Where one frame after the other is dealt with.
 struct Desk<'a> {
     tracker: &'a mut Tracker,
+    steps: Option<&'a mut Steps>,
     last: &'a mut Last,
     now: Instant,
     ids: &'a mut Ids,
@@ -188,17 +208,27 @@ impl Desk<'_> {
             // Nobody looked, so nothing was missed: tracks wait for the next frame.
             return;
         }
-        let Item { frame, mut detections, model, .. } = item;
+        let Item { frame, mut detections, finding, model, .. } = item;
         self.sift(&mut detections);
         let at = Moment { pts: frame.pts, wall: frame.capture.wall };
         let mut seen = Seen::default();
         self.tracker.update(at, &detections, self.ids, &mut seen);
         *self.last = Last::of(&frame, &model);
         let mut tracked = self.story(&frame, &model, seen.detections, seen.tracks);
-        if seen.wanted.is_empty() {
-            self.way_out.stills.deliver(frame, &tracked);
-        } else {
-            self.look_again(frame, &seen.wanted, &mut tracked);
+        tell(finding, &mut tracked);
+        let clock = self.tracker.clock();
+        match &mut self.steps {
+            None if seen.wanted.is_empty() => self.way_out.stills.deliver(frame, &tracked),
+            None => self.look_again(frame, &seen.wanted, &mut tracked),
+            Some(steps) if seen.wanted.is_empty() => {
+                let frame = Arc::new(frame);
+                steps.visit(&frame, clock, self.now, &mut tracked);
+                self.way_out.stills.deliver(frame, &tracked);
+            }
+            Some(steps) => {
+                steps.pass_over(SkipReason::SecondLook, &mut tracked);
+                self.look_again(frame, &seen.wanted, &mut tracked);
+            }
         }
         self.counters.frames.add(1);
         let (mut started, mut ended) = (0, 0);
@@ -216,10 +246,11 @@ impl Desk<'_> {
 
     /// A frame that came too late to be followed: its detections are told, without tracks.
     fn unfollowed(&mut self, item: Item) {
-        let Item { frame, mut detections, model, .. } = item;
+        let Item { frame, mut detections, finding, model, .. } = item;
         self.sift(&mut detections);
         let detections = detections.into_iter().map(|detection| TrackedDetection { detection, track: None }).collect();
-        let tracked = self.story(&frame, &model, detections, Vec::new());
+        let mut tracked = self.story(&frame, &model, detections, Vec::new());
+        tell(finding, &mut tracked);
         self.out.push(tracked);
     }
 
@@ -234,6 +265,7 @@ impl Desk<'_> {
             size: frame.pixels.size(),
             detections,
             tracks,
+            steps: None,
             model: model.clone(),
             closing: false,
             times,
@@ -275,6 +307,13 @@ impl Desk<'_> {
         }
         tracked.detections = seen.detections;
         tracked.tracks = seen.tracks;
+    }
+}
+
+/// Adds what a network that is no detector says of this frame.
+fn tell(finding: Option<Arc<Finding>>, tracked: &mut Tracked) {
+    if let Some(finding) = finding {
+        tracked.steps = Some(Box::new(StepReport { frame: vec![finding], ..StepReport::default() }));
     }
 }
 

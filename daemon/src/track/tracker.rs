@@ -154,6 +154,11 @@ impl Tracker {
         !self.tracks.is_empty()
     }
 
+    /// Time since the first frame; never goes back.
+    pub(super) fn clock(&self) -> Duration {
+        self.clock
+    }
+
     /// Follows the objects into a frame. `detections` are finite and not empty boxes.
     pub(super) fn update(&mut self, at: Moment, detections: &[Detection], ids: &mut Ids, seen: &mut Seen) {
         let step = self.step_to(at);

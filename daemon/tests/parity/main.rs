@@ -28,7 +28,8 @@ const NMS: f32 = 0.45;
 
 fn detector(data: &Path, confidence: f32, nms_iou: f32, cpu: CpuRuntime) -> Option<Cpu> {
     let source = ModelSource::Onnx(data.join("models/yolox_nano.onnx"));
-    let model = ModelConfig { name: "nano".into(), source, classes: None, confidence, nms_iou, max_batch: 1, workers: 1 };
+    let (confidence, nms_iou) = (Some(confidence), Some(nms_iou));
+    let model = ModelConfig { confidence, nms_iou, max_batch: 1, ..ModelConfig::new("nano", source) };
     match load_cpu(&model, &RuntimeConfig { cpu, onnxruntime_library: None }) {
         Ok(mut instances) => instances.pop(),
         Err(error) => {

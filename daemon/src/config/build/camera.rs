@@ -100,7 +100,12 @@ impl Check<'_> {
     /// The camera's model: the one it names, else the first. That there is none is said once.
     fn model<'m>(&mut self, named: Option<&'m str>, models: &'m [ModelConfig], complain: &mut bool) -> Option<&'m str> {
         if let Some(named) = named {
-            if models.iter().any(|model| model.name == named) {
+            if let Some(model) = models.iter().find(|model| model.name == named) {
+                if model.step.is_some() {
+                    let remedy = "name the model whose tracks or frames it looks at, or write on = \"cameras\" there";
+                    self.ledger.problem(&self.path("model"), "this model looks at what another one has seen", remedy);
+                    return None;
+                }
                 return Some(named);
             }
             // A model that is there but refused has its own problem.
@@ -119,7 +124,7 @@ impl Check<'_> {
                           To try egret without one: egret demo";
             self.ledger.missing(&self.path(""), "model", "there is a camera but no model that looks at its pictures", remedy);
         }
-        models.first().map(|model| model.name.as_str())
+        models.iter().find(|model| model.step.is_none()).map(|model| model.name.as_str())
     }
 
     fn rates(&mut self, camera: &Camera) {

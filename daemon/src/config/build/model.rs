@@ -1,17 +1,20 @@
 //! The networks.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     io::Read as _,
     num::NonZero,
     path::{Path, PathBuf},
 };
 
+mod step;
+
 use crate::config::{
-    ModelConfig, ModelSource,
-    keys::{Builtin, Model, Section},
+    ModelConfig, ModelSource, TilesConfig,
+    keys::{Builtin, Model, On, Section},
     ledger::Ledger,
+    suggest,
 };
 
 /// Most models.
@@ -27,23 +30,81 @@ pub(super) fn build(typed: &HashMap<String, Model>, names: &[String], ledger: &m
     if let Some(name) = names.get(MOST) {
         ledger.problem(&SECTION.path(Some(name), ""), format!("more than {MOST} models"), "remove those that no camera uses");
     }
-    names.iter().take(MOST).filter_map(|name| check(name, typed.get(name)?, ledger)).collect()
+    let mut models: Vec<ModelConfig> = names.iter().take(MOST).filter_map(|name| check(name, typed.get(name)?, ledger)).collect();
+    step::connect(&mut models, typed, ledger);
+    models
 }
 
 fn check(name: &str, model: &Model, ledger: &mut Ledger) -> Option<ModelConfig> {
     let classes = classes(name, model, ledger);
+    let class_confidence = class_confidence(name, model, classes.as_deref(), ledger);
+    let tiles = tiles(name, model, ledger);
     let source = source(name, model, ledger)?;
     Some(ModelConfig {
         name: model.name.clone()?,
         source,
         classes,
-        confidence: model.confidence as f32,
-        nms_iou: model.nms_iou as f32,
+        confidence: model.confidence.map(|confidence| confidence as f32),
+        class_confidence,
+        nms_iou: model.nms_iou.map(|iou| iou as f32),
+        class_agnostic: model.class_agnostic,
+        max_candidates: model.max_candidates.map(|most| most as usize),
+        max_detections: model.max_detections.map(|most| most as usize),
         max_batch: model.max_batch as usize,
         workers: model
             .workers
             .map_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get), |workers| workers as usize),
+        tiles,
+        details: model.details,
+        step: step::check(name, model, ledger),
     })
+}
+
+/// `["person=0.5"]`: each class once, each confidence within 0..1.
+fn class_confidence(name: &str, model: &Model, classes: Option<&[String]>, ledger: &mut Ledger) -> BTreeMap<String, f32> {
+    let path = SECTION.path(Some(name), "class_confidence");
+    let mut all = BTreeMap::new();
+    for entry in model.class_confidence.iter().flatten() {
+        let parsed = entry.rsplit_once('=').and_then(|(class, value)| Some((class.trim(), value.trim().parse::<f32>().ok()?)));
+        let Some((class, confidence)) = parsed.filter(|(class, value)| !class.is_empty() && (0.0..=1.0).contains(value)) else {
+            let remedy = "write a class name, = and a number from 0 to 1, e.g. [\"person=0.5\"]";
+            ledger.problem(&path, format!("{entry:?} is no class with a confidence"), remedy);
+            continue;
+        };
+        if let Some(known) = classes.filter(|known| !known.iter().any(|name| name == class)) {
+            ledger.problem(&path, format!("the model knows no class {class:?}"), known_classes(class, known));
+        }
+        if all.insert(class.to_owned(), confidence).is_some() {
+            ledger.problem(&path, format!("{class:?} is in it twice"), "keep one of them");
+        }
+    }
+    all
+}
+
+/// What to do about a class that is not among those.
+fn known_classes(class: &str, known: &[String]) -> String {
+    match suggest::nearest(class, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("it knows {}", known.iter().take(20).cloned().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn tiles(name: &str, model: &Model, ledger: &mut Ledger) -> Option<TilesConfig> {
+    let (columns, rows) = (model.tile_columns as usize, model.tile_rows as usize);
+    let path = |key: &str| SECTION.path(Some(name), key);
+    if columns * rows == 1 {
+        for key in ["tile_overlap", "tile_whole"] {
+            if ledger.is_set(&path(key)) {
+                ledger.problem(&path(key), "there is only one tile", "set tile_columns or tile_rows to 2 or more, or remove it");
+            }
+        }
+        return None;
+    }
+    if model.on.0 != On::Cameras {
+        let key = if columns > 1 { "tile_columns" } else { "tile_rows" };
+        ledger.problem(&path(key), "only a model that looks at cameras looks in tiles", "remove it, or write on = \"cameras\"");
+    }
+    Some(TilesConfig { columns, rows, overlap: model.tile_overlap as f32, whole: model.tile_whole })
 }
 
 /// Of several keys that say the same thing, the one of the latest layer. That layer must not set two of them.

@@ -2,7 +2,7 @@
 //! the result with scalar loads; then blend those and convert all pixels of the row in vectors. `dispatch!` runs the vector loops
 //! compiled for the widest instructions that the processor has.
 
-use fearless_simd::{Level, Simd, dispatch};
+use fearless_simd::{Level as Instructions, Simd, dispatch};
 
 use super::{
     Color, ColorMatrix, HostPicture, Layout,
@@ -12,44 +12,66 @@ use super::{
 /// Blended rows are in this part of a level.
 const LEVEL: f64 = 256.0;
 
-/// Y'CbCr to R'G'B' as one multiply-add chain per channel, the tensor's scale included.
+/// Y'CbCr to R'G'B' as one multiply-add chain per channel, the tensor's scale, mean and deviation included.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Coefficients {
+    red: Channel,
+    green: Channel,
+    blue: Channel,
+}
+
+/// One colour: `(y·luma + u·… + v·…) + base`, within what 0..255 becomes.
+#[derive(Clone, Copy, Debug)]
+struct Channel {
     luma: f32,
-    red_v: f32,
-    green_u: f32,
-    green_v: f32,
-    blue_u: f32,
-    red: f32,
-    green: f32,
-    blue: f32,
-    max: f32,
+    u: f32,
+    v: f32,
+    base: f32,
+    least: f32,
+    most: f32,
+}
+
+/// What a sample of 0..255 becomes in the tensor: `(sample·scale − mean) / std`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Level {
+    pub(super) scale: f32,
+    pub(super) mean: f32,
+    pub(super) std: f32,
+}
+
+impl Level {
+    pub(super) fn of(self, sample: f32) -> f32 {
+        (sample * self.scale - self.mean) / self.std
+    }
 }
 
 impl Coefficients {
-    /// ITU-R BT.601-7 §2.5 and BT.709-6 §3.2–3.4 for 8 bits; full range as in JFIF.
-    pub(super) fn new(color: Color, scale: f32) -> Self {
+    /// ITU-R BT.601-7 §2.5 and BT.709-6 §3.2–3.4 for 8 bits; full range as in JFIF. `levels`: of red, green and blue.
+    pub(super) fn new(color: Color, levels: [Level; 3]) -> Self {
         let (kr, kb): (f64, f64) = match color.matrix {
             ColorMatrix::Bt601 => (0.299, 0.114),
             ColorMatrix::Bt709 => (0.2126, 0.0722),
         };
         let kg = 1.0 - kr - kb;
         let (black, luma, chroma) = if color.full_range { (0.0, 1.0, 1.0) } else { (16.0, 255.0 / 219.0, 255.0 / 224.0) };
-        let scale = f64::from(scale);
-        let luma = luma * scale;
-        let (red_v, blue_u) = (2.0 * (1.0 - kr) * chroma * scale, 2.0 * (1.0 - kb) * chroma * scale);
-        let (green_u, green_v) = (-blue_u * kb / kg, -red_v * kr / kg);
-        let base = -luma * black;
+        let (red_v, blue_u) = (2.0 * (1.0 - kr) * chroma, 2.0 * (1.0 - kb) * chroma);
+        let channel = |level: Level, of_u: f64, of_v: f64| {
+            let scale = f64::from(level.scale) / f64::from(level.std);
+            let (luma, u, v) = (luma * scale, of_u * scale, of_v * scale);
+            let base = -luma * black - 128.0 * (u + v) - f64::from(level.mean) / f64::from(level.std);
+            Channel {
+                luma: (luma / LEVEL) as f32,
+                u: (u / LEVEL) as f32,
+                v: (v / LEVEL) as f32,
+                base: base as f32,
+                least: level.of(0.0),
+                most: level.of(255.0),
+            }
+        };
         Self {
-            luma: (luma / LEVEL) as f32,
-            red_v: (red_v / LEVEL) as f32,
-            green_u: (green_u / LEVEL) as f32,
-            green_v: (green_v / LEVEL) as f32,
-            blue_u: (blue_u / LEVEL) as f32,
-            red: (base - 128.0 * red_v) as f32,
-            green: (base - 128.0 * (green_u + green_v)) as f32,
-            blue: (base - 128.0 * blue_u) as f32,
-            max: (255.0 * scale) as f32,
+            red: channel(levels[0], 0.0, red_v),
+            green: channel(levels[1], -blue_u * kb / kg, -red_v * kr / kg),
+            blue: channel(levels[2], blue_u, 0.0),
         }
     }
 }
@@ -75,15 +97,15 @@ impl Lines {
 
 /// The loops at the width that this processor has.
 pub(super) struct Kernel {
-    level: Level,
+    level: Instructions,
 }
 
 impl Kernel {
     pub(super) fn new() -> Self {
-        Self { level: Level::new() }
+        Self { level: Instructions::new() }
     }
 
-    /// Draws a picture into the top left of three planes `[red, green, blue]` with rows of `width` values.
+    /// Draws a picture into three planes `[red, green, blue]` with rows of `width` values, where the taps say.
     pub(super) fn draw(
         &self,
         picture: &HostPicture,
@@ -105,7 +127,7 @@ impl Kernel {
         let (ys, us, vs) = (&mut ys[..covered], &mut us[..covered], &mut vs[..covered]);
         let (luma, chroma) = (span(&taps.luma, luma_width), span(&taps.chroma, chroma_width));
         let [red, green, blue] = planes;
-        let out = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
+        let out = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width)).skip(taps.top);
         let mut ahead = taps.rows.iter().skip(ROWS_AHEAD);
         for (row, ((red, green), blue)) in taps.rows.iter().zip(out) {
             if let Some(next) = ahead.next() {
@@ -130,7 +152,8 @@ impl Kernel {
             }
             gather(y, &taps.luma, ys);
             gather_both([u, v], &taps.chroma, [us, vs]);
-            let out = [&mut red[..covered], &mut green[..covered], &mut blue[..covered]];
+            let drawn = taps.left..taps.left + covered;
+            let out = [&mut red[drawn.clone()], &mut green[drawn.clone()], &mut blue[drawn]];
             let (ys, us, vs) = (&*ys, &*us, &*vs);
             let weights = [&taps.luma_weight[..], &taps.chroma_weight[..]];
             dispatch!(self.level, simd => convert(simd, [ys, us, vs], weights, coefficients, out));
@@ -225,16 +248,16 @@ fn convert<S: Simd>(
     // Slices of one known length: the loop below then has no bounds to check and becomes vectors.
     let (u, v, luma, chroma) = (&u[..len], &v[..len], &luma[..len], &chroma[..len]);
     let (red, green, blue) = (&mut red[..len], &mut green[..len], &mut blue[..len]);
-    let Coefficients { luma: ky, red_v, green_u, green_v, blue_u, red: r0, green: g0, blue: b0, max } = *c;
+    let Coefficients { red: r, green: g, blue: b } = *c;
     let blend = |pair: u32, weight: f32| {
         let (left, right) = ((pair & 0xffff) as i32 as f32, (pair >> 16) as i32 as f32);
         left + (right - left) * weight
     };
     for i in 0..len {
-        let luma = blend(y[i], luma[i]) * ky;
+        let luma = blend(y[i], luma[i]);
         let (u, v) = (blend(u[i], chroma[i]), blend(v[i], chroma[i]));
-        red[i] = (luma + v * red_v + r0).max(0.0).min(max);
-        green[i] = (luma + u * green_u + v * green_v + g0).max(0.0).min(max);
-        blue[i] = (luma + u * blue_u + b0).max(0.0).min(max);
+        red[i] = (luma * r.luma + v * r.v + r.base).max(r.least).min(r.most);
+        green[i] = (luma * g.luma + u * g.u + v * g.v + g.base).max(g.least).min(g.most);
+        blue[i] = (luma * b.luma + u * b.u + b.base).max(b.least).min(b.most);
     }
 }

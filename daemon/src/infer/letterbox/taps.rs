@@ -1,6 +1,6 @@
 //! Which source samples an output pixel is made of, and by what weights.
 
-use super::Rect;
+use super::fit::Axis;
 
 /// Bilinear taps of one axis pair. Horizontally the two taps of a plane are always neighbours, so that one load fetches both.
 #[derive(Debug, Default)]
@@ -15,6 +15,10 @@ pub(super) struct Taps {
     pub(super) chroma_weight: Vec<f32>,
     /// Per output row.
     pub(super) rows: Vec<Row>,
+    /// Where the first output column goes.
+    pub(super) left: usize,
+    /// Where the first output row goes.
+    pub(super) top: usize,
 }
 
 /// Index of the left one of two neighbouring samples.
@@ -31,16 +35,16 @@ pub(super) struct Row {
 }
 
 impl Taps {
-    /// Sets the taps that scale `rect` of a frame to `covered` pixels. Memory is reused.
-    pub(super) fn set(&mut self, rect: Rect, covered: (usize, usize), frame: (usize, usize)) {
+    /// Sets the taps that scale the axes of a rectangle of a frame. Memory is reused.
+    pub(super) fn set(&mut self, [x, y]: [Axis; 2], frame: (usize, usize)) {
         let chroma_width = frame.0.div_ceil(2);
         self.luma.clear();
         self.luma_weight.clear();
         self.chroma.clear();
         self.chroma_weight.clear();
         self.rows.clear();
-        for out in 0..covered.0 {
-            let (left, right, weight) = tap(out, covered.0, rect.x, rect.width);
+        for out in 0..x.drawn {
+            let (left, right, weight) = tap(out, &x);
             let (column, adjusted) = neighbours(left, right, weight, frame.0);
             self.luma.push(column);
             self.luma_weight.push(adjusted);
@@ -48,16 +52,18 @@ impl Taps {
             self.chroma.push(column);
             self.chroma_weight.push(adjusted);
         }
-        for out in 0..covered.1 {
-            let (upper, lower, weight) = tap(out, covered.1, rect.y, rect.height);
+        for out in 0..y.drawn {
+            let (upper, lower, weight) = tap(out, &y);
             self.rows.push(Row { luma: (upper, lower), chroma: (upper / 2, lower / 2), weight: (weight * 256.0).round() as u16 });
         }
+        (self.left, self.top) = (x.at, y.at);
     }
 }
 
 /// The two samples of an output position and the weight of the second: pixel centres at one half, edges repeated.
-fn tap(out: usize, covered: usize, start: usize, len: usize) -> (usize, usize, f32) {
-    let position = (out as f64 + 0.5) * (len as f64 / covered as f64) - 0.5;
+fn tap(out: usize, axis: &Axis) -> (usize, usize, f32) {
+    let Axis { start, len, .. } = *axis;
+    let position = ((out + axis.cut) as f64 + 0.5) * (len as f64 / axis.scaled as f64) - 0.5;
     let last = len - 1;
     if position <= 0.0 {
         return (start, start, 0.0);

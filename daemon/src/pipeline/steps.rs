@@ -1,0 +1,103 @@
+//! The steps of the line: one queue and some threads for each model that looks at what others have seen.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+};
+
+use super::{Line, StartError, books::StepEntry};
+use crate::{
+    config::{Config, ModelConfig, StepConfig},
+    infer,
+    life::{FaultSender, Progress},
+    step::{self, StepLimits, StepQueue},
+    track::{Plan, Telling, ToTrack},
+};
+
+/// One step: its queue and its engine threads.
+pub(super) struct StepLine {
+    config: ModelConfig,
+    plan: Arc<Plan>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Starts all steps of the configuration.
+pub(super) fn start(
+    config: &Config,
+    lines: &BTreeMap<String, Line>,
+    to_track: &mpsc::SyncSender<ToTrack>,
+    progress: &Arc<Progress>,
+    faults: &FaultSender,
+) -> Result<Vec<StepLine>, StartError> {
+    let steps = config.models.iter().filter_map(|model| Some((model, model.step.as_ref()?)));
+    steps.map(|(model, step)| StepLine::start(model, step, (config, lines), to_track, progress, faults)).collect()
+}
+
+impl StepLine {
+    fn start(
+        model: &ModelConfig,
+        step: &StepConfig,
+        (config, lines): (&Config, &BTreeMap<String, Line>),
+        to_track: &mpsc::SyncSender<ToTrack>,
+        progress: &Arc<Progress>,
+        faults: &FaultSender,
+    ) -> Result<Self, StartError> {
+        // A checked configuration names a model that there is.
+        let known = lines.get(&step.of).map(|line| line.info.classes.as_slice()).unwrap_or_default();
+        let wanted = wanted(model, step, known)?;
+        let loaded = infer::load(model, &config.runtime)?;
+        let confidence = loaded.spec().map_or(0.0, |spec| spec.confidence);
+        let instances = model.workers;
+        let queue = StepQueue::new(StepLimits { max_batch: model.max_batch, max_wait: config.batch.max_wait, instances });
+        let plan = Plan {
+            config: step.clone(),
+            model: Arc::clone(loaded.info()),
+            wanted,
+            telling: Telling { confidence, details: model.details },
+            clips: loaded.spec().map(|spec| spec.input.clone()).filter(|input| input.clip.is_some()),
+            queue: Arc::clone(&queue),
+        };
+        let mut threads = Vec::new();
+        for (i, detector) in loaded.instances().into_iter().enumerate() {
+            let name = format!("step:{}/{i}", model.name);
+            let (queue, to_track, stage) = (Arc::clone(&queue), to_track.clone(), progress.stage(&*name));
+            let (fault, stage_name) = (faults.clone(), name.clone());
+            let work = move || {
+                if let Err(error) = step::worker(&queue, detector, &to_track, &stage) {
+                    fault.report(&stage_name, error.to_string());
+                }
+            };
+            threads.push(faults.spawn_stage(&name, work).map_err(|source| StartError::Thread { stage: name, source })?);
+        }
+        Ok(Self { config: model.clone(), plan: Arc::new(plan), threads })
+    }
+
+    /// As tracking sees it.
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan)
+    }
+
+    pub(super) fn entry(&self) -> StepEntry {
+        StepEntry { config: self.config.clone(), info: Arc::clone(&self.plan.model), queue: Arc::clone(&self.plan.queue) }
+    }
+
+    /// Takes nothing in any more; what waits is finished.
+    pub(super) fn close(&self) {
+        self.plan.queue.close();
+    }
+
+    pub(super) fn into_threads(self) -> Vec<JoinHandle<()>> {
+        self.threads
+    }
+}
+
+/// Which classes of the other model are looked at, by index.
+fn wanted(model: &ModelConfig, step: &StepConfig, known: &[String]) -> Result<Option<Box<[bool]>>, StartError> {
+    let Some(classes) = &step.classes else { return Ok(None) };
+    if let Some(class) = classes.iter().find(|class| !known.contains(class)) {
+        let known = known.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
+        return Err(StartError::Classes { step: model.name.clone(), model: step.of.clone(), class: class.clone(), known });
+    }
+    Ok(Some(known.iter().map(|class| classes.contains(class)).collect()))
+}

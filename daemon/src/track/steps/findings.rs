@@ -1,0 +1,42 @@
+//! What a step has found out about one track over its life, or about one frame.
+
+use std::sync::Arc;
+
+use egret_models::task::{Appearance, Votes};
+
+use super::Plan;
+use crate::media::{Finding, Found, Reading};
+
+/// What the looks so far have come to.
+#[derive(Default)]
+pub(super) struct Findings {
+    votes: Votes,
+    appearance: Appearance,
+    told: Option<Arc<Finding>>,
+}
+
+impl Findings {
+    /// Takes another look in: labels are voted, appearances averaged, of anything else the latest look counts.
+    pub(super) fn take(&mut self, reading: Reading, plan: &Plan, frame: u64) {
+        let (found, looks) = match reading {
+            Reading::Scores(scores) => {
+                self.votes.add(&scores);
+                let best = self.votes.best().filter(|(_, score)| *score >= plan.telling.confidence);
+                (Found::Label(best), self.votes.looks())
+            }
+            Reading::Embedding(vector) => {
+                self.appearance.add(&vector);
+                (Found::Appearance(self.appearance.vector().into()), self.appearance.looks())
+            }
+            Reading::Areas(areas) => (Found::Areas(areas), 1),
+            Reading::Boxes(boxes) => (Found::Boxes(boxes.into()), 1),
+        };
+        let (model, details) = (plan.model.clone(), plan.telling.details);
+        self.told = Some(Arc::new(Finding { model, frame, looks, found, details }));
+    }
+
+    /// As it is told; `None` before the first look.
+    pub(super) fn told(&self) -> Option<&Arc<Finding>> {
+        self.told.as_ref()
+    }
+}

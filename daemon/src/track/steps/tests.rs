@@ -1,0 +1,267 @@
+//! The scheduling of steps, one frame after the other, with queues that nobody empties but the test.
+
+use std::time::SystemTime;
+
+use egret_models::{
+    spec::{BatchAxis, InputSpec},
+    task::Scores,
+};
+
+use super::*;
+use crate::{
+    media::{Capture, Detection, HostPicture, Pixels, StreamId, TimeBasis, TimeCard, Track, TrackedDetection},
+    step::{StepCounts, StepLimits},
+};
+
+const FRAME: Duration = Duration::from_millis(40);
+
+fn plan(on: StepOn, change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
+    let config = StepConfig {
+        on,
+        of: "yolox".into(),
+        classes: None,
+        every: Duration::from_secs(1),
+        min_size: 16,
+        clips: 1,
+        span: Duration::from_secs(2),
+    };
+    let classes = vec!["red".into(), "blue".into()];
+    let model = ModelInfo { name: "colour".into(), classes, ..ModelInfo::default() };
+    let queue = StepQueue::new(StepLimits { max_batch: 4, max_wait: Duration::ZERO, instances: 1 });
+    let telling = Telling { confidence: 0.5, details: false };
+    let mut plan = Plan { config, model: Arc::new(model), wanted: None, telling, clips: None, queue };
+    change(&mut plan);
+    Arc::new(plan)
+}
+
+/// A camera that shows tracks of these numbers and sizes, frame by frame.
+struct Camera {
+    steps: Box<Steps>,
+    seq: u64,
+    picture: bool,
+}
+
+impl Camera {
+    fn new(plans: &[Arc<Plan>]) -> Self {
+        Self { steps: Steps::of(plans, "yolox").expect("steps of this model"), seq: 0, picture: false }
+    }
+
+    fn frame(&mut self, tracks: &[(u64, f32)], phase: TrackPhase) -> Tracked {
+        let pixels = if self.picture {
+            let bytes = vec![100; 64 * 64 * 3 / 2];
+            Pixels::Host(HostPicture::tight_i420((64, 64), bytes.into()).unwrap())
+        } else {
+            Pixels::None { width: 640, height: 480 }
+        };
+        let capture = Capture { wall: SystemTime::UNIX_EPOCH, basis: TimeBasis::Arrival };
+        let (seq, stream, times) = (self.seq, StreamId::new(1, "door"), TimeCard::default());
+        let frame = Frame { stream: stream.clone(), seq, dispatch: seq, pts: Duration::ZERO, capture, pixels, times };
+        self.seq += 1;
+        let detections = tracks.iter().map(|(id, size)| {
+            let detection =
+                Detection { class: (*id % 2) as u16, confidence: 0.9, bbox: BBox::new(1.0, 1.0, 1.0 + size, 1.0 + size) };
+            TrackedDetection { detection, track: Some(TrackId(*id)) }
+        });
+        let told = tracks.iter().map(|(id, _)| Track {
+            id: TrackId(*id),
+            class: 0,
+            confidence: 0.9,
+            bbox: BBox::default(),
+            velocity: (0.0, 0.0),
+            first_seen: capture.wall,
+            last_seen: capture.wall,
+            hits: 1,
+            phase,
+        });
+        let mut tracked = Tracked {
+            stream,
+            frame_seq: seq,
+            pts: Duration::ZERO,
+            capture,
+            size: (640, 480),
+            detections: detections.collect(),
+            tracks: told.collect(),
+            steps: None,
+            model: Arc::default(),
+            closing: false,
+            times,
+        };
+        self.steps.visit(&Arc::new(frame), FRAME * seq as u32, Instant::now(), &mut tracked);
+        tracked
+    }
+
+    fn answer(&mut self, job: &Job, reading: Option<Reading>) {
+        self.steps.answered("colour", &job.target, reading);
+    }
+}
+
+fn state(tracked: &Tracked) -> StepState {
+    tracked.steps.as_ref().expect("every frame says what its steps do").states[0].1
+}
+
+fn label(tracked: &Tracked) -> Option<(u16, f32)> {
+    match &tracked.steps.as_ref()?.tracks.first()?.1.found {
+        Found::Label(best) => *best,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn skipped(counts: &StepCounts, reason: SkipReason) -> u64 {
+    counts.skipped[reason as usize]
+}
+
+fn scores(values: [f32; 2]) -> Option<Reading> {
+    Some(Reading::Scores(Scores::new(&values)))
+}
+
+#[test]
+fn models_of_another_one_see_nothing() {
+    assert!(Steps::of(&[plan(StepOn::Tracks, |_| {})], "another").is_none());
+}
+
+#[test]
+fn a_track_is_looked_at_at_once_and_then_at_its_rate() {
+    let plan = plan(StepOn::Tracks, |_| {});
+    let mut door = Camera::new(&[plan.clone()]);
+    let mut asked = Vec::new();
+    for i in 0..76 {
+        let tracked = door.frame(&[(1, 50.0)], TrackPhase::Update);
+        if state(&tracked) == StepState::Queued(1) {
+            let jobs = plan.queue.next().unwrap();
+            assert_eq!((jobs.len(), jobs[0].target.track, jobs[0].target.frame), (1, Some(TrackId(1)), i));
+            assert!(matches!(&jobs[0].look, Look::Picture { region: Some(region), .. } if region.x2 == 51.0));
+            door.answer(&jobs[0], scores([0.1, 0.9]));
+            asked.push(i);
+        }
+    }
+    assert_eq!(asked, [0, 25, 50, 75], "each second at 25 frames per second");
+    assert_eq!(skipped(&plan.queue.counters().snapshot(), SkipReason::Rate), 72);
+}
+
+#[test]
+fn labels_are_voted_over_a_tracks_life_and_told_at_its_end() {
+    let plan = plan(StepOn::Tracks, |plan| plan.config.every = Duration::ZERO);
+    let mut door = Camera::new(&[plan.clone()]);
+    assert_eq!(label(&door.frame(&[(1, 50.0)], TrackPhase::New)), None);
+    for (values, expected) in [([0.9, 0.1], (0, 0.9)), ([0.45, 0.55], (0, 0.675)), ([0.0, 1.0], (1, 0.55))] {
+        let jobs = plan.queue.next().unwrap();
+        door.answer(&jobs[0], scores(values));
+        let (class, score) = label(&door.frame(&[(1, 50.0)], TrackPhase::Update)).expect("a label");
+        assert!(class == expected.0 && (score - expected.1).abs() < 1e-6, "{class} {score}");
+    }
+    let last = door.frame(&[(1, 50.0)], TrackPhase::End);
+    assert_eq!(last.steps.as_ref().unwrap().tracks[0].1.looks, 3);
+    assert_eq!(last.steps.as_ref().unwrap().tracks[0].1.frame, 2, "the frame that was looked at last");
+    let jobs = plan.queue.next().unwrap();
+    door.answer(&jobs[0], scores([1.0, 0.0]));
+    assert_eq!(label(&door.frame(&[], TrackPhase::Update)), None, "an answer for a track that is gone");
+    assert!(door.steps.steps[0].tracks.is_empty());
+}
+
+#[test]
+fn what_is_not_sure_enough_has_no_label_and_failures_change_nothing() {
+    let plan = plan(StepOn::Tracks, |plan| plan.config.every = Duration::ZERO);
+    let mut door = Camera::new(&[plan.clone()]);
+    door.frame(&[(1, 50.0)], TrackPhase::New);
+    let jobs = plan.queue.next().unwrap();
+    assert_eq!(state(&door.frame(&[(1, 50.0)], TrackPhase::Update)), StepState::Skipped(SkipReason::Pending));
+    door.answer(&jobs[0], None);
+    let tracked = door.frame(&[(1, 50.0)], TrackPhase::Update);
+    assert_eq!((state(&tracked), tracked.steps.unwrap().tracks.len()), (StepState::Queued(1), 0));
+    let jobs = plan.queue.next().unwrap();
+    door.answer(&jobs[0], scores([0.45, 0.4]));
+    let tracked = door.frame(&[(1, 50.0)], TrackPhase::Update);
+    assert_eq!((label(&tracked), tracked.steps.unwrap().tracks.len()), (None, 1));
+}
+
+#[test]
+fn a_full_queue_is_told_and_the_longest_wait_goes_first() {
+    let plan = plan(StepOn::Tracks, |_| {});
+    let mut door = Camera::new(&[plan.clone()]);
+    let many: Vec<_> = (0..10).map(|id| (id, 50.0)).collect();
+    assert_eq!(state(&door.frame(&many, TrackPhase::New)), StepState::Queued(8), "as many as the queue takes");
+    assert_eq!(state(&door.frame(&many, TrackPhase::Update)), StepState::Skipped(SkipReason::QueueFull));
+    assert_eq!(skipped(&plan.queue.counters().snapshot(), SkipReason::QueueFull), 4);
+    for _ in 0..2 {
+        for job in plan.queue.next().unwrap() {
+            door.answer(&job, scores([0.9, 0.1]));
+        }
+    }
+    assert_eq!(state(&door.frame(&many, TrackPhase::Update)), StepState::Queued(2), "those that were left out");
+    let late: Vec<_> = plan.queue.next().unwrap().into_iter().map(|job| job.target.track).collect();
+    assert_eq!(late, [Some(TrackId(8)), Some(TrackId(9))]);
+}
+
+#[test]
+fn other_classes_and_small_boxes_are_left_out() {
+    let plan = plan(StepOn::Tracks, |plan| plan.wanted = Some([true, false].into()));
+    let mut door = Camera::new(&[plan.clone()]);
+    assert_eq!(state(&door.frame(&[(1, 50.0)], TrackPhase::New)), StepState::NothingToSee);
+    assert_eq!(state(&door.frame(&[(1, 50.0), (2, 15.0)], TrackPhase::New)), StepState::Skipped(SkipReason::TooSmall));
+    assert_eq!(state(&door.frame(&[(1, 50.0), (2, 15.0), (4, 16.0)], TrackPhase::New)), StepState::Queued(1));
+    assert_eq!(plan.queue.next().unwrap()[0].target.track, Some(TrackId(4)));
+}
+
+#[test]
+fn whole_frames_go_at_the_cameras_rate_and_are_told_with_a_later_frame() {
+    let plan = plan(StepOn::Frames, |plan| plan.config.every = Duration::from_millis(100));
+    let mut door = Camera::new(&[plan.clone()]);
+    let mut states = Vec::new();
+    for _ in 0..7 {
+        let tracked = door.frame(&[], TrackPhase::Update);
+        states.push(state(&tracked) == StepState::Queued(1));
+        if states.last() == Some(&true) {
+            let jobs = plan.queue.next().unwrap();
+            assert!(matches!(jobs[0].look, Look::Picture { region: None, .. }));
+            door.answer(&jobs[0], scores([0.2, 0.8]));
+        } else if states.len() == 2 {
+            let told = &tracked.steps.unwrap().frame;
+            assert_eq!((told.len(), told[0].frame, &told[0].found), (1, 0, &Found::Label(Some((1, 0.8)))));
+        }
+    }
+    assert_eq!(states, [true, false, false, true, false, false, true], "every third frame of 40 ms");
+}
+
+#[test]
+fn clips_are_of_consecutive_frames_and_spread_over_the_span() {
+    let clips = InputSpec { clip: Some(3), ..InputSpec::yolox("clips", BatchAxis::Dynamic, 8, 8) };
+    let plan = plan(StepOn::Tracks, |plan| {
+        plan.clips = Some(clips);
+        plan.config.clips = 2;
+        plan.config.span = FRAME * 20;
+        plan.config.every = Duration::ZERO;
+    });
+    let mut door = Camera::new(&[plan.clone()]);
+    door.picture = true;
+    let mut asked = Vec::new();
+    for i in 0..40 {
+        // It is not seen in the second frame: the first clip begins anew.
+        let tracks: &[(u64, f32)] = if i == 1 { &[] } else { &[(2, 50.0)] };
+        match state(&door.frame(tracks, TrackPhase::Update)) {
+            StepState::Queued(1) => {
+                let jobs = plan.queue.next().unwrap();
+                let Look::Clips(clips) = &jobs[0].look else { panic!("{jobs:?}") };
+                assert!(clips.len() == 2 && clips.iter().all(|clip| clip.crops.len() == 3));
+                door.answer(&jobs[0], scores([0.2, 0.8]));
+                asked.push(i);
+            }
+            StepState::Gathering => {}
+            StepState::NothingToSee => assert_eq!(i, 1),
+            other => panic!("{other:?}"),
+        }
+    }
+    // The second clip begins half a span after the first: frames 10, 11, 12; the next span's at 13 and 23.
+    assert_eq!(asked, [12, 25, 38]);
+    assert!(plan.queue.counters().snapshot().skipped.iter().all(|count| *count == 0));
+}
+
+#[test]
+fn a_frame_that_goes_elsewhere_says_so() {
+    let plan = plan(StepOn::Tracks, |_| {});
+    let mut door = Camera::new(&[plan.clone()]);
+    let mut tracked = door.frame(&[], TrackPhase::Update);
+    tracked.steps = None;
+    door.steps.pass_over(SkipReason::SecondLook, &mut tracked);
+    assert_eq!(state(&tracked), StepState::Skipped(SkipReason::SecondLook));
+    assert_eq!(skipped(&plan.queue.counters().snapshot(), SkipReason::SecondLook), 1);
+}
