@@ -24,14 +24,14 @@ impl Oriented {
         [cx - half[0], cy - half[1], cx + half[0], cy + half[1]]
     }
 
-    /// The same box with its width along the longer side and its angle in 0..π.
+    /// The same box with its angle in 0..π/2.
     #[must_use]
     pub fn regular(&self) -> Self {
         let [w, h] = self.size;
-        let (size, angle) = if w > h { ([w, h], self.angle) } else { ([h, w], self.angle + FRAC_PI_2) };
-        // The remainder of a tiny negative angle may round up to π itself.
-        let angle = angle.rem_euclid(PI);
-        Self { size, angle: if angle < PI { angle } else { 0.0 }, ..*self }
+        let turned = self.angle.rem_euclid(PI) >= FRAC_PI_2;
+        // The remainder of a tiny negative angle may round up to the whole quarter turn.
+        let angle = self.angle.rem_euclid(FRAC_PI_2).min(FRAC_PI_2.next_down());
+        Self { size: if turned { [h, w] } else { [w, h] }, angle, ..*self }
     }
 
     /// Its four corners, in pixels, around the box.
@@ -78,8 +78,7 @@ mod tests {
         assert!(hull.iter().zip([45.0, 30.0, 55.0, 50.0]).all(|(a, b)| (a - b).abs() < 1e-4), "{hull:?}");
         let upright = Oriented { centre: [50.0, 40.0], size: [10.0, 20.0], angle: 0.0 };
         assert!((turned.prob_iou(&upright) - 1.0).abs() < 1e-2, "{}", turned.prob_iou(&upright));
-        let regular = upright.regular();
-        assert_eq!(regular, Oriented { centre: [50.0, 40.0], size: [20.0, 10.0], angle: FRAC_PI_2 });
+        assert_eq!(turned.regular(), upright);
         let corners = upright.corners();
         assert_eq!(corners, [[55.0, 50.0], [55.0, 30.0], [45.0, 30.0], [45.0, 50.0]]);
     }
@@ -103,7 +102,7 @@ mod tests {
         #[test]
         fn a_regular_box_is_the_same_box(a in any_box()) {
             let b = a.regular();
-            prop_assert!(b.size[0] >= b.size[1] && (0.0..PI).contains(&b.angle));
+            prop_assert!((0.0..FRAC_PI_2).contains(&b.angle));
             for (x, y) in a.hull().into_iter().zip(b.hull()) {
                 prop_assert!((x - y).abs() < 1e-3, "{a:?} {b:?}");
             }

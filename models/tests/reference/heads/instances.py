@@ -47,11 +47,9 @@ def obb(out):
                 stay.append(i)
         turned, scores, labels = turned[stay], scores[stay], labels[stay]
         w, h, angle = turned[:, 2], turned[:, 3], turned[:, 4]
-        lying = w > h
-        regular = np.stack((
-            turned[:, 0], turned[:, 1], np.where(lying, w, h), np.where(lying, h, w),
-            np.where(lying, angle, angle + F(np.pi / 2)) % F(np.pi),
-        ), 1)
+        swap = angle % F(np.pi) >= F(np.pi / 2)
+        sides = np.where(swap, h, w), np.where(swap, w, h)
+        regular = np.stack((turned[:, 0], turned[:, 1], *sides, angle % F(np.pi / 2)), 1)
         hull = np.abs(np.cos(angle)) * w + np.abs(np.sin(angle)) * h, np.abs(np.sin(angle)) * w + np.abs(np.cos(angle)) * h
         boxes = corners(np.stack((turned[:, 0], turned[:, 1], *hull), 1))
         outputs.append(rows.T)

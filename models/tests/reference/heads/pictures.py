@@ -43,8 +43,9 @@ class Scene:
                 other = int(r.integers(self.classes)) if r.random() < 0.15 else label
                 yield i, other, score * r.uniform(0.6, 1.0), np.maximum(jittered, [-50, -50, 2, 2])
 
-    def noise(self, *shape, top=0.08):
-        return (self.rng.beta(0.6, 20, shape) * top / 0.1).clip(0, 0.12).astype(F)
+    def noise(self, *shape):
+        """Scores of what is not there: below 0.12, most of them far below."""
+        return (0.12 * (1 - np.exp(-8 * self.rng.beta(0.6, 20, shape)))).astype(F)
 
     def rows(self, count, each=6):
         """The predictions, each with a row of its own among `count`."""
