@@ -200,6 +200,9 @@ impl Head {
         let Self { reader, work, scratch, suppresses, .. } = self;
         work.candidates.clear();
         reader.read(picture, work)?;
+        if let Some(role) = reader.pixels(picture.form) {
+            picture::in_pixels(&work.candidates).map_err(|fault| fault.at(role, 0))?;
+        }
         match reader {
             _ if !*suppresses => nms::rank(&mut work.candidates, params.detections),
             Reader::Yolov8(head) if head.is_oriented() => {

@@ -20,6 +20,7 @@ pub(super) struct Detr {
     classes: usize,
     size: (f32, f32),
     /// Of the exported post-processing.
+    normalised: bool,
     final_scale: (f32, f32),
 }
 
@@ -35,7 +36,7 @@ impl Detr {
             return Err("top_k is at least 1".into());
         }
         let size = (input.0 as f32, input.1 as f32);
-        Ok(Self { activation, top_k, classes, size, final_scale: scale(normalised, input) })
+        Ok(Self { activation, top_k, classes, size, normalised, final_scale: scale(normalised, input) })
     }
 
     pub(super) fn forms(&self) -> Vec<Form> {
@@ -45,6 +46,11 @@ impl Detr {
             vec![role("logits", [q, Dim::Is(logits)]), role("boxes", [q, Dim::Is(4)])],
             vec![role("labels", [m]), role("boxes", [m, Dim::Is(4)]), role("scores", [m])],
         ]
+    }
+
+    /// Whether the boxes are in pixels as they come.
+    pub(super) fn in_pixels(&self, form: usize) -> bool {
+        form == 1 && !self.normalised
     }
 
     pub(super) fn read(&self, picture: &Picture<'_>, work: &mut Work) -> Result<(), At> {

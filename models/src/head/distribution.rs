@@ -92,6 +92,11 @@ impl Distribution {
         self.exports().map(form).into()
     }
 
+    /// Whether the network has decoded its boxes itself.
+    pub(super) fn decoded(&self, form: usize) -> bool {
+        self.exports()[form] == Export::Decoded
+    }
+
     pub(super) fn read(&self, picture: &Picture<'_>, work: &mut Work) -> Result<(), At> {
         match self.exports()[picture.form] {
             Export::Joined => {

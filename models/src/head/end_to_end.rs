@@ -20,6 +20,7 @@ pub(super) struct EndToEnd {
     /// Where in a row x1, y1, x2, y2, score and class are.
     places: [usize; 6],
     columns: usize,
+    pub(super) normalised: bool,
     scale: (f32, f32),
     classes: usize,
 }
@@ -35,7 +36,7 @@ impl EndToEnd {
                 _ => return Err(format!("columns have each of x1, y1, x2, y2, score and class once, not {columns:?}")),
             }
         }
-        Ok(Self { places, columns: columns.len(), scale: scale(normalised, input), classes })
+        Ok(Self { places, columns: columns.len(), normalised, scale: scale(normalised, input), classes })
     }
 
     pub(super) fn forms(&self) -> Vec<Form> {
@@ -65,7 +66,8 @@ impl EndToEnd {
 
 /// Count, boxes, scores and classes.
 pub(super) struct EfficientNms {
-    pub(super) scale: (f32, f32),
+    pub(super) normalised: bool,
+    pub(super) input: (usize, usize),
     pub(super) y_first: bool,
     pub(super) first_class: u16,
     pub(super) classes: usize,
@@ -107,7 +109,7 @@ impl EfficientNms {
 
     fn bbox(&self, boxes: &[f32], row: usize) -> [f32; 4] {
         let [a, b, c, d]: [f32; 4] = std::array::from_fn(|i| boxes[4 * row + i]);
-        let (sx, sy) = self.scale;
+        let (sx, sy) = scale(self.normalised, self.input);
         if self.y_first { [b * sx, a * sy, d * sx, c * sy] } else { [a * sx, b * sy, c * sx, d * sy] }
     }
 }

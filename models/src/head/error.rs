@@ -63,6 +63,8 @@ pub enum Fault {
     AlreadyScores,
     /// An edge or a point far outside the picture, in pixels of the network's input.
     FarAway(f32),
+    /// All boxes lie within a pixel of the corner.
+    Normalised,
     /// A class that is none of the names.
     NoSuchClass {
         /// As it came.
@@ -100,6 +102,11 @@ impl fmt::Display for Fault {
                 f,
                 "{value} px is far outside the picture: boxes in other units than this head reads (pixels, 0..1, or raw), or \
                  a numerical failure"
+            ),
+            Self::Normalised => write!(
+                f,
+                "all boxes lie within a pixel of the top left corner: they are 0..1 of the picture where this head reads pixels \
+                 (normalised = true, where the head has it, or an export in pixels)"
             ),
             Self::NoSuchClass { class, classes } => {
                 write!(f, "class {class}, but there are {classes} names (a names file that does not belong to the network)")

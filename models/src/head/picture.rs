@@ -72,6 +72,15 @@ pub(super) fn near(value: f32, limit: f32) -> Result<f32, Fault> {
     }
 }
 
+/// So many boxes within a pixel of the corner are no objects.
+const CROWD: usize = 4;
+
+/// Whether boxes that should be in pixels can be.
+pub(super) fn in_pixels(candidates: &[Candidate]) -> Result<(), Fault> {
+    let tiny = |candidate: &Candidate| candidate.bbox.iter().all(|edge| (-0.5..=1.5).contains(edge));
+    if candidates.len() >= CROWD && candidates.iter().all(tiny) { Err(Fault::Normalised) } else { Ok(()) }
+}
+
 /// Left, top, right, bottom from centre and size.
 pub(super) fn corners([cx, cy, w, h]: [f32; 4]) -> [f32; 4] {
     [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0]

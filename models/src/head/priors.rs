@@ -11,7 +11,10 @@ const MAX_CELLS: usize = 1 << 17;
 const MAX_RATIOS: usize = 16;
 
 /// All boxes in the order of the network's outputs; `None` where it has decoded them itself.
-pub(super) fn lay(priors: &Priors, (width, _): (usize, usize)) -> Result<Option<Vec<Prior>>, String> {
+pub(super) fn lay(priors: &Priors, (width, height): (usize, usize)) -> Result<Option<Vec<Prior>>, String> {
+    if width != height && !matches!(priors, Priors::Decoded {}) {
+        return Err(format!("default boxes are laid on square inputs, not on {width}x{height}: export with decoded boxes"));
+    }
     match priors {
         Priors::Decoded {} => Ok(None),
         Priors::Paper { grids, steps, scales, aspect_ratios, shape_major } => {

@@ -5,7 +5,7 @@ use super::{
     detectnet::DetectNet,
     detr::Detr,
     distribution::Distribution,
-    end_to_end::{EfficientNms, EndToEnd, scale},
+    end_to_end::{EfficientNms, EndToEnd},
     error::At,
     forms::Form,
     grid,
@@ -45,7 +45,7 @@ impl Reader {
                 EndToEnd::new(columns, normalised, input, classes).map(Self::EndToEnd)
             }
             HeadSpec::EfficientNms { normalised, y_first, first_class } => {
-                Ok(Self::EfficientNms(EfficientNms { scale: scale(normalised, input), y_first, first_class, classes }))
+                Ok(Self::EfficientNms(EfficientNms { normalised, input, y_first, first_class, classes }))
             }
             HeadSpec::Ssd { ref priors, variances, activation, background, y_first, clip } => {
                 let boxes = Boxes { priors, variances, y_first, clip };
@@ -93,6 +93,19 @@ impl Reader {
             Self::Detr(head) => head.read(picture, work),
             Self::Distribution(head) => head.read(picture, work),
             Self::DetectNet(head) => head.read(picture, work),
+        }
+    }
+
+    /// Which output holds boxes that are in pixels as they come, if any.
+    pub(super) fn pixels(&self, form: usize) -> Option<usize> {
+        match self {
+            Self::Yolov5(_) => Yolov5::decodes(form).then_some(0),
+            Self::Yolov8(_) => Some(0),
+            Self::EndToEnd(head) => (!head.normalised).then_some(0),
+            Self::EfficientNms(head) => (!head.normalised).then_some(1),
+            Self::Detr(head) => head.in_pixels(form).then_some(1),
+            Self::Distribution(head) => head.decoded(form).then_some(0),
+            Self::Yolox(_) | Self::Ssd(_) | Self::DetectNet(_) => None,
         }
     }
 

@@ -273,6 +273,19 @@ fn scores_in_place_of_logits_are_noticed() {
 }
 
 #[test]
+fn normalised_boxes_in_place_of_pixels_are_noticed() {
+    let rows = [
+        [0.1, 0.1, 0.4, 0.5, 0.9, 0.0],
+        [0.2, 0.3, 0.6, 0.7, 0.8, 1.0],
+        [0.0, 0.0, 1.0, 1.0, 0.7, 2.0],
+        [0.5, 0.5, 0.6, 0.9, 0.6, 0.0],
+    ];
+    assert_eq!(fault(one(json!({ "kind": "end-to-end" }), &[1, 4, 6], &rows.concat())), Fault::Normalised);
+    assert_eq!(one(json!({ "kind": "end-to-end", "normalised": true }), &[1, 4, 6], &rows.concat()).unwrap().len(), 4);
+    assert_eq!(one(json!({ "kind": "end-to-end" }), &[1, 3, 6], &rows[..3].concat()).unwrap().len(), 3, "a few may be chance");
+}
+
+#[test]
 fn parameters_that_contradict_themselves_are_refused() {
     for bad in [
         json!({ "kind": "yolox", "strides": [] }),
@@ -295,6 +308,9 @@ fn parameters_that_contradict_themselves_are_refused() {
         let result = Head::new(&spec(bad.clone()), &input(64), &[("out", &[None, None])], CLASSES);
         assert!(matches!(result, Err(HeadError::Spec { .. })), "{bad}");
     }
+    let wide = InputSpec::yolox("images", BatchAxis::Dynamic, 320, 240);
+    let result = Head::new(&spec(json!({ "kind": "ssd" })), &wide, &[], CLASSES);
+    assert!(matches!(result, Err(HeadError::Spec { .. })), "default boxes are square");
     for classes in [0, 1 << 16] {
         assert!(matches!(Head::new(&HeadSpec::Yolov8 {}, &input(64), &[], classes), Err(HeadError::Spec { .. })));
     }

@@ -60,6 +60,11 @@ impl Yolov5 {
         vec![vec![role("predictions", [Dim::Open('A'), Dim::Is(values)])], raw(true), raw(false)]
     }
 
+    /// Whether the network has decoded its boxes itself.
+    pub(super) fn decodes(form: usize) -> bool {
+        FORMS[form] == "decoded"
+    }
+
     pub(super) fn read(&self, picture: &Picture<'_>, work: &mut Work) -> Result<(), At> {
         match FORMS[picture.form] {
             "decoded" => self.read_decoded(picture, work),
