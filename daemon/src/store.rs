@@ -2,11 +2,17 @@
 //!
 //! Whatever enters it was read by the bounded reader, agrees with its manifest, and has the manifest's SHA-256.
 
+mod entry;
+mod fetch;
 mod file;
 mod place;
+mod proxy;
+mod pull;
 
+pub use entry::{Added, Entry, Store, Verdict};
 pub use file::{Inspected, digest, inspect, read_manifest, read_network};
 pub use place::{default_directory, directory};
+pub use pull::{Network, Pulled, pull};
 
 use std::{io, path::PathBuf};
 

@@ -12,3 +12,4 @@ pub mod onnx;
 pub mod precision;
 pub mod spec;
 pub mod task;
+pub mod zoo;

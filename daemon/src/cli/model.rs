@@ -1,10 +1,16 @@
 //! `egret model`: networks, their manifests and the store.
 
+mod add;
 mod inspect;
+mod list;
+mod pull;
+mod verify;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
+
+use crate::store::{self, Store};
 
 /// Arguments of `egret model`.
 #[derive(Debug, clap::Args)]
@@ -17,10 +23,56 @@ pub(super) struct Args {
 enum Command {
     /// Say what is in an ONNX file, and write its first manifest.
     Inspect(inspect::Args),
+    /// List the models of the store, or of the built-in catalogue.
+    List(list::Args),
+    /// Take an ONNX file into the store.
+    Add(add::Args),
+    /// Check the models of the store: checksums, and whether graph and manifest agree.
+    Verify(verify::Args),
+    /// Download a model into the store.
+    Pull(pull::Args),
+}
+
+/// Where the store is.
+#[derive(Debug, clap::Args)]
+struct StoreArgs {
+    /// The store [default: models under STATE_DIRECTORY, /var/lib/egret, or XDG_STATE_HOME/egret].
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    fn open(&self) -> anyhow::Result<Store> {
+        Ok(Store::new(store::directory(self.store.as_deref())?))
+    }
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Inspect(args) => inspect::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Add(args) => add::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Pull(args) => pull::run(&args),
+    }
+}
+
+/// The manifest that a word means: a file, a model of the store, or one of the catalogue.
+fn manifest(word: &str, store: &Store) -> anyhow::Result<(egret_models::manifest::Manifest, String)> {
+    use egret_models::zoo;
+    let path = std::path::Path::new(word);
+    if word.contains('/') || word.ends_with(".toml") {
+        return Ok(store::read_manifest(path)?);
+    }
+    match store.entry(word) {
+        Ok(entry) => Ok(store::read_manifest(&entry.path)?),
+        Err(store::StoreError::NoSuchModel { .. }) => match zoo::text(word) {
+            Some(text) => Ok((zoo::manifest(word)?, text.to_owned())),
+            None => anyhow::bail!(
+                "no model `{word}` in {}, nor in the catalogue (`egret model list --catalogue`)",
+                store.directory().display()
+            ),
+        },
+        Err(error) => Err(error.into()),
     }
 }

@@ -1,0 +1,243 @@
+//! The models in a store.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use egret_models::{
+    manifest::{Digest, Manifest, Problem, is_name, recognise},
+    onnx,
+};
+
+use super::{
+    MANIFEST, StoreError,
+    file::{digest, digest_of, name_of, read_manifest, read_network, write_whole},
+};
+
+/// A directory of models.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: PathBuf,
+}
+
+/// A model in a store.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The ONNX file, which may be missing.
+    pub file: PathBuf,
+    /// The manifest's own file.
+    pub path: PathBuf,
+}
+
+/// What was taken into a store.
+#[derive(Debug)]
+pub struct Added {
+    /// The model.
+    pub entry: Entry,
+    /// Whether the manifest did not know the SHA-256, and now has that of the file.
+    pub pinned: bool,
+    /// What was assumed where the manifest was made from the graph.
+    pub assumed: Vec<egret_models::manifest::Assumption>,
+}
+
+/// How a stored model stands.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Its name.
+    pub name: String,
+    /// What is wrong; empty: nothing.
+    pub problems: Vec<String>,
+}
+
+impl Store {
+    /// The store in a directory, which need not exist yet.
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where a model of this name is or would be. The name is one that [`is_name`] takes.
+    pub(super) fn place(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The names of all models, sorted.
+    ///
+    /// # Errors
+    /// [`StoreError::File`]; a store that does not exist is empty.
+    pub fn names(&self) -> Result<Vec<String>, StoreError> {
+        let failed = |source| StoreError::File { path: self.directory.clone(), source };
+        let read = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.map_err(failed)?,
+        };
+        let mut names = Vec::new();
+        for entry in read {
+            let entry = entry.map_err(failed)?;
+            if let Ok(name) = entry.file_name().into_string()
+                && is_name(&name)
+                && entry.path().join(MANIFEST).is_file()
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The model of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchModel`], or its manifest is wrong.
+    pub fn entry(&self, name: &str) -> Result<Entry, StoreError> {
+        let path = self.place(name).join(MANIFEST);
+        if !is_name(name) || !path.is_file() {
+            let names = self.names()?;
+            let have = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(StoreError::NoSuchModel { name: name.to_owned(), store: self.directory.clone(), have });
+        }
+        let (manifest, _) = read_manifest(&path)?;
+        Ok(Entry { file: self.place(name).join(&manifest.card.file), manifest, path })
+    }
+
+    /// Takes a file in, with the manifest that is named, the one beside it, or one made from its graph.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the file or the manifest; [`StoreError::Exists`].
+    pub fn add(
+        &self,
+        file: &Path,
+        manifest: Option<(Manifest, String)>,
+        name: Option<&str>,
+        replace: bool,
+    ) -> Result<Added, StoreError> {
+        let bytes = read_network(file)?;
+        let refused = |refused| StoreError::Refused { path: file.to_owned(), refused };
+        let model = onnx::read(&bytes).map_err(refused)?;
+        let beside = file.with_file_name(MANIFEST);
+        let given = match manifest {
+            Some(given) => Some(given),
+            None if beside.is_file() => Some(read_manifest(&beside)?).filter(|(manifest, _)| manifest.card.file == name_of(file)),
+            None => None,
+        };
+        let (mut manifest, text, assumed) = match given {
+            Some((manifest, text)) => (manifest, text, Vec::new()),
+            None => {
+                let made = recognise(&model, &name_of(file));
+                let made =
+                    made.map_err(|error| StoreError::Unrecognised { path: file.to_owned(), unrecognised: Box::new(error) })?;
+                (made.manifest.clone(), made.to_toml(), made.assumed)
+            }
+        };
+        let problems = manifest.contradictions(&model);
+        if !problems.is_empty() {
+            return Err(StoreError::Manifest { path: file.to_owned(), problems });
+        }
+        let found = digest(&bytes);
+        let pinned = check_digest(file, &manifest, &found, "use the file that the manifest is about, or correct its sha256")?;
+        let text = rename(&pin(&text, &manifest, &found), &mut manifest, name);
+        let directory = self.place(&manifest.card.name);
+        if directory.join(MANIFEST).exists() && !replace {
+            return Err(StoreError::Exists { path: directory });
+        }
+        manifest.card.sha256 = Digest::Known(found);
+        fs::create_dir_all(&directory).map_err(|source| StoreError::File { path: directory.clone(), source })?;
+        let stored = directory.join(&manifest.card.file);
+        write_whole(&stored, &bytes)?;
+        let path = directory.join(MANIFEST);
+        write_whole(&path, text.as_bytes())?;
+        Ok(Added { entry: Entry { manifest, file: stored, path }, pinned, assumed })
+    }
+
+    /// Whether a model's file is there, has its SHA-256, can be read, and agrees with its manifest.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchModel`]; everything else is part of the verdict.
+    pub fn verify(&self, name: &str) -> Result<Verdict, StoreError> {
+        let problems = match self.entry(name) {
+            Err(error @ StoreError::NoSuchModel { .. }) => return Err(error),
+            Err(error) => vec![error.to_string()],
+            Ok(entry) => entry.problems(),
+        };
+        Ok(Verdict { name: name.to_owned(), problems })
+    }
+}
+
+impl Entry {
+    fn problems(&self) -> Vec<String> {
+        let (found, _) = match digest_of(&self.file) {
+            Ok(digest) => digest,
+            Err(error) => return vec![error.to_string()],
+        };
+        let mut problems = Vec::new();
+        match &self.manifest.card.sha256 {
+            Digest::Unknown => problems.push(format!("{}: sha256 is unknown; write {found}", self.path.display())),
+            Digest::Known(_) => {
+                if let Err(error) = check_digest(&self.file, &self.manifest, &found, "pull or add it again") {
+                    problems.push(error.to_string());
+                }
+            }
+        }
+        match read_network(&self.file) {
+            Err(error) => problems.push(error.to_string()),
+            Ok(bytes) => match onnx::read(&bytes) {
+                Err(refused) => problems.push(format!("{}: {refused}", self.file.display())),
+                Ok(model) => problems.extend(self.manifest.contradictions(&model).iter().map(Problem::to_string)),
+            },
+        }
+        problems
+    }
+}
+
+/// Whether the manifest does not know the digest.
+pub(super) fn check_digest(file: &Path, manifest: &Manifest, found: &str, remedy: &'static str) -> Result<bool, StoreError> {
+    match &manifest.card.sha256 {
+        Digest::Unknown => Ok(true),
+        Digest::Known(expected) if expected == found => Ok(false),
+        Digest::Known(expected) => {
+            Err(StoreError::Digest { path: file.to_owned(), found: found.to_owned(), expected: expected.clone(), remedy })
+        }
+    }
+}
+
+/// The manifest's text with the digest in it, its comments kept where that is possible.
+pub(super) fn pin(text: &str, manifest: &Manifest, found: &str) -> String {
+    let mut pinned = manifest.clone();
+    pinned.card.sha256 = Digest::Known(found.to_owned());
+    edited(text, "sha256", found, &pinned)
+}
+
+/// Gives the model another name, if one is asked for.
+fn rename(text: &str, manifest: &mut Manifest, name: Option<&str>) -> String {
+    let Some(name) = name else { return text.to_owned() };
+    name.clone_into(&mut manifest.card.name);
+    let mut renamed = manifest.clone();
+    if let Ok(read) = Manifest::parse(text) {
+        renamed.card.sha256 = read.card.sha256;
+    }
+    edited(text, "name", name, &renamed)
+}
+
+/// A text with one of its first keys changed; written anew where that does not give the manifest that is wanted.
+fn edited(text: &str, key: &str, value: &str, wanted: &Manifest) -> String {
+    let line = format!("{key} = \"{value}\"");
+    let mut lines: Vec<&str> = text.lines().collect();
+    let first_table = lines.iter().position(|line| line.trim_start().starts_with('[')).unwrap_or(lines.len());
+    let is_key = |text: &&str| text.split_once('=').is_some_and(|(found, _)| found.trim() == key);
+    match lines[..first_table].iter().position(is_key) {
+        Some(at) => lines[at] = &line,
+        None => lines.insert(0, &line),
+    }
+    let text = lines.join("\n") + "\n";
+    match Manifest::parse(&text) {
+        Ok(read) if read == *wanted => text,
+        _ => wanted.to_toml(),
+    }
+}
