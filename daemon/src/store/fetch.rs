@@ -148,6 +148,7 @@ impl Client {
             };
             done += count as u64;
             if done > self.limit {
+                forget(part);
                 return Err(Failure::Final(self.too_large(url)));
             }
             let written = file.write_all(&buffer[..count]);
@@ -217,7 +218,7 @@ impl Client {
     }
 
     fn start_again(&self, url: &str, part: &Path, reason: &str) -> Failure {
-        let _ = (fs::remove_file(part), fs::remove_file(origin_of(part)));
+        forget(part);
         let remedy = "run the same command again: it starts from the beginning";
         Failure::Broken(StoreError::Download { url: shown(url), reason: reason.to_owned(), remedy })
     }
@@ -271,6 +272,11 @@ fn content_range_total(response: &Response<Body>) -> Option<u64> {
 
 pub(super) fn origin_of(part: &Path) -> std::path::PathBuf {
     part.with_added_extension("origin")
+}
+
+/// Removes what came so far.
+pub(super) fn forget(part: &Path) {
+    let _ = (fs::remove_file(part), fs::remove_file(origin_of(part)));
 }
 
 fn len(path: &Path) -> u64 {

@@ -13,7 +13,7 @@ use egret_models::{
 use super::{
     Entry, MANIFEST, Store, StoreError,
     entry::{check_digest, pin},
-    fetch::{Client, origin_of, shown},
+    fetch::{Client, forget, origin_of, shown},
     file::{digest_of, read_network, write_whole},
     proxy::Proxies,
 };
@@ -106,7 +106,7 @@ fn locked(
     let resumed = network.client.download(&url, &part, certain, progress)?;
     let checked = check(&part, &url, &manifest);
     if checked.is_err() {
-        let _ = (fs::remove_file(&part), fs::remove_file(origin_of(&part)));
+        forget(&part);
     }
     let Checked { found, bytes, pinned } = checked?;
     fs::rename(&part, &file).map_err(|source| StoreError::File { path: file.clone(), source })?;
