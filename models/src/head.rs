@@ -179,13 +179,14 @@ impl Head {
         let declared: Vec<_> = outputs.iter().map(|tensor| Declared { name: tensor.name, dims: declared(tensor) }).collect();
         let Fit { form, order } = self.fit(&declared)?;
         let outputs: Vec<_> = order.iter().map(|output| outputs[*output]).collect();
-        outputs.iter().try_for_each(|output| check_size(output, count))?;
+        let whole = self.reader.whole(form);
+        outputs.iter().try_for_each(|output| check_size(output, if whole { 0 } else { count }))?;
         found.resize_with(count, Vec::new);
         let gate = Gate::new(&thresholds.class_confidence, thresholds.confidence, self.classes);
         for (i, found) in found.iter_mut().enumerate() {
             found.clear();
-            let views: Vec<_> = outputs.iter().map(|output| view(output, i)).collect();
-            let picture = Picture { form, outputs: &views, gate, limit: self.limit };
+            let views: Vec<_> = outputs.iter().map(|output| if whole { View::of(output) } else { view(output, i) }).collect();
+            let picture = Picture { index: i, form, outputs: &views, gate, limit: self.limit };
             self.read(&picture, &thresholds.nms, found).map_err(|At { role, row, fault }| HeadError::Value {
                 output: outputs[role].name.to_owned(),
                 picture: i,

@@ -15,10 +15,12 @@ pub(super) fn scale(normalised: bool, (width, height): (usize, usize)) -> (f32, 
     if normalised { (width as f32, height as f32) } else { (1.0, 1.0) }
 }
 
-/// Rows `[N,M,columns]`.
+/// Rows `[N,M,columns]`; of a whole batch `[M,columns]` or `[1,1,M,columns]`.
 pub(super) struct EndToEnd {
     /// Where in a row x1, y1, x2, y2, score and class are.
     places: [usize; 6],
+    /// Where the picture's number is, in rows of a whole batch.
+    picture: Option<usize>,
     columns: usize,
     pub(super) normalised: bool,
     scale: (f32, f32),
@@ -36,15 +38,30 @@ impl EndToEnd {
                 _ => return Err(format!("columns have each of x1, y1, x2, y2, score and class once, not {columns:?}")),
             }
         }
-        Ok(Self { places, columns: columns.len(), normalised, scale: scale(normalised, input), classes })
+        let picture = columns.iter().position(|column| *column == Column::Picture);
+        Ok(Self { places, picture, columns: columns.len(), normalised, scale: scale(normalised, input), classes })
     }
 
     pub(super) fn forms(&self) -> Vec<Form> {
-        vec![vec![role("rows", [Dim::Open('M'), Dim::Is(self.columns)])]]
+        let (rows, columns) = (Dim::Open('M'), Dim::Is(self.columns));
+        vec![vec![role("rows", [rows, columns])], vec![role("rows", [columns])], vec![role("rows", [Dim::Is(1), rows, columns])]]
+    }
+
+    /// Whether a form is of the whole batch.
+    pub(super) fn whole(form: usize) -> bool {
+        form > 0
     }
 
     pub(super) fn read(&self, picture: &Picture<'_>, work: &mut Work) -> Result<(), At> {
+        let whole = Self::whole(picture.form);
+        if whole && self.picture.is_none() && picture.index > 0 {
+            return Err(Fault::Unattributed.at(0, 0));
+        }
         for (row, values) in picture.outputs[0].data.chunks_exact(self.columns).enumerate() {
+            // A number that is none of the batch's marks the end.
+            if whole && self.picture.is_some_and(|place| (values[place] - picture.index as f32).abs() >= 0.5) {
+                continue;
+            }
             let [x1, y1, x2, y2, score, class] = self.places.map(|place| values[place]);
             if !probable(score) {
                 return Err(improbable(score).at(0, row));

@@ -72,6 +72,8 @@ pub enum Fault {
         /// How many there are.
         classes: usize,
     },
+    /// Rows of a batch of several pictures that do not say whose they are.
+    Unattributed,
     /// A number of boxes that cannot be.
     Count {
         /// As it came.
@@ -111,6 +113,11 @@ impl fmt::Display for Fault {
             Self::NoSuchClass { class, classes } => {
                 write!(f, "class {class}, but there are {classes} names (a names file that does not belong to the network)")
             }
+            Self::Unattributed => write!(
+                f,
+                "the rows of a batch do not say which picture they are of: name their column `picture`, or give the network one \
+                 picture at a time"
+            ),
             Self::Count { count, rows } => write!(f, "{count} boxes are announced in {rows} rows"),
         }
     }

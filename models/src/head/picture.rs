@@ -1,7 +1,7 @@
 //! What a head sees of one picture, and the memory it works in.
 
 use super::{
-    Candidate,
+    Candidate, Tensor,
     error::{At, Fault},
     table::{Best, Gate, Table},
 };
@@ -18,6 +18,11 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// Of all pictures.
+    pub(super) fn of(output: &Tensor<'a>) -> Self {
+        Self { data: output.data, dims: output.shape }
+    }
+
     /// Of two dimensions.
     pub(super) fn table(&self, by_column: bool) -> Table<'a> {
         Table::new(self.data, self.dims, by_column)
@@ -26,6 +31,8 @@ impl<'a> View<'a> {
 
 /// All outputs of one picture.
 pub(super) struct Picture<'a> {
+    /// Its place in the batch.
+    pub(super) index: usize,
     /// Which of the head's forms they have.
     pub(super) form: usize,
     /// In the order of the form's roles.

@@ -96,6 +96,11 @@ impl Reader {
         }
     }
 
+    /// Whether the outputs are of the whole batch, not picture by picture.
+    pub(super) fn whole(&self, form: usize) -> bool {
+        matches!(self, Self::EndToEnd(_)) && EndToEnd::whole(form)
+    }
+
     /// Which output holds boxes that are in pixels as they come, if any.
     pub(super) fn pixels(&self, form: usize) -> Option<usize> {
         match self {

@@ -32,7 +32,8 @@ pub enum HeadSpec {
     },
     /// YOLOv8, 9, 11, 12 and later in their raw form: `[N,4+C,A]` (or `[N,A,4+C]`) = centre x, centre y, w, h in pixels, classes.
     Yolov8 {},
-    /// Boxes that are final (YOLOv10, YOLO26, exports with suppression inside): `[N,M,columns]`, padded with rows of low score.
+    /// Boxes that are final (YOLOv10, YOLO26, exports with suppression inside): `[N,M,columns]`, padded with rows of low score; or
+    /// the rows of a whole batch, `[M,columns]` (YOLOv7, PaddleDetection) or `[1,1,M,columns]` (`DetectionOutput` of OpenVINO).
     EndToEnd {
         /// What the values of a row are, in their order.
         #[serde(default = "end_to_end_columns")]
@@ -213,6 +214,8 @@ pub enum Column {
     Score,
     /// Index into the class names.
     Class,
+    /// Of rows of a whole batch: the picture's place in it. Without this column they are of batches of one.
+    Picture,
     /// Something that does not matter here.
     Ignored,
 }

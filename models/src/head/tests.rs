@@ -243,6 +243,34 @@ fn what_a_row_says_must_be_of_this_world() {
 }
 
 #[test]
+fn rows_of_a_whole_batch_say_whose_they_are() {
+    let openvino = json!({ "kind": "end-to-end", "columns": ["picture", "class", "score", "x1", "y1", "x2", "y2"] });
+    let mut data = [
+        [1.0, 2.0, 0.9, 1.0, 2.0, 30.0, 40.0],
+        [0.0, 1.0, 0.8, 5.0, 6.0, 7.0, 8.0],
+        [1.0, 0.0, 0.7, 9.0, 9.0, 20.0, 20.0],
+        [-1.0, 0.0, 0.9, 0.0, 0.0, 0.0, 0.0],
+    ]
+    .concat();
+    let mut found = Vec::new();
+    for shape in [&[4, 7][..], &[1, 1, 4, 7]] {
+        let mut head = head(&spec(openvino.clone()), &[("out".into(), shape.to_vec())]).unwrap();
+        let tensors = [Tensor { name: "out", shape, data: &data }];
+        head.decode(&tensors, 3, &thresholds(0.3), &mut found).unwrap();
+        let classes: Vec<Vec<_>> = found.iter().map(|f| f.iter().map(|f| f.class).collect()).collect();
+        assert_eq!(classes, [vec![1], vec![2, 0], vec![]]);
+    }
+    data[7..14].fill(f32::NAN);
+    assert_eq!(fault(one(openvino, &[4, 7], &data)), Fault::NotFinite);
+    let mut head = head(&spec(json!({ "kind": "end-to-end" })), &[("out".into(), vec![1, 6])]).unwrap();
+    let tensors = [Tensor { name: "out", shape: &[1, 6], data: &[1.0, 2.0, 3.0, 4.0, 0.5, 2.0] }];
+    head.decode(&tensors, 1, &thresholds(0.3), &mut found).unwrap();
+    assert_eq!(found[0].len(), 1);
+    let error = head.decode(&tensors, 2, &thresholds(0.3), &mut found).unwrap_err();
+    assert!(matches!(error, HeadError::Value { picture: 1, fault: Fault::Unattributed, .. }));
+}
+
+#[test]
 fn counts_are_checked() {
     let count = |count: f32| {
         let outputs: Vec<(String, Vec<usize>)> =

@@ -25,6 +25,11 @@ def end_to_end(out):
     found = [listed(t[:, 5], t[:, 4], t[:, :4]) for t in (t[t[:, 4] > F(0.25)] for t in tables)]
     out.case("YOLOv10/26 end-to-end", {"kind": "end-to-end"}, size, classes, {"output0": tables}, found)
 
+    # YOLOv7 with its suppression inside: the rows of all pictures, each with its picture's number.
+    numbered = [np.concatenate((np.full((len(t), 1), i, F), t[:, :4], t[:, 5:6], t[:, 4:5]), 1) for i, t in enumerate(tables)]
+    spec = {"kind": "end-to-end", "columns": ["picture", "x1", "y1", "x2", "y2", "class", "score"]}
+    out.case("YOLOv7 end-to-end", spec, size, classes, {"output": list(np.concatenate(numbered)[::-1])}, found)
+
     # PaddleDetection: class, score, box. Normalised edges: as TensorFlow Lite has them.
     paddle = [np.concatenate((t[:, 5:6], t[:, 4:5], t[:, :4] / F(640)), 1) for t in tables]
     spec = {"kind": "end-to-end", "columns": ["class", "score", "x1", "y1", "x2", "y2"], "normalised": True}
