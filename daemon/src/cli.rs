@@ -4,6 +4,7 @@ mod bench;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod eval;
 mod graph;
 mod model;
 mod run;
@@ -37,6 +38,8 @@ enum Command {
     Model(model::Args),
     /// Measure the daemon's own cost.
     Bench(bench::Args),
+    /// Measure models on pictures whose truth is known, side by side.
+    Eval(eval::Args),
     /// Simulate RTSP cameras.
     #[cfg(feature = "sim")]
     Sim(sim::Args),
@@ -58,6 +61,7 @@ impl Cli {
             Command::Graph(args) => graph::run(&args),
             Command::Model(args) => model::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Eval(args) => eval::run(args),
             #[cfg(feature = "sim")]
             Command::Sim(args) => sim::run(args),
             #[cfg(feature = "demo")]

@@ -28,6 +28,7 @@ pub use fault::Fault;
 pub use outlet::{FrameSink, Outlet};
 pub(crate) use pending::Card;
 use pending::Keys;
+pub(crate) use picture::PictureFormat;
 
 use crate::media::{AccessUnit, Codec};
 

@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod eval;
 pub mod infer;
 pub mod life;
 pub mod media;

@@ -117,8 +117,8 @@ impl Dice {
 /// Crowds, ties of scores, twins, objects at the borders of the area ranges, sparse ids in no order, pictures without anything.
 fn case(seed: u64) -> Case {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let images: Vec<u64> = (0..1 + dice.below(8)).map(|i| 1000 - 7 * i).collect();
-    let categories: Vec<u64> = (0..1 + dice.below(4)).map(|i| 90 - 3 * i).collect();
+    let images: Vec<u64> = (0..=dice.below(8)).map(|i| 1000 - 7 * i).collect();
+    let categories: Vec<u64> = (0..=dice.below(4)).map(|i| 90 - 3 * i).collect();
     let mut annotations = Vec::new();
     for i in 0..dice.below(60) {
         let (image, category) = (dice.below(images.len() as u64) as usize, dice.below(categories.len() as u64) as usize);
@@ -139,7 +139,7 @@ fn case(seed: u64) -> Case {
         });
     }
     let mut results = Vec::new();
-    for _ in 0..1 + dice.below(400) {
+    for _ in 0..=dice.below(400) {
         let near = annotations.get(dice.below(annotations.len() as u64 + 4) as usize);
         let mut row = Row {
             image_id: images[dice.below(images.len() as u64) as usize],

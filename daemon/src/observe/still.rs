@@ -108,20 +108,18 @@ impl Stills {
 /// [`StillError::NotInHostMemory`] or [`StillError::Encode`].
 pub fn jpeg(seen: &Seen) -> Result<Vec<u8>, StillError> {
     let Pixels::Host(picture) = &seen.frame.pixels else { return Err(StillError::NotInHostMemory) };
-    let (width, height) = (picture.width(), picture.height());
-    let failed = |reason: String| StillError::Encode { width, height, reason };
-    let mut canvas = Canvas::of(picture);
+    let mut canvas = Canvas::of(picture, 1);
     for tracked in &seen.tracked.detections {
         let [luma, cb, cr] = paint(tracked.detection.class);
         canvas.outline(&tracked.detection.bbox, [luma, cb, cr]);
     }
-    let (w, h) = (u16::try_from(width), u16::try_from(height));
-    let (Ok(w), Ok(h)) = (w, h) else { return Err(failed("larger than 65535 pixels".to_owned())) };
-    let mut out = Vec::new();
-    jpeg_encoder::Encoder::new(&mut out, QUALITY)
-        .encode(&canvas.samples, w, h, jpeg_encoder::ColorType::Ycbcr)
-        .map_err(|error| failed(error.to_string()))?;
-    Ok(out)
+    canvas.encode()
+}
+
+/// A picture as JPEG, without boxes. Where a side is longer than `longest`, only every so-manieth pixel is taken.
+pub(crate) fn encode(picture: &HostPicture, longest: u32) -> Result<Vec<u8>, StillError> {
+    let step = picture.width().max(picture.height()).div_ceil(longest.max(1)).max(1);
+    Canvas::of(picture, step as usize).encode()
 }
 
 /// A colour per class, as full-range BT.601 Y'CbCr.
@@ -138,14 +136,15 @@ struct Canvas {
 }
 
 impl Canvas {
-    fn of(picture: &HostPicture) -> Self {
-        let (width, height) = (picture.width() as usize, picture.height() as usize);
+    /// Every `step`th pixel of every `step`th row.
+    fn of(picture: &HostPicture, step: usize) -> Self {
+        let (width, height) = ((picture.width() as usize).div_ceil(step), (picture.height() as usize).div_ceil(step));
         let mut samples = Vec::with_capacity(width * height * 3);
         let full_range = picture.color().full_range;
         let (luma, luma_stride) = picture.plane(0);
         let (first, first_stride) = picture.plane(1);
-        for y in 0..height {
-            for x in 0..width {
+        for y in (0..height).map(|y| y * step) {
+            for x in (0..width).map(|x| x * step) {
                 let (cx, cy) = (x / 2, y / 2);
                 let (cb, cr) = match picture.layout() {
                     Layout::I420 => {
@@ -159,6 +158,18 @@ impl Canvas {
             }
         }
         Self { width, height, samples }
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, StillError> {
+        let failed = |reason: String| StillError::Encode { width: self.width as u32, height: self.height as u32, reason };
+        let (Ok(w), Ok(h)) = (u16::try_from(self.width), u16::try_from(self.height)) else {
+            return Err(failed("larger than 65535 pixels".to_owned()));
+        };
+        let mut out = Vec::new();
+        jpeg_encoder::Encoder::new(&mut out, QUALITY)
+            .encode(&self.samples, w, h, jpeg_encoder::ColorType::Ycbcr)
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(out)
     }
 
     fn outline(&mut self, bbox: &BBox, color: [u8; 3]) {
@@ -240,7 +251,7 @@ pub(super) mod tests {
     fn the_outline_is_where_the_box_is() {
         let (frame, _) = seen();
         let Pixels::Host(picture) = &frame.pixels else { unreachable!() };
-        let mut canvas = Canvas::of(picture);
+        let mut canvas = Canvas::of(picture, 1);
         assert_eq!(canvas.samples[..3], [0, 128, 128], "limited-range black becomes full-range black");
         canvas.outline(&BBox::new(10.0, 10.0, 40.0, 30.0), [200, 1, 2]);
         let at = |x: usize, y: usize| canvas.samples[(y * 64 + x) * 3];

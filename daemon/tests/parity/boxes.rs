@@ -1,6 +1,6 @@
 //! Boxes of two detectors side by side.
 
-use std::{fmt, fs, path::Path};
+use std::fmt;
 
 use egret::media::{BBox, Detection};
 
@@ -93,16 +93,4 @@ pub(crate) fn compare(name: &str, these: &[Found], those: &[Found], confidence: 
             }
         }
     }
-}
-
-/// Writes detections as the reference writes its own.
-pub(crate) fn write(path: &Path, frames: &[(String, Vec<Found>)]) {
-    #[derive(serde::Serialize)]
-    struct Frame<'a> {
-        name: &'a str,
-        detections: &'a [Found],
-    }
-    let frames: Vec<_> = frames.iter().map(|(name, detections)| Frame { name, detections }).collect();
-    let json = serde_json::json!({ "frames": frames });
-    fs::write(path, json.to_string()).expect("a writable temporary directory");
 }

@@ -1,10 +1,11 @@
 //! The CPU detector beside the published way to run YOLOX (`tests/reference/yolox_reference.py`), on real frames.
 //!
-//! `EGRET_REFERENCE_PYTHON` names a Python with numpy, opencv-python-headless, onnxruntime and pycocotools; without it, without
+//! `EGRET_REFERENCE_PYTHON` names a Python with numpy, opencv-python-headless and onnxruntime; without it, without
 //! the shared data or without ONNX Runtime the tests say loudly that they were skipped.
 
 mod boxes;
 mod frames;
+mod precision;
 mod reference;
 
 use std::{fs, path::Path};
@@ -102,10 +103,10 @@ fn the_fused_letterbox_costs_no_precision() {
     let Some(mut cpu) = detector(&data, 0.001, 0.65, CpuRuntime::OnnxRuntime) else { return };
     let images = data.join("images/coco128_a");
     let clip = reference.images(&images.join("images"));
-    reference.detect(&clip, &data, 0.001, 0.65, false);
+    let theirs: Vec<_> =
+        clip.sizes().map(|(name, _)| name.to_owned()).zip(reference.detect(&clip, &data, 0.001, 0.65, false)).collect();
     let ours = detect(&mut cpu, &clip);
-    boxes::write(&clip.folder().join("ours.json"), &ours);
-    let [theirs, ours] = reference.average_precision(&clip, &images.join("instances.json"), ["reference.json", "ours.json"]);
+    let [theirs, ours] = precision::average(&clip, &images.join("instances.json"), [("reference", &theirs), ("ours", &ours)]);
     println!(
         "average precision on coco128_a: reference {:.4} (AP50 {:.4}), ours {:.4} (AP50 {:.4})",
         theirs.0, theirs.1, ours.0, ours.1

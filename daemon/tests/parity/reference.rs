@@ -24,10 +24,10 @@ pub(crate) struct Reference {
 /// The tool and the data, or loudly nothing.
 pub(crate) fn find() -> Option<(Reference, PathBuf)> {
     let Some(python) = env::var_os("EGRET_REFERENCE_PYTHON").map(PathBuf::from) else {
-        eprintln!("SKIPPED: EGRET_REFERENCE_PYTHON names no Python with numpy, cv2, onnxruntime and pycocotools");
+        eprintln!("SKIPPED: EGRET_REFERENCE_PYTHON names no Python with numpy, cv2 and onnxruntime");
         return None;
     };
-    let has = Command::new(&python).args(["-c", "import numpy, cv2, onnxruntime, pycocotools"]).output();
+    let has = Command::new(&python).args(["-c", "import numpy, cv2, onnxruntime"]).output();
     let has = has.expect("EGRET_REFERENCE_PYTHON starts");
     assert!(has.status.success(), "EGRET_REFERENCE_PYTHON lacks a package: {}", String::from_utf8_lossy(&has.stderr));
     frames::data().map(|data| (Reference { python }, data))
@@ -70,14 +70,6 @@ impl Reference {
         let folder = TempDir::new().expect("a temporary directory");
         self.run(&["images", text(folder.path()), "--images", text(images)]);
         Clip::of_folder(folder)
-    }
-
-    /// AP and AP50 of files of detections in the clip's folder.
-    pub(crate) fn average_precision(&self, clip: &Clip, annotations: &Path, files: [&str; 2]) -> [(f64, f64); 2] {
-        let paths = files.map(|file| clip.folder().join(file));
-        let json = self.run(&["ap", "--annotations", text(annotations), text(&paths[0]), text(&paths[1])]);
-        let answer: BTreeMap<String, BTreeMap<String, f64>> = serde_json::from_slice(&json).expect("a valid answer");
-        files.map(|file| (answer[file]["ap"], answer[file]["ap50"]))
     }
 
     /// Detections on every 20th frame of a video, stored with the shared data. Their boxes are `[x, y, width, height]`.

@@ -7,17 +7,14 @@ objectness x best class, threshold, suppress per class.
 
   images  JPEGs -> I420 frames (BT.601, limited range), sides cut to even lengths
   detect  I420 frames -> detections, and on request the input tensors
-  ap      detections + COCO annotations -> average precision by pycocotools
 
-Needs numpy, opencv-python-headless, onnxruntime; `ap` needs pycocotools.
+Needs numpy, opencv-python-headless and onnxruntime.
 """
 
 import argparse
 import contextlib
-import io
 import json
 import pathlib
-import sys
 
 import numpy as np
 
@@ -126,37 +123,6 @@ def images(args):
     (args.folder / "index.json").write_text(json.dumps({"frames": frames}))
 
 
-# COCO's category ids of the 80 classes that detectors are trained on.
-COCO_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
-
-
-def ap(args):
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    result = {}
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(args.annotations))
-        by_file = {image["file_name"]: image["id"] for image in truth.dataset["images"]}
-        for path in args.detections:
-            rows = []
-            for frame in json.loads(path.read_text())["frames"]:
-                for d in frame["detections"]:
-                    x1, y1, x2, y2 = d["bbox"]
-                    rows.append({
-                        "image_id": by_file[frame["name"]],
-                        "category_id": COCO_IDS[d["class"]],
-                        "bbox": [x1, y1, x2 - x1, y2 - y1],
-                        "score": d["score"],
-                    })
-            evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-            result[path.name] = {"ap": float(evaluation.stats[0]), "ap50": float(evaluation.stats[1])}
-    json.dump(result, sys.stdout)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -171,10 +137,6 @@ def main():
     command.add_argument("--nms", type=float, required=True)
     command.add_argument("--tensors", action="store_true")
     command.set_defaults(run=detect)
-    command = commands.add_parser("ap")
-    command.add_argument("--annotations", type=pathlib.Path, required=True)
-    command.add_argument("detections", type=pathlib.Path, nargs="+")
-    command.set_defaults(run=ap)
     args = parser.parse_args()
     args.run(args)
 
