@@ -30,22 +30,22 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     annotations: Option<PathBuf>,
     /// Boxes that something else found, as COCO results; judged beside the models. Repeat for more.
-    #[arg(long, value_name = "FILE", requires = "annotations")]
+    #[arg(long, value_name = "FILE", requires = "annotations", conflicts_with = "video")]
     results: Vec<PathBuf>,
     /// Judge only pictures that a results file has boxes on.
     #[arg(long, requires = "results")]
     results_only: bool,
     /// Leave out annotated pictures that are not there or cannot be decoded.
-    #[arg(long, requires = "images")]
+    #[arg(long, requires = "images", conflicts_with = "video")]
     skip_missing: bool,
     /// A video file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["images", "annotations"])]
     video: Option<PathBuf>,
     /// What is in the video's frames: JSON lines.
-    #[arg(long, value_name = "FILE", requires = "video")]
+    #[arg(long, value_name = "FILE", requires = "video", conflicts_with = "images")]
     labels: Option<PathBuf>,
     /// Look at every Nth frame of the video.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "video", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "video", conflicts_with = "images", value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
     #[cfg(feature = "sim")]
     #[command(flatten)]
@@ -81,16 +81,16 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 struct Streets {
     /// Streets that egret draws itself, from this seed on; the demo's detector has not seen 1000000 and above.
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["images", "annotations", "video"])]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["images", "annotations", "video", "labels", "every", "results", "skip_missing"])]
     scene: Option<u64>,
     /// How many pictures of them: four of each street, four seconds apart.
-    #[arg(long, value_name = "N", default_value_t = 200, requires = "scene", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "scene", conflicts_with_all = ["images", "video"], value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     frames: u64,
     /// By night.
-    #[arg(long, requires = "scene")]
+    #[arg(long, requires = "scene", conflicts_with_all = ["images", "video"])]
     night: bool,
     /// In rain.
-    #[arg(long, requires = "scene")]
+    #[arg(long, requires = "scene", conflicts_with_all = ["images", "video"])]
     rain: bool,
 }
 
@@ -214,7 +214,10 @@ mod tests {
             ("eval --model a.onnx", "no pictures"),
             ("eval --images .", "no model"),
             ("eval --model a.onnx --images . --gate", "--gate needs a second"),
-            ("eval --model a.onnx --images . --labels a.jsonl", "--video"),
+            ("eval --model a.onnx --images . --labels a.jsonl", "cannot be used with"),
+            ("eval --model a.onnx --images . --every 2", "cannot be used with"),
+            ("eval --model a.onnx --video a.mp4 --skip-missing", "cannot be used with"),
+            ("eval --model a.onnx --labels a.jsonl", "--video"),
             ("eval --model a.onnx --images . --video a.mp4", "cannot be used with"),
             ("eval --results a.json", "--annotations"),
             ("eval --model a.onnx --images . --confidence 2", "between 0 and 1"),

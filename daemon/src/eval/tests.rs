@@ -84,7 +84,7 @@ fn tables_and_html_hold_the_figures() {
         assert!(text.contains("streets from seed 1200000 by night, in rain") && text.contains(&ap) && text.contains("person"));
     }
     assert!(table.contains("agreement with demo (boxes from 0.30 on, sought down to 0.20, same class, IoU 0.75)"), "{table}");
-    assert!(html.contains("data:image/jpeg;base64,/9j/") && html.contains("<rect class=\"missed\""));
+    assert!(html.contains("data:image/jpeg;base64,/9j/") && html.contains("<rect class=\"found\""));
     assert!(!html.contains("<script>") && !html.contains("<b>other") && !html.contains("http"), "self-contained");
     let json = serde_json::to_value(&report).unwrap();
     assert!(json["rows"][0]["evaluation"]["total"]["ap"].as_f64().unwrap() > 0.0);
