@@ -19,9 +19,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// A model: an ONNX file, or builtin:demo. Repeat to see several side by side; the second and later ones are compared with
-    /// the first.
-    #[arg(long = "model", value_name = "FILE")]
+    /// A model: an ONNX file, a directory with its model.toml, or builtin:demo. Repeat to see several side by side; the second and
+    /// later ones are compared with the first.
+    #[arg(long = "model", value_name = "DIR_OR_ONNX")]
     models: Vec<String>,
     /// A folder of JPEG and PNG pictures.
     #[arg(long, value_name = "DIR")]

@@ -2,9 +2,12 @@
 
 use std::{io, path::PathBuf};
 
-use egret_models::{eval::agreement::AgreementError, onnx::Refused};
+use egret_models::eval::agreement::AgreementError;
 
-use crate::infer::{DetectError, LoadError};
+use crate::{
+    infer::{DetectError, LoadError},
+    store::StoreError,
+};
 
 /// Why there is no result. Each says which file or which argument, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -92,13 +95,16 @@ pub enum EvalError {
     /// A model cannot be loaded.
     #[error("{0}")]
     Load(#[from] LoadError),
-    /// A model's file cannot be read for what is in it.
-    #[error("{file}: {refused}; {remedy}", file = file.display(), remedy = refused.remedy())]
-    Model {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        refused: Refused,
+    /// A model's manifest cannot be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A model that finds no boxes.
+    #[error("{model} is a `{task}` network; boxes are judged here: name a detector")]
+    NoDetector {
+        /// The model.
+        model: String,
+        /// What it is for.
+        task: &'static str,
     },
     /// A model failed on a picture.
     #[error("{model} on {picture}: {source}")]

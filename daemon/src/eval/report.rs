@@ -42,7 +42,7 @@ pub struct Report {
 pub struct Row {
     /// Its name in tables.
     pub name: String,
-    /// `FP32`, `FP16` or `INT8`; empty for results.
+    /// `fp32`, `fp16` or `int8`; empty for results.
     pub precision: String,
     /// What ran it; empty for results.
     pub runtime: String,

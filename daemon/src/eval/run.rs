@@ -25,7 +25,7 @@ use crate::{config::RuntimeConfig, infer::View};
 /// What to evaluate, and on what.
 #[derive(Debug)]
 pub struct Options {
-    /// ONNX files or `builtin:demo`.
+    /// ONNX files, directories with a manifest, or `builtin:demo`.
     pub models: Vec<String>,
     /// Files with COCO results, judged beside the models.
     pub results: Vec<PathBuf>,
@@ -301,7 +301,7 @@ fn judge(
         let (precision, runtime, sha256) = match &run.what {
             What::Model(model, _) => {
                 let info = model.detector.spec();
-                (model.precision.to_owned(), info.runtime.clone(), info.sha256.clone())
+                (info.precision.to_owned(), info.runtime.clone(), info.sha256.clone())
             }
             What::Results(_) => (String::new(), String::new(), String::new()),
         };
