@@ -34,6 +34,7 @@ pub use overrides::Overrides;
 pub use problem::{Origin, Problem};
 pub use schema::schema;
 pub use secret::Secret;
+pub(crate) use span::parse as span;
 
 use build::Surroundings;
 use document::Entries;

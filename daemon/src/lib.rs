@@ -15,6 +15,7 @@ pub mod life;
 pub mod media;
 pub mod observe;
 pub mod pipeline;
+pub mod precision;
 pub mod publish;
 #[cfg(feature = "sim")]
 pub mod sim;

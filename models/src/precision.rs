@@ -21,6 +21,7 @@ pub use prepare::prepare;
 pub use qdq::{Layer, Plan, QdqOptions, QdqReport, quantizable_ops};
 pub use ranges::{Histogram, Method, Ranges};
 pub use sensitivity::{Ranked, Search, Searched, rank};
+pub use types::float_values;
 
 /// Why a network cannot be converted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

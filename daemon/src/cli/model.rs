@@ -1,9 +1,12 @@
 //! `egret model`: networks, their manifests and the store.
 
 mod add;
+mod fp16;
 mod inspect;
 mod list;
+mod pictures;
 mod pull;
+mod quantize;
 mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -31,6 +34,10 @@ enum Command {
     Verify(verify::Args),
     /// Download a model into the store.
     Pull(pull::Args),
+    /// Write an INT8 file with explicit scales, calibrated on pictures and held against the float network.
+    Quantize(Box<quantize::Args>),
+    /// Write a strongly typed FP16 file.
+    Fp16(Box<fp16::Args>),
 }
 
 /// Where the store is.
@@ -54,6 +61,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Add(args) => add::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Pull(args) => pull::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
+        Command::Fp16(args) => fp16::run(&args),
     }
 }
 

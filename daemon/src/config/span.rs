@@ -24,7 +24,7 @@ pub(super) fn from_seconds(seconds: f64) -> Option<Duration> {
 }
 
 /// Reads `"10s"`, `"1m30s"`, `"0.5s"`, `"250"` (seconds). Units: `us`, `ms`, `s`, `m`, `h`, `d`.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     if text.is_empty() || text.len() > LONGEST || !text.is_ascii() {
         return None;

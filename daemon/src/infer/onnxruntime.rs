@@ -206,7 +206,7 @@ fn converted<'a>(value: &DynValue, name: &str, floats: &'a mut Vec<f32>) -> Resu
     Ok((shape, floats))
 }
 
-fn session(library: &Library, model: &[u8]) -> ort::Result<Session> {
+pub(super) fn session(library: &Library, model: &[u8]) -> ort::Result<Session> {
     let builder = Session::builder(&library.environment)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::PrecisionError;
 use crate::onnx::{
     ElementType,
-    edit::{AttributeValue, Graph, Node, is_onnx},
+    edit::{AttributeValue, Graph, Model, Node, is_onnx},
 };
 
 /// Element types by name.
@@ -140,4 +140,16 @@ pub(super) fn stays_float(node: &Node, input: usize) -> bool {
         "Resize" => input >= 1,
         _ => false,
     }
+}
+
+/// The names of a network's floats in between, of its inputs and of its outputs: what can leave the range of halves. The model is one
+/// that [`super::prepare`] went over.
+///
+/// # Errors
+/// [`PrecisionError::UnknownType`]
+pub fn float_values(model: &Model) -> Result<Vec<String>, PrecisionError> {
+    let types = follow(&model.graph)?;
+    let outputs = model.graph.nodes.iter().flat_map(|node| &node.outputs);
+    let names = model.graph.inputs.iter().map(|value| &value.name).chain(outputs);
+    Ok(names.filter(|name| types.get(*name) == Some(&ElementType::FLOAT)).cloned().collect())
 }

@@ -1,0 +1,180 @@
+//! A float network on the bench: its file, what it expects, and detectors made of what becomes of it.
+
+use std::{
+    env, fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use egret_models::{
+    eval::agreement::{Matching, Prediction},
+    manifest::{Digest, Manifest},
+    onnx::{self, edit::Model},
+    precision::{DownCast, Run as _, down_cast},
+    spec::{ElementKind, TaskSpec},
+};
+
+use super::{PrecisionFailure, frames::Picture};
+use crate::{
+    config::{ModelConfig, ModelSource, RuntimeConfig},
+    infer::{self, Detector, Letterbox, Probe, View},
+    media::Pixels,
+    store::{self, MANIFEST, StoreError},
+};
+
+/// Runs of which the median is told.
+const TIMED_RUNS: usize = 15;
+
+/// The float network.
+pub(super) struct Bench {
+    pub(super) file: PathBuf,
+    pub(super) sha256: String,
+    pub(super) bytes: usize,
+    /// As it is read, doubles made floats.
+    pub(super) model: Model,
+    /// What that cost.
+    pub(super) down_cast: Option<DownCast>,
+    pub(super) manifest: Manifest,
+    runtime: RuntimeConfig,
+    scratch: Scratch,
+}
+
+impl Bench {
+    pub(super) fn open(file: &Path, runtime: &RuntimeConfig) -> Result<Self, PrecisionFailure> {
+        let bytes = store::read_network(file)?;
+        let refused = |refused| StoreError::Refused { path: file.to_owned(), refused };
+        let mut model = Model::read(&bytes).map_err(refused)?;
+        let down_cast = down_cast(&mut model).map_err(|source| PrecisionFailure::Graph { file: file.to_owned(), source })?;
+        let manifest = if down_cast.is_some() { manifest(file, &model.write())? } else { manifest(file, &bytes)? };
+        if manifest.spec.input.element != ElementKind::F32 {
+            return Err(PrecisionFailure::Input { file: file.to_owned(), input: manifest.spec.input.name.clone() });
+        }
+        let sha256 = store::digest(&bytes);
+        let (bytes, runtime, scratch) = (bytes.len(), runtime.clone(), Scratch::new()?);
+        Ok(Self { file: file.to_owned(), sha256, bytes, model, down_cast, manifest, runtime, scratch })
+    }
+
+    /// Whether the gate can judge it.
+    pub(super) fn require_detector(&self) -> Result<(), PrecisionFailure> {
+        match &self.manifest.spec.task {
+            TaskSpec::Detect { .. } => Ok(()),
+            task => Err(PrecisionFailure::NoDetector { file: self.file.clone(), task: task.word() }),
+        }
+    }
+
+    pub(super) fn probe(&self) -> Result<Probe, PrecisionFailure> {
+        Probe::find(self.runtime.onnxruntime_library.as_deref(), &self.manifest.spec)
+            .map_err(|reason| PrecisionFailure::NoRuntime { reason })
+    }
+
+    /// A detector of the bytes of a network with this one's inputs and outputs, which tells all boxes that matter to `matching`.
+    pub(super) fn detector(&self, network: &[u8], matching: &Matching) -> Result<Box<dyn Detector>, PrecisionFailure> {
+        let path = self.scratch.0.join("network.onnx");
+        let mut manifest = self.manifest.clone();
+        manifest.card.file = "network.onnx".into();
+        manifest.card.sha256 = Digest::Known(store::digest(network));
+        manifest.spec.confidence = (matching.confidence - matching.slack).max(0.01);
+        manifest.spec.class_confidence.clear();
+        let beside = self.scratch.0.join(MANIFEST);
+        for (path, content) in [(&path, network), (&beside, manifest.to_toml().as_bytes())] {
+            fs::write(path, content).map_err(|source| PrecisionFailure::File { path: path.clone(), source })?;
+        }
+        let config = ModelConfig { max_batch: 1, ..ModelConfig::new(&self.manifest.card.name, ModelSource::Onnx(path)) };
+        Ok(infer::load(&config, &self.runtime)?.instances().remove(0))
+    }
+
+    /// The input tensors of pictures, as the daemon makes them.
+    pub(super) fn letterbox(&self) -> Tensors {
+        let letterbox = Letterbox::new(&self.manifest.spec.input, 1);
+        let tensor = vec![0.0; letterbox.slot_len()];
+        Tensors { letterbox, tensor }
+    }
+}
+
+/// Makes input tensors, one after the other in the same memory.
+pub(super) struct Tensors {
+    letterbox: Letterbox,
+    tensor: Vec<f32>,
+}
+
+impl Tensors {
+    pub(super) fn of(&mut self, picture: &Picture) -> &[f32] {
+        if let Pixels::Host(host) = &picture.frame.pixels {
+            self.letterbox.fill(0, host, None, &mut self.tensor);
+        }
+        &self.tensor
+    }
+}
+
+/// What a detector sees in pictures.
+pub(super) fn predictions(detector: &mut dyn Detector, pictures: &[Picture]) -> Result<Vec<Vec<Prediction>>, PrecisionFailure> {
+    pictures.iter().map(|picture| seen(detector, picture)).collect()
+}
+
+/// What a detector sees in a picture, in pixels of the picture.
+pub(super) fn seen(detector: &mut dyn Detector, picture: &Picture) -> Result<Vec<Prediction>, PrecisionFailure> {
+    let found = detector.detect(&[View::whole(&picture.frame)])?.detections.pop().unwrap_or_default();
+    let boxes = found.iter().map(|d| {
+        let bbox = [d.bbox.x1, d.bbox.y1, d.bbox.x2, d.bbox.y2];
+        Prediction { class: d.class, score: d.confidence, bbox }
+    });
+    Ok(boxes.collect())
+}
+
+/// Median time of a run of a network alone, on one thread.
+pub(super) fn time(probe: &mut Probe, network: &[u8], input: &[f32]) -> Result<Duration, String> {
+    let mut session = probe.load(network)?;
+    let mut run = || -> Result<Duration, String> {
+        let start = Instant::now();
+        probe.run(&mut session, input, &mut |_, _| {})?;
+        Ok(start.elapsed())
+    };
+    run()?;
+    let mut times = (0..TIMED_RUNS).map(|_| run()).collect::<Result<Vec<_>, _>>()?;
+    times.sort_unstable();
+    Ok(times[TIMED_RUNS / 2])
+}
+
+/// The manifest beside a file if it is about it, else the one that the graph gives.
+fn manifest(file: &Path, bytes: &[u8]) -> Result<Manifest, PrecisionFailure> {
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let beside = file.with_file_name(MANIFEST);
+    if beside.is_file() {
+        let (manifest, _) = store::read_manifest(&beside)?;
+        if manifest.card.file == name {
+            return Ok(manifest);
+        }
+    }
+    let graph = onnx::read(bytes).map_err(|refused| StoreError::Refused { path: file.to_owned(), refused })?;
+    let recognised = egret_models::manifest::recognise(&graph, &name);
+    let unrecognised = |unrecognised| StoreError::Unrecognised { path: file.to_owned(), unrecognised: Box::new(unrecognised) };
+    Ok(recognised.map_err(unrecognised)?.manifest)
+}
+
+/// A folder of one's own that is gone afterwards.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, PrecisionFailure> {
+        let base = env::temp_dir();
+        for attempt in 0..64 {
+            let path = base.join(format!("egret-precision-{}-{attempt}", std::process::id()));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(PrecisionFailure::File { path, source }),
+            }
+        }
+        let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "no free name for a temporary folder");
+        Err(PrecisionFailure::File { path: base, source })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(folder = %self.0.display(), %error, "a temporary folder stays behind");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Pictures for calibration and for judging, from folders and videos, told apart by their content.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    PrecisionFailure,
+    pictures::{self, Video},
+};
+use crate::media::{Capture, Frame, HostPicture, Pixels, StreamId, TimeBasis, TimeCard};
+
+/// Files that a folder may hold.
+const MAX_FILES: usize = 200_000;
+
+/// Where pictures come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// JPEG and PNG files of a folder.
+    Folder(PathBuf),
+    /// A video file; a picture at every so-manieth instant.
+    Video {
+        /// The file.
+        file: PathBuf,
+        /// Time between two pictures.
+        every: Duration,
+    },
+}
+
+impl From {
+    /// A folder, or a video of which a picture is taken `every` so often.
+    ///
+    /// # Errors
+    /// [`PrecisionFailure::File`]
+    pub fn path(path: &Path, every: Duration) -> Result<Self, PrecisionFailure> {
+        let metadata = fs::metadata(path).map_err(|source| PrecisionFailure::File { path: path.to_owned(), source })?;
+        Ok(if metadata.is_dir() { Self::Folder(path.to_owned()) } else { Self::Video { file: path.to_owned(), every } })
+    }
+
+    /// The folder or the file.
+    pub fn place(&self) -> &Path {
+        match self {
+            Self::Folder(path) | Self::Video { file: path, .. } => path,
+        }
+    }
+}
+
+/// SHA-256 of a picture's size and samples.
+pub(super) type Content = [u8; 32];
+
+/// A picture and what it is known by.
+pub(super) struct Picture {
+    pub(super) content: Content,
+    pub(super) frame: Frame,
+}
+
+/// Pictures one after the other, each content once.
+pub(super) struct Pictures {
+    kind: Kind,
+    seen: HashSet<Content>,
+    /// Pictures that came again.
+    pub(super) repeated: usize,
+}
+
+enum Kind {
+    Files(std::vec::IntoIter<PathBuf>),
+    Video { video: Video, file: PathBuf, every: Duration, next: Duration },
+}
+
+impl Pictures {
+    /// At most about `wanted` pictures: of a folder with more, evenly spread ones.
+    pub(super) fn open(from: &From, wanted: usize) -> Result<Self, PrecisionFailure> {
+        let kind = match from {
+            From::Folder(folder) => {
+                let files = files(folder)?;
+                let of = files.len();
+                let keep = |(i, _): &(usize, PathBuf)| of <= wanted || i * wanted / of != (i + 1) * wanted / of;
+                Kind::Files(files.into_iter().enumerate().filter(keep).map(|(_, path)| path).collect::<Vec<_>>().into_iter())
+            }
+            From::Video { file, every } => {
+                let video = Video::open(file).map_err(|reason| PrecisionFailure::Decode { path: file.clone(), reason })?;
+                Kind::Video { video, file: file.clone(), every: *every, next: Duration::ZERO }
+            }
+        };
+        Ok(Self { kind, seen: HashSet::new(), repeated: 0 })
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Picture>, PrecisionFailure> {
+        while let Some(picture) = self.kind.next()? {
+            let content = content(&picture);
+            if self.seen.insert(content) {
+                return Ok(Some(Picture { content, frame: frame(picture) }));
+            }
+            self.repeated += 1;
+        }
+        Ok(None)
+    }
+}
+
+impl Kind {
+    fn next(&mut self) -> Result<Option<HostPicture>, PrecisionFailure> {
+        match self {
+            Self::Files(files) => {
+                let Some(path) = files.next() else { return Ok(None) };
+                let picture = pictures::read_image(&path).map_err(|reason| PrecisionFailure::Decode { path, reason })?;
+                Ok(Some(picture))
+            }
+            Self::Video { video, file, every, next } => loop {
+                let decoded = video.next().map_err(|reason| PrecisionFailure::Decode { path: file.clone(), reason })?;
+                let Some((picture, at)) = decoded else { return Ok(None) };
+                if at >= *next {
+                    *next = at + *every;
+                    return Ok(Some(picture));
+                }
+            },
+        }
+    }
+}
+
+/// The picture files of a folder, by name.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, PrecisionFailure> {
+    let failed = |source| PrecisionFailure::File { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)?.take(MAX_FILES) {
+        let path = entry.map_err(failed)?.path();
+        if pictures::is_picture(&path) {
+            files.push(path);
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn content(picture: &HostPicture) -> Content {
+    let mut hasher = Sha256::new();
+    hasher.update(picture.width().to_le_bytes());
+    hasher.update(picture.height().to_le_bytes());
+    for plane in 0..picture.plane_count() {
+        let (bytes, stride) = picture.plane(plane);
+        let (row, rows) = picture.plane_size(plane);
+        (0..rows).for_each(|y| hasher.update(&bytes[y * stride..][..row]));
+    }
+    hasher.finalize().into()
+}
+
+/// A picture as the line has it.
+fn frame(picture: HostPicture) -> Frame {
+    Frame {
+        stream: StreamId::new(0, "calibration"),
+        seq: 0,
+        dispatch: 0,
+        pts: Duration::ZERO,
+        capture: Capture { wall: SystemTime::UNIX_EPOCH, basis: TimeBasis::Arrival },
+        pixels: Pixels::Host(picture),
+        times: TimeCard::received(Instant::now()),
+    }
+}
+
+/// One digest of a set of pictures, whatever their order.
+pub(super) fn digest(contents: &mut [Content]) -> String {
+    contents.sort_unstable();
+    let mut hasher = Sha256::new();
+    contents.iter().for_each(|content| hasher.update(content));
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
