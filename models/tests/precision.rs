@@ -5,7 +5,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 
 use egret_models::{
     onnx::edit::Model,
-    precision::{Fp16Options, convert, prepare},
+    precision::{Fp16Options, Plan, QdqOptions, convert, prepare},
 };
 use serde_json::Value;
 
@@ -72,5 +72,25 @@ fn written_and_halved_files_pass_the_checker_and_agree() {
         assert_eq!((&found[3]["input"], &found[3]["output"]), (&"FLOAT16".into(), &"FLOAT16".into()));
         let sizes = paths.map(|path| fs::metadata(path).unwrap().len());
         assert!(sizes[2] * 100 < sizes[0] * 55, "{name}: {sizes:?}");
+    }
+}
+
+#[test]
+fn old_operator_sets_compute_what_they_did() {
+    let Some(python) = env::var_os("EGRET_REFERENCE_PYTHON") else {
+        eprintln!("SKIPPED: EGRET_REFERENCE_PYTHON names no Python with numpy, onnx and onnxruntime");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("old.onnx");
+    let made = Command::new(python).args([TOOL, "old"]).arg(&old).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let networks = networks().into_iter().map(|(_, path)| path).chain([old]);
+    for (i, float) in networks.enumerate() {
+        let upgraded = folder.path().join(format!("{i}.onnx"));
+        let plan = Plan::new(Model::read(&fs::read(&float).unwrap()).unwrap(), &QdqOptions::default()).unwrap();
+        fs::write(&upgraded, plan.model().write()).unwrap();
+        let found = check(&float, &[upgraded]).unwrap();
+        assert!(found[0]["max_error"].as_f64() <= Some(1e-6) && found[0]["opset"] == 13, "{}: {}", float.display(), found[0]);
     }
 }

@@ -89,10 +89,12 @@ pub enum PrecisionFailure {
         reason: String,
     },
     /// There are too few pictures.
-    #[error("{place}: {count} {what}, at least {needed} are needed; {remedy}")]
+    #[error("{place}: {count} {what} among the {of}, at least {needed} are needed; {remedy}")]
     TooFew {
         /// Where from.
         place: String,
+        /// What was looked at there.
+        of: &'static str,
         /// How many.
         count: usize,
         /// Of what.

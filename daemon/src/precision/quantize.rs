@@ -19,7 +19,7 @@ use super::{
 use crate::{config::RuntimeConfig, infer::Probe};
 
 /// Frames that layers are ranked by, of the calibration set.
-const RANKING: usize = 12;
+const RANKING: usize = 8;
 /// Calibration frames that the float network looks at, to see whether they show anything.
 const GLANCES: usize = 64;
 /// Fewer frames say nothing about ranges, or about agreement.
@@ -73,8 +73,13 @@ impl Held {
                     break;
                 }
             }
+            held.enough(from)?;
         }
         Ok(held)
+    }
+
+    fn enough(&self, from: &From) -> Result<(), PrecisionFailure> {
+        enough(from, self.pictures.len(), "held-out frames", "give more pictures, or others with --holdout")
     }
 
     /// Keeps a picture while there is room.
@@ -126,17 +131,21 @@ pub(super) fn gather(
         }
     }
     gathered.repeated = pictures.repeated;
-    let place = || from.place().display().to_string();
-    if gathered.contents.len() < FEWEST {
-        let (count, what, remedy) =
-            (gathered.contents.len(), "calibration frames", "give more pictures: 100 to 500 of the site itself");
-        return Err(PrecisionFailure::TooFew { place: place(), count, what, needed: FEWEST, remedy });
-    }
-    if held.pictures.len() < FEWEST {
-        let (count, what, remedy) = (held.pictures.len(), "held-out frames", "give more pictures, or others with --holdout");
-        return Err(PrecisionFailure::TooFew { place: place(), count, what, needed: FEWEST, remedy });
-    }
+    enough(from, gathered.contents.len(), "calibration frames", "give more pictures: 100 to 500 of the site itself")?;
+    held.enough(from)?;
     Ok(gathered)
+}
+
+fn enough(from: &From, count: usize, what: &'static str, remedy: &'static str) -> Result<(), PrecisionFailure> {
+    if count >= FEWEST {
+        return Ok(());
+    }
+    let of = match from {
+        From::Folder(_) => "JPEG and PNG files of this folder, not of folders in it",
+        From::Video { .. } => "pictures of this video, one every --every",
+    };
+    let place = from.place().display().to_string();
+    Err(PrecisionFailure::TooFew { place, of, count, what, needed: FEWEST, remedy })
 }
 
 /// Quantizes a network, or says why not. `progress` is told what is being done.

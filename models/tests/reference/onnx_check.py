@@ -1,4 +1,5 @@
 """Checks ONNX files with onnx.checker and runs them in ONNX Runtime beside the float network: onnx_check.py FLOAT OTHER...
+`onnx_check.py old PATH` writes a small graph of operator set 11 instead.
 
 Prints one JSON object per OTHER: max_error and rms_error of the first output against FLOAT's on the same seeded picture-like input,
 rms of FLOAT's output, element types of the weights, and of the input and the output.
@@ -25,7 +26,32 @@ def run(path, feed):
     return feed, session.run(None, {session.get_inputs()[0].name: feed.astype(kind)})[0].astype(np.float64)
 
 
+def old(path):
+    """A graph of operator set 11 with everything that changed until 13: axes and splits as attributes, softmax over matrices."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        node("Split", ["c"], ["a", "b"], axis=1, split=[3, 5]),
+        node("Softmax", ["b"], ["s"], axis=2),
+        node("Softmax", ["a"], ["t"]),
+        node("LogSoftmax", ["a"], ["l"], axis=-1),
+        node("ReduceSum", ["s"], ["r"], axes=[1], keepdims=1),
+        node("Squeeze", ["r"], ["q"], axes=[1]),
+        node("Unsqueeze", ["q"], ["u"], axes=[1]),
+        node("Dropout", ["t"], ["d"], ratio=0.5),
+        node("Concat", ["u", "d", "l", "s"], ["y"], axis=1),
+    ]
+    weights = np.random.default_rng(3).normal(size=(8, 3, 3, 3)).astype(np.float32) / 255
+    value = lambda name, channels: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 32, 64])
+    graph = helper.make_graph(nodes, "old", [value("x", 3)], [value("y", 12)], [numpy_helper.from_array(weights, "w")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6), path)
+
+
 def main():
+    if sys.argv[1] == "old":
+        return old(sys.argv[2])
     feed, reference = run(sys.argv[1], None)
     for path in sys.argv[2:]:
         model = onnx.load(path)

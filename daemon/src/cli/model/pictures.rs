@@ -22,7 +22,7 @@ const CAMERAS: &str = "cameras";
 
 /// Arguments about pictures.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct PictureArgs {
     /// Most pictures to calibrate on.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(8..=100_000))]
     frames: u32,
@@ -56,7 +56,7 @@ pub(super) struct Found {
     collected: Option<Collected>,
 }
 
-impl Args {
+impl PictureArgs {
     pub(super) fn frames(&self) -> usize {
         self.frames as usize
     }

@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE.onnx")]
     out: PathBuf,
     #[command(flatten)]
-    pictures: pictures::Args,
+    pictures: pictures::PictureArgs,
     /// libonnxruntime.so; else where the daemon looks for it.
     #[arg(long, value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
