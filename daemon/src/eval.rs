@@ -11,7 +11,7 @@ mod html;
 mod labels;
 mod misses;
 mod models;
-mod pictures;
+pub(crate) mod pictures;
 mod report;
 mod run;
 mod samples;

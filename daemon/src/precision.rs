@@ -9,7 +9,6 @@ mod frames;
 mod halve;
 mod judge;
 mod output;
-mod pictures;
 mod quantize;
 mod report;
 mod site;

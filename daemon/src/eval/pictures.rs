@@ -45,8 +45,8 @@ impl Line {
         self.pipeline.set_state(gst::State::Playing).map(drop).map_err(|error| self.failure().unwrap_or(error.to_string()))
     }
 
-    /// The next picture, `None` after the last one.
-    fn next(&self) -> Result<Option<HostPicture>, String> {
+    /// The next picture and its media time, `None` after the last one.
+    fn next(&self) -> Result<Option<(HostPicture, Duration)>, String> {
         let began = Instant::now();
         let sample = loop {
             // The sink hears of an end, but not of an error.
@@ -63,8 +63,9 @@ impl Line {
             }
         };
         let (Some(caps), Some(buffer)) = (sample.caps(), sample.buffer_owned()) else { return Err("an empty sample".into()) };
+        let at = buffer.pts().map_or(Duration::ZERO, |pts| Duration::from_nanos(pts.nseconds()));
         let picture = PictureFormat::from_caps(caps).and_then(|format| format.picture(buffer));
-        picture.map(Some).map_err(|fault| fault.to_string())
+        picture.map(|picture| Some((picture, at))).map_err(|fault| fault.to_string())
     }
 
     fn failure(&self) -> Option<String> {
@@ -84,13 +85,13 @@ impl Drop for Line {
 }
 
 /// Whether a file's name says that it is a picture.
-pub(super) fn is_picture(path: &Path) -> bool {
+pub(crate) fn is_picture(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     ["jpg", "jpeg", "png"].contains(&extension.as_str())
 }
 
 /// Decodes a JPEG or PNG file. Its orientation tag is not followed, as `pycocotools` does not follow it.
-pub(super) fn read_image(path: &Path) -> Result<HostPicture, String> {
+pub(crate) fn read_image(path: &Path) -> Result<HostPicture, String> {
     let mut bytes = Vec::new();
     let file = bounded::open(path, MAX_FILE_BYTES).map_err(|error| match error {
         EvalError::Read { source, .. } => source.to_string(),
@@ -112,14 +113,15 @@ pub(super) fn read_image(path: &Path) -> Result<HostPicture, String> {
     let _ = input.end_of_stream();
     line.next()
         .map_err(|reason| format!("it cannot be decoded ({reason}); sides of up to {MAX_SIDE} pixels are read"))?
+        .map(|(picture, _)| picture)
         .ok_or_else(|| "there is no whole picture in it".to_owned())
 }
 
 /// A video, picture by picture.
-pub(super) struct Video(Line);
+pub(crate) struct Video(Line);
 
 impl Video {
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
         std::fs::File::open(path).map_err(|error| error.to_string())?;
         let line = Line::start("filesrc name=in ! decodebin")?;
         let input = line.pipeline.by_name("in").ok_or("no source")?;
@@ -129,12 +131,17 @@ impl Video {
     }
 
     pub(super) fn next(&mut self) -> Result<Option<HostPicture>, String> {
+        Ok(self.next_at()?.map(|(picture, _)| picture))
+    }
+
+    /// The next picture and its media time.
+    pub(crate) fn next_at(&mut self) -> Result<Option<(HostPicture, Duration)>, String> {
         self.0.next()
     }
 }
 
 /// A picture as the line has it.
-pub(super) fn frame(picture: HostPicture, number: u64) -> Frame {
+pub(crate) fn frame(picture: HostPicture, number: u64) -> Frame {
     Frame {
         stream: StreamId::new(0, "eval"),
         seq: number,

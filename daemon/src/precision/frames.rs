@@ -4,16 +4,17 @@ use std::{
     collections::HashSet,
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    PrecisionFailure,
-    pictures::{self, Video},
+use super::PrecisionFailure;
+use crate::{
+    eval::pictures::{self, Video},
+    media::{Frame, HostPicture},
+    store,
 };
-use crate::media::{Capture, Frame, HostPicture, Pixels, StreamId, TimeBasis, TimeCard};
 
 /// Files that a folder may hold.
 const MAX_FILES: usize = 200_000;
@@ -94,7 +95,7 @@ impl Pictures {
         while let Some(picture) = self.kind.next()? {
             let content = content(&picture);
             if self.seen.insert(content) {
-                return Ok(Some(Picture { content, frame: frame(picture) }));
+                return Ok(Some(Picture { content, frame: pictures::frame(picture, 0) }));
             }
             self.repeated += 1;
         }
@@ -111,7 +112,7 @@ impl Kind {
                 Ok(Some(picture))
             }
             Self::Video { video, file, every, next } => loop {
-                let decoded = video.next().map_err(|reason| PrecisionFailure::Decode { path: file.clone(), reason })?;
+                let decoded = video.next_at().map_err(|reason| PrecisionFailure::Decode { path: file.clone(), reason })?;
                 let Some((picture, at)) = decoded else { return Ok(None) };
                 if at >= *next {
                     *next = at + *every;
@@ -148,23 +149,8 @@ fn content(picture: &HostPicture) -> Content {
     hasher.finalize().into()
 }
 
-/// A picture as the line has it.
-fn frame(picture: HostPicture) -> Frame {
-    Frame {
-        stream: StreamId::new(0, "calibration"),
-        seq: 0,
-        dispatch: 0,
-        pts: Duration::ZERO,
-        capture: Capture { wall: SystemTime::UNIX_EPOCH, basis: TimeBasis::Arrival },
-        pixels: Pixels::Host(picture),
-        times: TimeCard::received(Instant::now()),
-    }
-}
-
 /// One digest of a set of pictures, whatever their order.
 pub(super) fn digest(contents: &mut [Content]) -> String {
     contents.sort_unstable();
-    let mut hasher = Sha256::new();
-    contents.iter().for_each(|content| hasher.update(content));
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    store::digest(contents.as_flattened())
 }

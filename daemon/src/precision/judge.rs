@@ -13,6 +13,9 @@ use super::{
     frames::Picture,
 };
 
+/// Pictures that layers are ranked by.
+pub(super) const RANKING: usize = 8;
+
 /// What a network does on the frames that were held out, and whether that will do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
@@ -46,12 +49,18 @@ impl Exam {
         &self.pictures
     }
 
-    /// Judges the bytes of a network.
+    /// Judges the bytes of a network on all pictures.
     pub(super) fn judge(&self, bench: &Bench, network: &[u8]) -> Result<Judged, PrecisionFailure> {
+        self.judge_on(bench, network, self.pictures.len())
+    }
+
+    /// Judges it on the first `most` pictures.
+    fn judge_on(&self, bench: &Bench, network: &[u8], most: usize) -> Result<Judged, PrecisionFailure> {
+        let most = most.min(self.pictures.len());
         let matching = self.gate.matching();
         let mut detector = bench.detector(network, &matching)?;
-        let found = predictions(detector.as_mut(), &self.pictures)?;
-        let agreement = compare(&self.reference, &found, self.classes, &matching)?;
+        let found = predictions(detector.as_mut(), &self.pictures[..most])?;
+        let agreement = compare(&self.reference[..most], &found, self.classes, &matching)?;
         Ok(Judged { verdict: self.gate.judge(&agreement), agreement })
     }
 }
@@ -92,7 +101,7 @@ impl Search for Trials<'_> {
     fn loss_of(&mut self, layer: &str) -> Result<f64, PrecisionFailure> {
         let all = self.plan.layers();
         let float = all.iter().map(|l| l.name.clone()).filter(|name| name != layer).collect();
-        let judged = self.ranking.judge(self.bench, &self.network(&float))?;
+        let judged = self.ranking.judge_on(self.bench, &self.network(&float), RANKING)?;
         self.ranked += 1;
         if self.ranked.is_multiple_of(20) || self.ranked == all.len() {
             (self.progress)(&format!("ranked {} of {} layers", self.ranked, all.len()));

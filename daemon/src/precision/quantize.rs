@@ -12,14 +12,12 @@ use super::{
     PrecisionFailure,
     bench::{self, Bench, Tensors},
     frames::{self, Content, From, Picture, Pictures},
-    judge::{Exam, Trials, density},
+    judge::{Exam, RANKING, Trials, density},
     output::{self, Record},
     report::Outcome,
 };
 use crate::{config::RuntimeConfig, infer::Probe};
 
-/// Frames that layers are ranked by, of the calibration set.
-const RANKING: usize = 8;
 /// Calibration frames that the float network looks at, to see whether they show anything.
 const GLANCES: usize = 64;
 /// Fewer frames say nothing about ranges, or about agreement.
@@ -188,7 +186,8 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
             ranges: &ranges,
             method: options.method,
             exam: &exam,
-            ranking: &ranking,
+            // Where the calibration set shows nothing, no layer loses anything on it.
+            ranking: if unlike { &exam } else { &ranking },
             progress,
             ranked: 0,
         },
