@@ -2,7 +2,7 @@
 
 use super::{Manifest, Problem};
 use crate::{
-    head::HeadSpec,
+    head::{Head, HeadSpec},
     onnx::{Dim, Model, ValueInfo},
     spec::{BatchAxis, ElementKind, InputSpec, Layout, TaskSpec},
 };
@@ -209,6 +209,16 @@ fn output_shapes(manifest: &Manifest, outputs: &[&ValueInfo<'_>], problems: &mut
             format!("the output `{output}` {} has {found} classes", outputs.first().map_or(String::new(), |o| shape_text(o)));
         let remedy = "list the names of this network's classes, in the order of its outputs";
         problems.push(Problem::new("classes", format!("{} names", spec.classes.len()), reason, remedy));
+        return;
+    }
+    if let TaskSpec::Detect { head, .. } = &spec.task {
+        let declared: Option<Vec<_>> =
+            outputs.iter().zip(&shapes).map(|(output, shape)| Some((output.name, shape.as_deref()?))).collect();
+        // The head itself says whether it can read what the graph declares.
+        if let Some(Err(error)) = declared.map(|declared| Head::new(head, &spec.input, &declared, spec.classes.len())) {
+            let remedy = "correct the head's kind and its keys, the outputs' names, or the input's size";
+            problems.push(Problem::new("head.kind", head.kind(), error.to_string(), remedy));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::{Card, Digest, Manifest, Precision, Problem, section::Section};
 use crate::{
-    head::HeadSpec,
+    head::{Head, HeadError, HeadSpec},
     spec::{
         BatchAxis, COCO_80, ChannelOrder, ConstantInput, ElementKind, Fit, InputSpec, Layout, ModelSpec, NmsSpec, Place,
         TaskSpec, coco_91,
@@ -64,6 +64,15 @@ pub(super) fn parse(text: &str) -> Result<Manifest, Vec<Problem>> {
             "the classes have no names",
             "write [classes] with names = [\"person\", …] in the order of the outputs, or preset = \"coco-80\"",
         )),
+    }
+    match (&input, &task) {
+        (Some(Input { spec: input, .. }), Some(TaskSpec::Detect { head, .. })) if problems.is_empty() => {
+            // No outputs are known yet: only what contradicts itself is told.
+            if let Err(HeadError::Spec { kind, reason }) = Head::new(head, input, &[], classes.len()) {
+                problems.push(Problem::new("head.kind", kind, reason, "correct the keys below [head], or the input's size"));
+            }
+        }
+        _ => {}
     }
     match (input, task) {
         (Some(Input { spec: input, multiple, constants }), Some(task)) if problems.is_empty() => {

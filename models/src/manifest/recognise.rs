@@ -73,7 +73,11 @@ pub fn recognise(model: &Model<'_>, file: &str) -> Result<Recognised, Unrecognis
     })?;
     let recognised = draft.finish(family);
     // A graph may declare what no manifest allows: a batch of millions, an output without a name.
-    match Manifest::parse(&recognised.to_toml()) {
+    let checked = Manifest::parse(&recognised.to_toml()).and_then(|manifest| {
+        let problems = manifest.contradictions(model);
+        if problems.is_empty() { Ok(manifest) } else { Err(problems) }
+    });
+    match checked {
         Ok(manifest) => Ok(Recognised { manifest, ..recognised }),
         Err(problems) => {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
