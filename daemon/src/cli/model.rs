@@ -70,7 +70,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn manifest(word: &str, store: &Store) -> anyhow::Result<(egret_models::manifest::Manifest, String)> {
     use egret_models::zoo;
     let path = std::path::Path::new(word);
-    if word.contains('/') || word.ends_with(".toml") {
+    if word.contains('/') || path.extension().is_some_and(|ending| ending == "toml") {
         return Ok(store::read_manifest(path)?);
     }
     match store.entry(word) {

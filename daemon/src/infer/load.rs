@@ -288,6 +288,7 @@ fn cpu(
 ) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
     let refused = |refused| LoadError::Model { file: file.to_owned(), refused };
     let graph = onnx::read(bytes).map_err(refused)?;
+    graph.standard_operators().map_err(refused)?;
     let sha256 = sha256(bytes);
     let spec = match manifest {
         Some(manifest) => declared(file, manifest, &graph, &sha256, model)?,

@@ -127,14 +127,12 @@ impl Store {
             None if beside.is_file() => Some(read_manifest(&beside)?).filter(|(manifest, _)| manifest.card.file == name_of(file)),
             None => None,
         };
-        let (mut manifest, text, assumed) = match given {
-            Some((manifest, text)) => (manifest, text, Vec::new()),
-            None => {
-                let made = recognise(&model, &name_of(file));
-                let made =
-                    made.map_err(|error| StoreError::Unrecognised { path: file.to_owned(), unrecognised: Box::new(error) })?;
-                (made.manifest.clone(), made.to_toml(), made.assumed)
-            }
+        let (mut manifest, text, assumed) = if let Some((manifest, text)) = given {
+            (manifest, text, Vec::new())
+        } else {
+            let made = recognise(&model, &name_of(file));
+            let made = made.map_err(|error| StoreError::Unrecognised { path: file.to_owned(), unrecognised: Box::new(error) })?;
+            (made.manifest.clone(), made.to_toml(), made.assumed)
         };
         let problems = manifest.contradictions(&model);
         if !problems.is_empty() {

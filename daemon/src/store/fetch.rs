@@ -89,36 +89,19 @@ impl Client {
             200 => response.body().content_length(),
             206 => match content_range(&response) {
                 Some((start, total)) if start == offset => total,
-                _ => return Err(self.start_again(url, part, "it sent another part than was asked for")),
+                _ => return Err(start_again(url, part, "it sent another part than was asked for")),
             },
             // Nothing is left to send, or the file is another one now.
             416 if content_range_total(&response) == Some(offset) => return Ok(()),
-            416 => return Err(self.start_again(url, part, "it has no such part of the file")),
+            416 => return Err(start_again(url, part, "it has no such part of the file")),
             _ => return Err(Failure::Final(refused(url, status))),
         };
         if total.is_some_and(|total| total > self.limit) {
             return Err(Failure::Final(self.too_large(url)));
         }
         let offset = if status == 206 { offset } else { 0 };
-        let mut file = self.open(url, part, offset, &response).map_err(Failure::Final)?;
+        let mut file = open(url, part, offset, &response).map_err(Failure::Final)?;
         self.copy(url, (&mut response, &mut file, part), offset, total, progress)
-    }
-
-    /// The `.part` file, cut to what is kept of it, and its origin beside it.
-    fn open(&self, url: &str, part: &Path, offset: u64, response: &Response<Body>) -> Result<File, StoreError> {
-        let failed = |source| StoreError::File { path: part.to_owned(), source };
-        if offset == 0 {
-            let text = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-            let validator = text(header::ETAG).filter(|tag| !tag.starts_with("W/")).or_else(|| text(header::LAST_MODIFIED));
-            let origin = Origin { url: url.to_owned(), validator: validator.map(ToOwned::to_owned) };
-            let json = serde_json::to_vec(&origin).map_err(|error| failed(error.into()))?;
-            fs::write(origin_of(part), json).map_err(failed)?;
-        }
-        let file = OpenOptions::new().create(true).write(true).truncate(false).open(part).map_err(failed)?;
-        file.set_len(offset).map_err(failed)?;
-        let mut file = file;
-        io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed)?;
-        Ok(file)
     }
 
     fn copy(
@@ -217,12 +200,6 @@ impl Client {
         Ok(config.build().new_agent())
     }
 
-    fn start_again(&self, url: &str, part: &Path, reason: &str) -> Failure {
-        forget(part);
-        let remedy = "run the same command again: it starts from the beginning";
-        Failure::Broken(StoreError::Download { url: shown(url), reason: reason.to_owned(), remedy })
-    }
-
     fn too_large(&self, url: &str) -> StoreError {
         let reason = format!("the file has more than the {} bytes that are read of a network", self.limit);
         StoreError::Download { url: shown(url), reason, remedy: "use a smaller network, or correct the url in the manifest" }
@@ -245,6 +222,30 @@ fn tls(url: &Url) -> Result<TlsConfig, StoreError> {
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .root_certs(RootCerts::new_with_certs(&roots));
     Ok(config.build())
+}
+
+/// The `.part` file, cut to what is kept of it, and its origin beside it.
+fn open(url: &str, part: &Path, offset: u64, response: &Response<Body>) -> Result<File, StoreError> {
+    let failed = |source| StoreError::File { path: part.to_owned(), source };
+    if offset == 0 {
+        let text = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let validator = text(header::ETAG).filter(|tag| !tag.starts_with("W/")).or_else(|| text(header::LAST_MODIFIED));
+        let origin = Origin { url: url.to_owned(), validator: validator.map(ToOwned::to_owned) };
+        let json = serde_json::to_vec(&origin).map_err(|error| failed(error.into()))?;
+        fs::write(origin_of(part), json).map_err(failed)?;
+    }
+    let file = OpenOptions::new().create(true).write(true).truncate(false).open(part).map_err(failed)?;
+    file.set_len(offset).map_err(failed)?;
+    let mut file = file;
+    io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed)?;
+    Ok(file)
+}
+
+/// Nothing of what came can be continued.
+fn start_again(url: &str, part: &Path, reason: &str) -> Failure {
+    forget(part);
+    let remedy = "run the same command again: it starts from the beginning";
+    Failure::Broken(StoreError::Download { url: shown(url), reason: reason.to_owned(), remedy })
 }
 
 fn refused(url: &str, status: u16) -> StoreError {

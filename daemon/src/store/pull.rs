@@ -22,7 +22,7 @@ use super::{
 mod tests;
 
 /// Longest time without a byte.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How downloads reach the network.
 #[derive(Clone, Debug)]

@@ -107,7 +107,7 @@ fn print(out: &mut impl io::Write, rows: &[Row], catalogue: bool) -> io::Result<
                 manifest.card.license.clone().unwrap_or_else(|| "?".into()),
                 origin(row, manifest).into(),
             ],
-            Err(_) => [row.name.clone(), "its manifest is wrong".into(), "".into(), "".into(), "".into(), "verify it".into()],
+            Err(_) => [row.name.as_str(), "its manifest is wrong", "", "", "", "verify it"].map(ToOwned::to_owned),
         });
     }
     let widths: Vec<usize> = (0..6).map(|column| table.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();

@@ -1,0 +1,153 @@
+//! `egret model` as a person runs it: the binary, a store in a temporary folder, the demo's network.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn street() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/street/street.onnx")
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+        command.arg("model").args(arguments);
+        if arguments[0] != "inspect" {
+            command.arg("--store").arg(self.path("store"));
+        }
+        command.output().expect("egret runs")
+    }
+
+    /// Standard output of a command that succeeds.
+    fn good(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Both outputs of a command that fails.
+    fn bad(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8")
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.good(&[arguments, &["--json"]].concat())).expect("JSON")
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn inspect_writes_a_manifest_that_is_good() {
+    let bench = Bench::new();
+    let file = bench.path("net.onnx");
+    fs::copy(street(), &file).expect("copied");
+    let said = bench.good(&["inspect", text(&file), "--write"]);
+    assert!(said.contains("family: YOLOX") && said.contains("ASSUMED"), "{said}");
+    let written = fs::read_to_string(bench.path("model.toml")).expect("the manifest");
+    let manifest = egret_models::manifest::Manifest::parse(&written).expect("a good one");
+    assert_eq!((manifest.card.name.as_str(), manifest.spec.classes.len()), ("net", 3));
+    assert!(bench.bad(&["inspect", text(&file), "--write"]).contains("--force"));
+    let report = bench.json(&["inspect", text(&file)]);
+    assert_eq!(report["manifest_beside"]["contradictions"], serde_json::json!([]));
+    assert_eq!(report["inputs"][0], "`images` f32[?,3,256,448]");
+    // The output as a whole is a manifest too.
+    egret_models::manifest::Manifest::parse(&bench.good(&["inspect", text(&file)])).expect("TOML");
+    fs::write(bench.path("model.toml"), written.replace("height = 256", "height = 288")).expect("written");
+    assert!(bench.bad(&["inspect", text(&file)]).contains("CONTRADICTS it: input.height = 288"));
+}
+
+#[test]
+fn other_files_are_refused_by_what_they_are() {
+    let bench = Bench::new();
+    for (name, content, word) in [
+        ("net.pt", &b"PK\x03\x04....archive/data.pkl"[..], "torch.onnx.export"),
+        ("net.etlt", b"\x12\x34\x56\x78 encrypted \xff\xfe", "encrypted TAO network"),
+        ("net.engine", b"ftrt\0\0\0\0", "runs only on the machine that built it"),
+        ("net.weights", b"\0\0\0\0\x02\0\0\0\x05\0\0\0", ".cfg"),
+        ("net.tflite", b"\x1c\0\0\0TFL3....", "tf2onnx"),
+        ("net.onnx", b"\x08\x07\x3a\xff\xff\xff\x7f", "truncated or damaged"),
+    ] {
+        let file = bench.path(name);
+        fs::write(&file, content).expect("written");
+        let said = bench.bad(&["inspect", text(&file)]);
+        assert!(said.contains(name) && said.contains(word), "{said}");
+        assert!(bench.bad(&["add", text(&file)]).contains(word));
+    }
+    assert!(bench.bad(&["inspect", text(&bench.path("nothing.onnx"))]).contains("check the path"));
+    assert!(bench.bad(&["inspect", text(bench.folder.path())]).contains("a directory"));
+}
+
+#[test]
+fn a_store_takes_lists_and_verifies() {
+    let bench = Bench::new();
+    assert_eq!(bench.json(&["list"]), serde_json::json!([]));
+    let added = bench.good(&["add", text(&street())]);
+    assert!(added.contains("added") && !added.contains("pinned"), "{added}");
+    assert!(bench.bad(&["add", text(&street())]).contains("--replace"));
+    bench.good(&["add", text(&street()), "--replace"]);
+    bench.good(&["add", text(&street()), "--name", "second"]);
+    assert!(bench.bad(&["add", text(&street()), "--name", "../up"]).contains("--name ../up"));
+    let list = bench.json(&["list"]);
+    assert_eq!((list[0]["name"].as_str(), list[1]["name"].as_str()), (Some("second"), Some("street")));
+    assert_eq!((list[0]["present"].as_bool(), list[1]["license"].as_str()), (Some(true), Some("Apache-2.0")));
+    assert!(bench.good(&["list"]).contains("detect, yolox"));
+    assert_eq!(bench.good(&["verify"]), "second: ok\nstreet: ok\n");
+    // A byte that changed is noticed, and a file that is gone.
+    let stored = bench.path("store/second/street.onnx");
+    let mut bytes = fs::read(&stored).expect("the file");
+    bytes[1_000_000] ^= 1;
+    fs::write(&stored, bytes).expect("written");
+    let said = bench.bad(&["verify", "second"]);
+    assert!(said.contains("the manifest says 89f80e0f"), "{said}");
+    fs::remove_file(&stored).expect("removed");
+    assert!(bench.bad(&["verify"]).contains("street: ok"));
+    assert!(bench.bad(&["verify", "third"]).contains("it has second, street"));
+}
+
+#[test]
+fn a_file_without_a_manifest_gets_one_and_a_wrong_one_is_refused() {
+    let bench = Bench::new();
+    let file = bench.path("net.onnx");
+    fs::copy(street(), &file).expect("copied");
+    let said = bench.good(&["add", text(&file)]);
+    assert!(said.contains("pinned") && said.contains("assumed, input.order"), "{said}");
+    let said = bench.bad(&["add", text(&file), "--manifest", "yolox_nano"]);
+    assert!(said.contains("problems") && said.contains("input.width = 416"), "{said}");
+    assert!(bench.bad(&["add", text(&file), "--manifest", "nothing"]).contains("catalogue"));
+    let manifest = bench.path("other.toml");
+    let wrong = fs::read_to_string(street().with_file_name("model.toml")).expect("its manifest").replace("89f80e0f", "00000000");
+    fs::write(&manifest, wrong).expect("written");
+    assert!(bench.bad(&["add", text(&file), "--manifest", text(&manifest), "--name", "x"]).contains("SHA-256"));
+}
+
+#[test]
+fn the_catalogue_is_there_without_a_network() {
+    let bench = Bench::new();
+    let catalogue = bench.json(&["list", "--catalogue"]);
+    let nano = catalogue.as_array().expect("a list").iter().find(|model| model["name"] == "yolox_nano").expect("YOLOX");
+    assert_eq!((nano["sha256"].as_str(), nano["license"].as_str()), (Some("unknown"), Some("Apache-2.0")));
+    let said = bench.bad(&["pull", "peoplenet"]);
+    assert!(said.contains("licence of peoplenet") && said.contains("egret model add FILE --manifest peoplenet"), "{said}");
+    assert!(bench.bad(&["pull", "nothing"]).contains("egret model list --catalogue"));
+}
