@@ -59,6 +59,13 @@ pub(super) struct Args {
     /// What runs the models.
     #[arg(long, value_name = "RUNTIME", default_value = "auto", value_parser = runtime)]
     cpu: CpuRuntime,
+    #[command(flatten)]
+    told: Told,
+}
+
+/// How the outcome is told.
+#[derive(Debug, clap::Args)]
+struct Told {
     /// Also print the figures of each class.
     #[arg(long)]
     per_class: bool,
@@ -126,10 +133,10 @@ fn runtime(text: &str) -> Result<CpuRuntime, String> {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let data = data(&args)?;
-    anyhow::ensure!(!args.gate || args.models.len() + args.results.len() > 1, "--gate needs a second --model to judge");
+    anyhow::ensure!(!args.told.gate || args.models.len() + args.results.len() > 1, "--gate needs a second --model to judge");
     observe::log::init(&LogConfig { filter: "error".into(), format: LogFormat::Text })?;
     // Better now than after an hour.
-    let html = args.html.as_ref().map(|path| Ok::<_, anyhow::Error>((path, create(path)?))).transpose()?;
+    let html = args.told.html.as_ref().map(|path| Ok::<_, anyhow::Error>((path, create(path)?))).transpose()?;
     let options = Options {
         models: args.models,
         results: args.results,
@@ -137,7 +144,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         data,
         confidence: args.confidence,
         nms: args.nms,
-        pictures: if html.is_some() { args.pictures.into() } else { 0 },
+        pictures: if html.is_some() { args.told.pictures.into() } else { 0 },
         runtime: RuntimeConfig { cpu: args.cpu, onnxruntime_library: None },
     };
     // Its text says what lies beneath already.
@@ -147,14 +154,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         eval::write_html(&mut file, &report).and_then(|()| file.flush()).with_context(|| path.display().to_string())?;
     }
     let mut out = BufWriter::new(io::stdout().lock());
-    if args.json {
+    if args.told.json {
         serde_json::to_writer(&mut out, &report)?;
         writeln!(out)?;
     } else {
-        eval::write_table(&mut out, &report, args.per_class)?;
+        eval::write_table(&mut out, &report, args.told.per_class)?;
     }
     out.flush()?;
-    Ok(if args.gate && !agreed(&report) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if args.told.gate && !agreed(&report) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn create(path: &PathBuf) -> anyhow::Result<File> {

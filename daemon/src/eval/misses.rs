@@ -52,7 +52,7 @@ pub struct Miss {
     pub picture: String,
     /// Width and height in pixels.
     pub size: (u32, u32),
-    /// How wrong: see [`judge`].
+    /// How wrong: 1 − score of each object (1 for one without a box), and the score of each box on nothing.
     pub loss: f64,
     /// The picture as a JPEG file, scaled down if it is large.
     pub jpeg: Vec<u8>,

@@ -21,7 +21,7 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 /// What the caps let through: a side of 16384 pixels would be 400 MB a picture.
 const MAX_SIDE: u32 = 8192;
 /// A decoder that says nothing for so long is stuck.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A pipeline that ends when it is dropped.
 struct Line {

@@ -155,7 +155,9 @@ fn annotations_and_results(options: &Options, notes: &mut Vec<String>) -> Result
         let (found, said) = annotations::results(path, &annotations)?;
         notes.extend(said);
         let mut boxes: BTreeMap<u64, Vec<annotations::Found>> = BTreeMap::new();
-        found.into_iter().for_each(|found| boxes.entry(found.image).or_default().push(found));
+        for found in found {
+            boxes.entry(found.image).or_default().push(found);
+        }
         let label = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         stored.push(Stored { label, boxes });
     }
@@ -324,7 +326,9 @@ fn judge(
 fn report(objects: Option<&[Object]>, images: usize, classes: Classes, notes: Vec<String>, options: &Options) -> Report {
     let all = objects.unwrap_or_default();
     let mut objects_per_class = vec![0; classes.names.len()];
-    all.iter().for_each(|object| objects_per_class[object.class] += 1);
+    for object in all {
+        objects_per_class[object.class] += 1;
+    }
     Report {
         data: options.data.describe(),
         images,

@@ -250,7 +250,8 @@ fn video(folder: &Path, street: &[(Vec<u8>, Truth)]) -> (PathBuf, PathBuf) {
             size: [640, 360],
             truth: Truth { frame: i as u64, ..truth.clone() },
         };
-        lines += &format!("{}\n", serde_json::to_string(&line).unwrap());
+        lines += &serde_json::to_string(&line).unwrap();
+        lines.push('\n');
     }
     input.end_of_stream().unwrap();
     play(&pipeline);

@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 
 use crate::{boxes::Found, frames::Clip};
 
+/// A name, and boxes by the name of their picture.
+pub(crate) type Set<'a> = (&'a str, &'a [(String, Vec<Found>)]);
+
 /// AP and AP50 of each set, whose frames bear the annotated pictures' names.
-pub(crate) fn average(clip: &Clip, annotations: &Path, sets: [(&str, &[(String, Vec<Found>)]); 2]) -> [(f64, f64); 2] {
+pub(crate) fn average(clip: &Clip, annotations: &Path, sets: [Set<'_>; 2]) -> [(f64, f64); 2] {
     let truth: Value = serde_json::from_slice(&fs::read(annotations).expect("annotations")).expect("valid annotations");
     let ids = |list: &str, key: &str| -> BTreeMap<String, u64> {
         let entries = truth[list].as_array().expect("a list").iter();
