@@ -6,11 +6,12 @@
 
 mod backoff;
 mod compose;
+mod connection;
 mod counters;
 mod link;
 pub mod message;
-mod mqtt;
 mod outbox;
+mod packet;
 mod publisher;
 mod stamp;
 mod tls;

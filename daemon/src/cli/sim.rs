@@ -179,8 +179,9 @@ fn input() -> anyhow::Result<mpsc::Receiver<String>> {
     thread::Builder::new()
         .name("sim-input".into())
         .spawn(move || {
-            for line in io::stdin().lock().lines().map_while(Result::ok) {
-                if lines.blocking_send(line).is_err() {
+            // A line that is no UTF-8 is answered like any other that says nothing sensible.
+            for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
+                if lines.blocking_send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                     return;
                 }
             }

@@ -11,8 +11,9 @@ use super::Secret;
 /// Longest URL that is looked at, in bytes.
 const LONGEST: usize = 2_048;
 
-/// Parameters that carry a password inside a path or query, as several camera makers want it.
-const PASSWORD_PARAMETERS: [&str; 4] = ["password=", "passwd=", "pwd=", "pass="];
+/// Parameters that carry a password inside a path or query, as several camera makers and relays want it.
+const PASSWORD_PARAMETERS: [&str; 9] =
+    ["password=", "passwd=", "pwd=", "pass=", "token=", "secret=", "apikey=", "api_key=", "auth="];
 
 /// A URL without its credentials, and the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The local HTTP listener: health, metrics, status, graph and stills. Read-only, bounded in connections and time, and without secrets.
 
 use std::{
+    collections::VecDeque,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::life::Progress;
 
-/// Connections at a time; more wait in the kernel's queue.
+/// Connections at a time; one more ends the oldest, so that clients which say nothing cannot keep others out.
 const CONNECTIONS: usize = 32;
 /// A connection lives this long, idle, slow or busy.
 const LIFETIME: Duration = Duration::from_secs(30);
@@ -133,7 +134,7 @@ impl Server {
     pub async fn serve(self, panel: Arc<Panel>, cancel: CancellationToken) {
         tracing::info!(address = %self.address, "health, metrics, status and graph are served");
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
-        let bounded = Bounded { listener: self.listener, slots };
+        let bounded = Bounded { listener: self.listener, slots, open: VecDeque::new() };
         let farewell = cancel.clone();
         let server = axum::serve(bounded, router(panel)).with_graceful_shutdown(cancel.cancelled_owned()).into_future();
         let patience = async {
@@ -267,6 +268,8 @@ fn no_line() -> Response {
 struct Bounded {
     listener: TcpListener,
     slots: Arc<Semaphore>,
+    /// Ends each connection, the oldest first.
+    open: VecDeque<oneshot::Sender<()>>,
 }
 
 impl axum::serve::Listener for Bounded {
@@ -274,13 +277,22 @@ impl axum::serve::Listener for Bounded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
+        self.open.retain(|connection| !connection.is_closed());
+        if self.slots.available_permits() == 0
+            && let Some(oldest) = self.open.pop_front()
+        {
+            // Refused only by a connection that has just ended.
+            let _ended = oldest.send(());
+        }
         let slot = match self.slots.clone().acquire_owned().await {
             Ok(slot) => slot,
             // The semaphore is never closed.
             Err(_) => std::future::pending().await,
         };
-        let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
-        (Connection { stream, end: Box::pin(tokio::time::sleep(LIFETIME)), _slot: slot }, peer)
+        let (end, ended) = oneshot::channel();
+        self.open.push_back(end);
+        (Connection { stream, end: Box::pin(tokio::time::sleep(LIFETIME)), ended, _slot: slot }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -292,15 +304,16 @@ impl axum::serve::Listener for Bounded {
 struct Connection {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
+    ended: oneshot::Receiver<()>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Connection {
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.end.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(()),
+        if self.end.as_mut().poll(cx).is_ready() || matches!(Pin::new(&mut self.ended).poll(cx), Poll::Ready(Ok(()))) {
+            return Err(io::ErrorKind::TimedOut.into());
         }
+        Ok(())
     }
 }
 

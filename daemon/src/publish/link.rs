@@ -1,4 +1,6 @@
 //! The messages that are on their way over one connection.
+//!
+//! A link lives for one connection only. After any error it is thrown away, and what was not acknowledged is sent again on the next one.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -8,46 +10,37 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    connection::{Connection, Happened},
     counters::{Counters, DropReason},
-    mqtt::Sender,
     outbox::{Message, Outbox},
+    packet::{LinkError, Terms},
+    topics::Family,
 };
 
 /// The state of one connection.
 pub(super) struct Link {
-    sender: Sender,
-    /// When the broker accepted it.
-    accepted: Option<Instant>,
-    /// When anything last happened on it.
+    connection: Connection,
+    /// When the broker accepted it, and what it asks for.
+    accepted: Option<(Instant, Terms)>,
+    /// When the broker last said anything.
     heard: Instant,
-    window: usize,
-    largest: usize,
-    /// Handed to the client, in order, not written yet.
-    handed: VecDeque<Message>,
-    /// Written, not acknowledged, by packet identifier.
-    unacknowledged: BTreeMap<u16, Message>,
-    /// How many of both the broker will acknowledge.
-    open: usize,
+    /// Handed to the connection, in order, not written yet, and nobody will acknowledge it: where each ends.
+    unwritten: VecDeque<(u64, Family)>,
+    /// Not acknowledged, by packet identifier, with the time of sending.
+    unacknowledged: BTreeMap<u16, (Instant, Message)>,
+    last_id: u16,
 }
 
 impl Link {
-    pub(super) fn new(sender: Sender) -> Self {
+    pub(super) fn new(connection: Connection) -> Self {
         Self {
-            sender,
+            connection,
             accepted: None,
             heard: Instant::now(),
-            window: 0,
-            largest: 0,
-            handed: VecDeque::new(),
+            unwritten: VecDeque::new(),
             unacknowledged: BTreeMap::new(),
-            open: 0,
+            last_id: 0,
         }
-    }
-
-    pub(super) fn accept(&mut self, window: u16, largest: usize) {
-        self.accepted = Some(Instant::now());
-        self.window = usize::from(window);
-        self.largest = largest;
     }
 
     pub(super) fn is_accepted(&self) -> bool {
@@ -56,62 +49,89 @@ impl Link {
 
     /// How long it has held since the broker accepted it.
     pub(super) fn held(&self) -> Option<Duration> {
-        self.accepted.map(|at| at.elapsed())
+        self.accepted.map(|(at, _)| at.elapsed())
     }
 
-    pub(super) fn heard(&mut self) {
-        self.heard = Instant::now();
-    }
-
+    /// For how long the broker has said nothing, or has not acknowledged a message, whichever is longer.
     pub(super) fn silent_for(&self) -> Duration {
-        self.heard.elapsed()
+        let waiting = self.unacknowledged.values().map(|(sent, _)| *sent).min();
+        waiting.map_or(self.heard, |sent| sent.min(self.heard)).elapsed()
     }
 
     /// Nothing is on its way.
     pub(super) fn is_clear(&self) -> bool {
-        self.handed.is_empty() && self.unacknowledged.is_empty()
+        self.unwritten.is_empty() && self.unacknowledged.is_empty()
     }
 
     /// Says goodbye.
-    pub(super) fn farewell(&self) -> bool {
-        self.sender.farewell()
+    pub(super) fn farewell(&mut self) {
+        self.connection.farewell();
     }
 
-    /// Hands the client what it takes.
-    pub(super) fn pump(&mut self, outbox: &mut Outbox, counters: &Counters) {
-        if !self.is_accepted() {
-            return;
+    /// Works on the connection until something happens. Safe to drop and call again; not after an error.
+    pub(super) async fn next(&mut self) -> Result<Happened, LinkError> {
+        let happened = self.connection.next().await?;
+        if !matches!(happened, Happened::Wrote(_)) {
+            self.heard = Instant::now();
         }
-        while let Some(message) = outbox.pop(self.open < self.window) {
-            if message.payload.len() + message.topic.len() > self.largest {
+        if let Happened::Connected(terms) = happened {
+            self.accepted = Some((Instant::now(), terms));
+        }
+        Ok(happened)
+    }
+
+    /// Hands the connection what it takes.
+    ///
+    /// # Errors
+    /// A message cannot be put into a packet.
+    pub(super) fn pump(&mut self, outbox: &mut Outbox, counters: &Counters) -> Result<(), LinkError> {
+        let Some((_, terms)) = self.accepted else { return Ok(()) };
+        while let Some(message) = outbox.pop(self.unacknowledged.len() < usize::from(terms.window)) {
+            if message.payload.len() + message.topic.len() > terms.largest {
                 counters.lost(message.family, DropReason::TooLarge);
                 continue;
             }
-            if !self.sender.send(&message) {
-                outbox.give_back(message);
-                break;
+            let id = if message.family.acknowledged() { self.free_id() } else { 0 };
+            match self.connection.send(&message, id) {
+                Ok(true) => {}
+                Ok(false) => {
+                    outbox.give_back(message);
+                    break;
+                }
+                Err(error) => {
+                    counters.lost(message.family, DropReason::TooLarge);
+                    return Err(error);
+                }
             }
             counters.sent(message.payload.len());
-            self.open += usize::from(message.family.acknowledged());
-            self.handed.push_back(message);
+            if id == 0 {
+                self.unwritten.push_back((self.connection.position(), message.family));
+            } else {
+                self.unacknowledged.insert(id, (Instant::now(), message));
+            }
+        }
+        Ok(())
+    }
+
+    /// A packet identifier that nothing on its way has. The window is far smaller than their number, so there is one.
+    fn free_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.unacknowledged.contains_key(&self.last_id) {
+                return self.last_id;
+            }
         }
     }
 
-    /// The client wrote a message; `id` is 0 where nobody acknowledges.
-    pub(super) fn wrote(&mut self, id: u16, counters: &Counters) {
-        // First in, first out: the message is the first one of its kind.
-        let Some(at) = self.handed.iter().position(|m| m.family.acknowledged() == (id != 0)) else { return };
-        let Some(message) = self.handed.remove(at) else { return };
-        if id == 0 {
-            counters.delivered(message.family);
-        } else {
-            self.unacknowledged.insert(id, message);
+    /// All was written up to a position.
+    pub(super) fn wrote(&mut self, position: u64, counters: &Counters) {
+        while let Some((_, family)) = self.unwritten.pop_front_if(|(end, _)| *end <= position) {
+            counters.delivered(family);
         }
     }
 
     pub(super) fn acknowledged(&mut self, id: u16, refused: bool, outbox: &mut Outbox, counters: &Counters) {
-        let Some(message) = self.unacknowledged.remove(&id) else { return };
-        self.open = self.open.saturating_sub(1);
+        let Some((_, message)) = self.unacknowledged.remove(&id) else { return };
         if refused {
             counters.lost(message.family, DropReason::Refused);
         } else {
@@ -123,12 +143,13 @@ impl Link {
     /// The connection is gone: what must arrive goes back to the outbox, in order; the rest is counted as lost. Retained topics are told
     /// again on each new connection anyway.
     pub(super) fn dissolve(self, outbox: &mut Outbox, counters: &Counters) {
-        let mut under_way: Vec<Message> = self.unacknowledged.into_values().chain(self.handed).collect();
+        for (_, family) in self.unwritten {
+            counters.lost(family, DropReason::ConnectionLost);
+        }
+        let mut under_way: Vec<Message> = self.unacknowledged.into_values().map(|(_, message)| message).collect();
         under_way.sort_by_key(|message| std::cmp::Reverse(message.number()));
         for message in under_way {
-            if !message.family.acknowledged() {
-                counters.lost(message.family, DropReason::ConnectionLost);
-            } else if !message.family.retained() {
+            if !message.family.retained() {
                 outbox.give_back(message);
             }
         }

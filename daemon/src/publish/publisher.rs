@@ -1,12 +1,11 @@
 //! The task that drives publishing: input, board, clock and connection, none of which waits for another.
 
 use std::{
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use futures::{Stream, StreamExt};
 use rustls::ClientConfig;
 use tokio::{
     sync::mpsc,
@@ -19,11 +18,13 @@ use super::{
     backoff::Backoff,
     boot_id,
     compose::{Composer, Now},
+    connection::{self, Connection, Happened},
     counters::{Counters, Failure},
     link::Link,
     message::{Presence, PresenceReason},
-    mqtt::{self, Happened, LinkError},
     outbox::Outbox,
+    packet::LinkError,
+    tls,
     topics::Family,
 };
 use crate::{
@@ -172,66 +173,70 @@ impl Publisher {
     /// Makes a connection and uses it to its end; how long the broker had accepted it.
     async fn connect(&mut self) -> (Ended, Option<Duration>) {
         if self.tls.is_none() {
-            match mqtt::tls_config(&self.config) {
+            match self.config.tls.as_ref().map(tls::client_config).transpose() {
                 Ok(tls) => self.tls = tls,
-                Err(error) => return (Ended::Lost(error), None),
+                Err(error) => return (Ended::Lost(LinkError::new(Failure::Tls, error)), None),
             }
         }
         let will = self.composer.device(Presence::Offline, PresenceReason::ConnectionLost, Now::read());
         let topic = self.composer.device_topic().clone();
-        let (sender, events) = mqtt::open(&self.config, self.tls.clone(), (&topic, &will));
-        let mut link = Link::new(sender);
-        let ended = self.serve(&mut link, pin!(events)).await;
+        let mut link = Link::new(Connection::new(&self.config, self.tls.clone(), (&topic, &will)));
+        let ended = self.serve(&mut link).await;
         let held = link.held();
         link.dissolve(&mut self.outbox, &self.counters);
         (ended, held)
     }
 
-    async fn serve<S>(&mut self, link: &mut Link, mut events: Pin<&mut S>) -> Ended
-    where
-        S: Stream<Item = Result<Happened, LinkError>>,
-    {
+    async fn serve(&mut self, link: &mut Link) -> Ended {
         let mut said_goodbye = false;
         loop {
             let phase = self.phase;
             let leaving = matches!(phase, Phase::Leaving(_));
+            // With each tick and each answered ping.
+            let check;
             tokio::select! {
                 // The connection comes first, so that what was handed to it leaves before more is written.
                 biased;
-                happened = events.next() => match happened {
-                    Some(Ok(Happened::Farewell)) | None => return Ended::Left,
-                    Some(Ok(happened)) => self.happened(link, &happened),
-                    Some(Err(_)) if said_goodbye => return Ended::Left,
-                    Some(Err(error)) => return Ended::Lost(error),
+                happened = link.next() => match happened {
+                    Ok(Happened::Farewell) => return Ended::Left,
+                    Ok(happened) => {
+                        check = happened == Happened::Idle;
+                        self.happened(link, happened);
+                    }
+                    Err(_) if said_goodbye => return Ended::Left,
+                    Err(error) => return Ended::Lost(error),
                 },
                 news = self.news(), if !leaving => {
                     self.deal(&news);
-                    if matches!(news, News::Tick) && link.silent_for() > mqtt::longest_silence(&self.config) {
-                        let detail = format!("no sign of life for {} s", link.silent_for().as_secs());
-                        return Ended::Lost(LinkError { failure: Failure::Timeout, detail });
-                    }
+                    check = matches!(news, News::Tick);
                 }
                 () = deadline(phase), if leaving => {
-                    let detail = "the last messages were not acknowledged in time".to_owned();
-                    return Ended::Lost(LinkError { failure: Failure::Timeout, detail });
+                    return Ended::Lost(LinkError::new(Failure::Timeout, "the last messages were not acknowledged in time"));
                 }
             }
-            link.pump(&mut self.outbox, &self.counters);
+            if check && link.silent_for() > connection::longest_silence(&self.config) {
+                let detail = format!("no sign of life, or no acknowledgement, for {} s", link.silent_for().as_secs());
+                return Ended::Lost(LinkError::new(Failure::Timeout, detail));
+            }
+            if let Err(error) = link.pump(&mut self.outbox, &self.counters) {
+                return Ended::Lost(error);
+            }
             self.handed_on();
             if matches!(self.phase, Phase::Leaving(_)) && !said_goodbye {
                 if !link.is_accepted() {
                     return Ended::Left;
                 }
-                said_goodbye = self.outbox.len() == 0 && link.is_clear() && link.farewell();
+                said_goodbye = self.outbox.len() == 0 && link.is_clear();
+                if said_goodbye {
+                    link.farewell();
+                }
             }
         }
     }
 
-    fn happened(&mut self, link: &mut Link, happened: &Happened) {
-        link.heard();
-        match *happened {
-            Happened::Connected { window, largest } => {
-                link.accept(window, largest);
+    fn happened(&mut self, link: &mut Link, happened: Happened) {
+        match happened {
+            Happened::Connected(_) => {
                 self.counters.is_connected();
                 tracing::info!(host = self.config.host, port = self.config.port, "connected to the broker");
                 self.complained = None;
@@ -240,7 +245,7 @@ impl Publisher {
                 self.tell_presence(Presence::Online, reason);
                 self.outbox.refresh(self.composer.device_topic());
             }
-            Happened::Wrote(id) => link.wrote(id, &self.counters),
+            Happened::Wrote(position) => link.wrote(position, &self.counters),
             Happened::Acknowledged { id, refused } => link.acknowledged(id, refused, &mut self.outbox, &self.counters),
             Happened::Farewell | Happened::Idle => {}
         }

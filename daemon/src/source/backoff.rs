@@ -43,8 +43,15 @@ impl Backoff {
     /// it away, so that cameras behind one switch do not come back all at once.
     pub fn after(&mut self, pictures: Option<Duration>, luck: f64) -> Duration {
         let BackoffLimits { first, ceiling, flapping_ceiling, healthy } = self.limits;
-        if pictures.is_some_and(|lasted| lasted >= healthy) {
-            self.failures = 0;
+        match pictures {
+            Some(lasted) if lasted >= healthy => self.failures = 0,
+            // It is there: what it failed before counts no more than what a flapping camera is waited for.
+            Some(_) => {
+                while self.failures > 0 && first.saturating_mul(2_u32.saturating_pow(self.failures)) > flapping_ceiling {
+                    self.failures -= 1;
+                }
+            }
+            None => {}
         }
         let wait = first.saturating_mul(2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
@@ -74,6 +81,16 @@ mod tests {
         }
         assert_eq!(backoff.after(Some(Duration::from_mins(1)), 0.0), Duration::from_millis(500), "healthy: forgotten");
         assert_eq!(backoff.after(None, 0.0), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn pictures_shorten_the_waits_that_follow() {
+        let mut backoff = Backoff::new(BackoffLimits::default());
+        for _ in 0..20 {
+            backoff.after(None, 0.0);
+        }
+        assert_eq!(backoff.after(Some(Duration::from_secs(5)), 0.0), Duration::from_secs(2));
+        assert_eq!(backoff.after(None, 0.0), Duration::from_secs(4), "not the half minute of before");
     }
 
     proptest! {

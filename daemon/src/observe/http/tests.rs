@@ -63,6 +63,21 @@ impl Running {
 }
 
 #[tokio::test]
+async fn clients_that_say_nothing_keep_nobody_out() {
+    let running = Running::start().await;
+    let mut silent = Vec::new();
+    for i in 0..3 * CONNECTIONS {
+        let mut stream = TcpStream::connect(running.address).await.expect("connected");
+        if i % 2 == 0 {
+            stream.write_all(b"GET /healthz HT").await.expect("half a request");
+        }
+        silent.push(stream);
+    }
+    assert_eq!(running.get("/healthz").await.status, 200);
+    drop(silent);
+}
+
+#[tokio::test]
 async fn readiness_says_why_not() {
     let http = Running::start().await;
     assert_eq!(http.get("/readyz").await.status, 503);

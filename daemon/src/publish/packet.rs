@@ -1,0 +1,319 @@
+//! The packets of MQTT 5 and 3.1.1 behind one face, by `rumqttc`'s codec.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rumqttc::{
+    mqttbytes::{self, v4},
+    v5::mqttbytes::{self as mqttbytes5, v5},
+};
+
+use super::{counters::Failure, outbox::Message};
+use crate::config::{MqttConfig, MqttVersion};
+
+/// Most messages that are sent and not acknowledged, where the broker does not ask for fewer.
+const WINDOW: u16 = 64;
+/// MQTT 5: how long the broker keeps our session.
+const SESSION_EXPIRY_S: u32 = 3600;
+/// MQTT 5: what happened in a frame is news for so long.
+const FRAME_EXPIRY_S: u32 = 5;
+/// Largest packet that we send, where the broker does not ask for less.
+const MAX_OUTGOING: usize = 4 << 20;
+/// Largest packet that we take. We subscribe to nothing, so what comes is short.
+pub(super) const MAX_INCOMING: usize = 64 << 10;
+/// What a packet holds beside topic and payload, at most, in our messages.
+const OVERHEAD: usize = 64;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {detail}", failure.as_str())]
+pub(super) struct LinkError {
+    pub(super) failure: Failure,
+    pub(super) detail: String,
+}
+
+impl LinkError {
+    pub(super) fn new(failure: Failure, detail: impl ToString) -> Self {
+        Self { failure, detail: detail.to_string() }
+    }
+}
+
+/// What the broker sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// It takes us.
+    Accepted(Terms),
+    /// It has a message, or refuses it.
+    Acknowledged { id: u16, refused: bool },
+    /// The answer to a ping.
+    Pong,
+    /// Nothing that we act upon.
+    Other,
+}
+
+/// What the broker asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// Most messages that it takes before it has acknowledged one.
+    pub(super) window: u16,
+    /// Largest payload and topic that it takes.
+    pub(super) largest: usize,
+    /// Another interval than the one that we proposed.
+    pub(super) keep_alive: Option<Duration>,
+}
+
+/// Writes and reads packets of one version.
+pub(super) enum Codec {
+    /// With a packet for each kind of delivery, properties filled in.
+    V5 {
+        frame: Box<v5::Publish>,
+        acknowledged: Box<v5::Publish>,
+    },
+    V311,
+}
+
+impl Codec {
+    pub(super) fn new(version: MqttVersion) -> Self {
+        let publish = |qos, expiry| {
+            let properties = v5::PublishProperties {
+                payload_format_indicator: Some(1),
+                content_type: Some("application/json".to_owned()),
+                message_expiry_interval: expiry,
+                ..Default::default()
+            };
+            Box::new(v5::Publish { qos, properties: Some(properties), ..Default::default() })
+        };
+        match version {
+            MqttVersion::V5 => Self::V5 {
+                frame: publish(mqttbytes5::QoS::AtMostOnce, Some(FRAME_EXPIRY_S)),
+                acknowledged: publish(mqttbytes5::QoS::AtLeastOnce, None),
+            },
+            MqttVersion::V311 => Self::V311,
+        }
+    }
+
+    /// CONNECT. `will` is what the broker says for us when the connection breaks.
+    pub(super) fn connect(
+        &self,
+        config: &MqttConfig,
+        keep_alive: Duration,
+        will: (&str, &Bytes),
+        out: &mut BytesMut,
+    ) -> Result<(), LinkError> {
+        let keep_alive = keep_alive.as_secs() as u16;
+        let password = config.password.as_ref().map_or("", |p| p.expose());
+        match self {
+            Self::V5 { .. } => {
+                let properties = v5::ConnectProperties {
+                    session_expiry_interval: Some(SESSION_EXPIRY_S),
+                    max_packet_size: Some(MAX_INCOMING as u32),
+                    ..v5::ConnectProperties::new()
+                };
+                let connect = v5::Connect {
+                    keep_alive,
+                    client_id: config.client_id.clone(),
+                    clean_start: false,
+                    properties: Some(properties),
+                };
+                let will = v5::LastWill::new(will.0, will.1.to_vec(), mqttbytes5::QoS::AtLeastOnce, true, None);
+                let login = config.username.as_ref().map(|username| v5::Login::new(username, password));
+                connect.write(&Some(will), &login, out).map_err(unsendable)?;
+            }
+            Self::V311 => {
+                let connect = v4::Connect {
+                    protocol: mqttbytes::Protocol::V4,
+                    keep_alive,
+                    client_id: config.client_id.clone(),
+                    // 3.1.1 knows no expiry: a session would stay at the broker for good, and we subscribe to nothing.
+                    clean_session: true,
+                    last_will: Some(v4::LastWill::new(will.0, will.1.to_vec(), mqttbytes::QoS::AtLeastOnce, true)),
+                    login: config.username.as_ref().map(|username| v4::Login::new(username, password)),
+                };
+                connect.write(out).map_err(unsendable)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// PUBLISH. `id` is 0 where nobody acknowledges.
+    pub(super) fn publish(&mut self, message: &Message, id: u16, out: &mut BytesMut) -> Result<(), LinkError> {
+        let retain = message.family.retained();
+        match self {
+            Self::V5 { frame, acknowledged } => {
+                let packet = if message.family.acknowledged() { acknowledged } else { frame };
+                packet.topic = Bytes::copy_from_slice(message.topic.as_bytes());
+                packet.payload = message.payload.clone();
+                (packet.pkid, packet.retain) = (id, retain);
+                packet.write(out).map_err(unsendable)?;
+            }
+            Self::V311 => {
+                let qos = if message.family.acknowledged() { mqttbytes::QoS::AtLeastOnce } else { mqttbytes::QoS::AtMostOnce };
+                let mut packet = v4::Publish::from_bytes(&*message.topic, qos, message.payload.clone());
+                (packet.pkid, packet.retain) = (id, retain);
+                packet.write(out).map_err(unsendable)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// PINGREQ, the same in both.
+    pub(super) fn ping(out: &mut BytesMut) {
+        out.extend_from_slice(&[0xc0, 0]);
+    }
+
+    /// DISCONNECT without a reason, the same in both: the broker forgets the will.
+    pub(super) fn disconnect(out: &mut BytesMut) {
+        out.extend_from_slice(&[0xe0, 0]);
+    }
+
+    /// Takes the next whole packet out of what has come.
+    ///
+    /// # Errors
+    /// What came is no MQTT of this version, or says that the broker does not want us.
+    pub(super) fn decode(&self, input: &mut BytesMut) -> Result<Option<Came>, LinkError> {
+        // A broker may leave the reason out (MQTT 5, 3.14.2.1); the codec does not.
+        if input.starts_with(&[0xe0, 0]) {
+            return Err(LinkError::new(Failure::Closed, "the broker disconnected"));
+        }
+        match self {
+            Self::V5 { .. } => match v5::Packet::read(input, Some(MAX_INCOMING as u32)) {
+                Ok(packet) => came_v5(&packet).map(Some),
+                Err(mqttbytes5::Error::InsufficientBytes(_)) => Ok(None),
+                Err(error) => Err(LinkError::new(Failure::Protocol, error)),
+            },
+            Self::V311 => match v4::Packet::read(input, MAX_INCOMING) {
+                Ok(packet) => came_v311(&packet).map(Some),
+                Err(mqttbytes::Error::InsufficientBytes(_)) => Ok(None),
+                Err(error) => Err(LinkError::new(Failure::Protocol, error)),
+            },
+        }
+    }
+}
+
+/// What we write is bounded by configuration and outbox, so that a packet which cannot be written is a matter of its own size.
+fn unsendable(error: impl std::error::Error) -> LinkError {
+    LinkError::new(Failure::Protocol, format!("a packet cannot be written: {error}"))
+}
+
+fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
+    use v5::{ConnectReturnCode as Code, Packet, PubAckReason};
+    match packet {
+        Packet::ConnAck(ack) if ack.code == Code::Success => {
+            let properties = ack.properties.as_ref();
+            let window = properties.and_then(|p| p.receive_max).unwrap_or(WINDOW).clamp(1, WINDOW);
+            let largest = properties.and_then(|p| p.max_packet_size).map_or(MAX_OUTGOING, |size| size as usize);
+            let largest = largest.min(MAX_OUTGOING).saturating_sub(OVERHEAD);
+            let keep_alive = properties.and_then(|p| p.server_keep_alive).filter(|s| *s > 0);
+            let keep_alive = keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds)));
+            Ok(Came::Accepted(Terms { window, largest, keep_alive }))
+        }
+        Packet::ConnAck(ack) => {
+            let failure = match ack.code {
+                Code::BadUserNamePassword | Code::NotAuthorized | Code::BadAuthenticationMethod | Code::Banned => {
+                    Failure::AuthFailed
+                }
+                _ => Failure::Refused,
+            };
+            let said = ack.properties.as_ref().and_then(|p| p.reason_string.as_deref()).unwrap_or_default();
+            Err(LinkError::new(failure, format!("the broker refused: {:?} {said}", ack.code).trim_end()))
+        }
+        Packet::PubAck(ack) => {
+            let refused = !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers);
+            Ok(Came::Acknowledged { id: ack.pkid, refused })
+        }
+        Packet::PingResp(_) => Ok(Came::Pong),
+        Packet::Disconnect(disconnect) => {
+            Err(LinkError::new(Failure::Closed, format!("the broker disconnected: {:?}", disconnect.reason_code)))
+        }
+        _ => Ok(Came::Other),
+    }
+}
+
+fn came_v311(packet: &v4::Packet) -> Result<Came, LinkError> {
+    use v4::{ConnectReturnCode as Code, Packet};
+    match packet {
+        Packet::ConnAck(ack) if ack.code == Code::Success => {
+            Ok(Came::Accepted(Terms { window: WINDOW, largest: MAX_OUTGOING - OVERHEAD, keep_alive: None }))
+        }
+        Packet::ConnAck(ack) => {
+            let failure = match ack.code {
+                Code::BadUserNamePassword | Code::NotAuthorized => Failure::AuthFailed,
+                _ => Failure::Refused,
+            };
+            Err(LinkError::new(failure, format!("the broker refused: {:?}", ack.code)))
+        }
+        Packet::PubAck(ack) => Ok(Came::Acknowledged { id: ack.pkid, refused: false }),
+        Packet::PingResp => Ok(Came::Pong),
+        _ => Ok(Came::Other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decode(version: MqttVersion, bytes: &[u8]) -> Result<Option<Came>, LinkError> {
+        Codec::new(version).decode(&mut BytesMut::from(bytes))
+    }
+
+    #[test]
+    fn terms_of_the_broker() {
+        let accepted = |window, largest, keep_alive| Came::Accepted(Terms { window, largest, keep_alive });
+        let plain = decode(MqttVersion::V5, &[0x20, 3, 0, 0, 0]).expect("MQTT");
+        assert_eq!(plain, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None)));
+        // Receive maximum 7, maximum packet size 1000, server keep alive 9 s.
+        let strict = [0x20, 14, 0, 0, 11, 0x21, 0, 7, 0x27, 0, 0, 3, 232, 0x13, 0, 9];
+        let strict = decode(MqttVersion::V5, &strict).expect("MQTT");
+        assert_eq!(strict, Some(accepted(7, 1000 - OVERHEAD, Some(Duration::from_secs(9)))));
+        let old = decode(MqttVersion::V311, &[0x20, 2, 0, 0]).expect("MQTT");
+        assert_eq!(old, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None)));
+    }
+
+    #[test]
+    fn refusals_and_farewells_have_their_reason() {
+        let failure = |version, bytes: &[u8]| decode(version, bytes).expect_err("refused").failure;
+        assert_eq!(failure(MqttVersion::V5, &[0x20, 3, 0, 0x86, 0]), Failure::AuthFailed);
+        assert_eq!(failure(MqttVersion::V5, &[0x20, 3, 0, 0x97, 0]), Failure::Refused);
+        assert_eq!(failure(MqttVersion::V311, &[0x20, 2, 0, 5]), Failure::AuthFailed);
+        assert_eq!(failure(MqttVersion::V311, &[0x20, 2, 0, 3]), Failure::Refused);
+        assert_eq!(failure(MqttVersion::V5, &[0xe0, 0]), Failure::Closed);
+        assert_eq!(failure(MqttVersion::V5, &[0xe0, 2, 0x8b, 0]), Failure::Closed);
+        assert_eq!(failure(MqttVersion::V5, &b"HTTP/1.1 400 Bad Request\r\n".repeat(4)), Failure::Protocol);
+        assert_eq!(failure(MqttVersion::V311, &[0x30, 0xff, 0xff, 0xff, 0x7f]), Failure::Protocol, "256 MB are not awaited");
+    }
+
+    #[test]
+    fn packets_are_taken_one_by_one_and_only_whole() {
+        let mut input = BytesMut::from(&[0xd0, 0, 0x40, 2, 1][..]);
+        let codec = Codec::new(MqttVersion::V311);
+        assert_eq!(codec.decode(&mut input).expect("MQTT"), Some(Came::Pong));
+        assert_eq!(codec.decode(&mut input).expect("MQTT"), None);
+        input.extend_from_slice(&[2]);
+        assert_eq!(codec.decode(&mut input).expect("MQTT"), Some(Came::Acknowledged { id: 258, refused: false }));
+        assert!(input.is_empty());
+    }
+
+    proptest! {
+        /// Whatever a broker sends: an answer, no panic, and always less input or a wait for more.
+        #[test]
+        fn anything_may_come(mut bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..16_u8, fits in any::<bool>()) {
+            if fits && bytes.len() >= 2 {
+                bytes[0] = kind << 4;
+                bytes[1] = (bytes.len() - 2).min(127) as u8;
+            }
+            for version in [MqttVersion::V5, MqttVersion::V311] {
+                let codec = Codec::new(version);
+                let mut input = BytesMut::from(&bytes[..]);
+                let mut left = input.len() + 1;
+                while left > input.len() {
+                    left = input.len();
+                    if !matches!(codec.decode(&mut input), Ok(Some(_))) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
