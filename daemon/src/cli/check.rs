@@ -6,7 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{self, Overrides, Problem, Rejected, Sources};
+use crate::{
+    config::{self, Config, Origin, Overrides, Problem, Rejected, Sources},
+    infer,
+};
 
 /// `EX_CONFIG` of sysexits.h: what `RestartPreventExitStatus=` of the unit names.
 const EX_CONFIG: u8 = 78;
@@ -26,7 +29,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let sources = Sources { checking: true, ..Sources::of_process(args.config.clone(), args.overrides.clone()) };
-    let outcome = config::examine(&sources);
+    let outcome = config::examine(&sources).and_then(|loaded| {
+        let problems = models(&loaded.config);
+        if problems.is_empty() { Ok(loaded) } else { Err(Rejected { problems, advice: loaded.advice }) }
+    });
     let (problems, advice, summary) = match &outcome {
         Ok(loaded) => {
             let summary =
@@ -45,6 +51,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(out, "{summary}")?;
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EX_CONFIG) })
+}
+
+/// What is wrong with the model files, as far as that can be told without running them.
+fn models(config: &Config) -> Vec<Problem> {
+    let examined = config.models.iter().filter_map(|model| Some((model, infer::examine(model).err()?)));
+    let problem = |(model, error): (&config::ModelConfig, infer::LoadError)| {
+        let text = error.to_string();
+        // Each of these errors ends with its remedy.
+        let (reason, remedy) = text.rsplit_once("; ").unwrap_or((&text, "use another model file"));
+        Problem::new(Origin::Nowhere, format!("model.{}", model.name), reason.to_owned(), remedy.to_owned())
+    };
+    examined.map(problem).collect()
 }
 
 fn print(out: &mut impl io::Write, what: &str, problems: &[Problem]) -> io::Result<()> {

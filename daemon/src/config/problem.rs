@@ -68,6 +68,13 @@ pub(super) struct Excerpt {
     pub(super) width: usize,
 }
 
+impl Problem {
+    /// One that is not about a single value as written.
+    pub fn new(origin: Origin, key: String, reason: String, remedy: String) -> Self {
+        Self { origin, key, value: None, reason, remedy, excerpt: None }
+    }
+}
+
 impl fmt::Display for Problem {
     /// Several lines, as a compiler prints them; without a newline at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -286,6 +286,27 @@ fn cpu(
     model: &ModelConfig,
     runtime: &RuntimeConfig,
 ) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
+    let Understood { spec, sha256, precision } = understand(file, bytes, manifest, model)?;
+    let (name, engines) = engines(file, bytes, &spec, model.workers.max(1), runtime)?;
+    let classes = spec.classes.clone();
+    let info = Arc::new(ModelInfo { name: model.name.clone(), classes, runtime: name, sha256, precision });
+    let instances = engines.into_iter().map(|engine| {
+        Cpu::new(info.clone(), &spec, engine, thresholds(&spec), model.max_batch)
+            .map_err(|source| LoadError::TrialRun { file: file.to_owned(), source })
+    });
+    let instances = instances.collect::<Result<_, _>>()?;
+    Ok((spec, instances))
+}
+
+/// What a file says before any runtime has seen it.
+struct Understood {
+    spec: ModelSpec,
+    sha256: String,
+    precision: &'static str,
+}
+
+/// Reads a network, its manifest and what the configuration says of it, as [`load`] does first.
+fn understand(file: &str, bytes: &[u8], manifest: Option<&Manifest>, model: &ModelConfig) -> Result<Understood, LoadError> {
     let refused = |refused| LoadError::Model { file: file.to_owned(), refused };
     let graph = onnx::read(bytes).map_err(refused)?;
     graph.standard_operators().map_err(refused)?;
@@ -301,15 +322,27 @@ fn cpu(
         let known = spec.classes.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
         return Err(LoadError::Class { model: model.name.clone(), class: class.clone(), known });
     }
-    let (name, engines) = engines(file, bytes, &spec, model.workers.max(1), runtime)?;
-    let classes = spec.classes.clone();
-    let info = Arc::new(ModelInfo { name: model.name.clone(), classes, runtime: name, sha256, precision });
-    let instances = engines.into_iter().map(|engine| {
-        Cpu::new(info.clone(), &spec, engine, thresholds(&spec), model.max_batch)
-            .map_err(|source| LoadError::TrialRun { file: file.to_owned(), source })
-    });
-    let instances = instances.collect::<Result<_, _>>()?;
-    Ok((spec, instances))
+    Ok(Understood { spec, sha256, precision })
+}
+
+/// What [`load`] would refuse of a model without running it: for those who check a configuration.
+///
+/// # Errors
+/// [`LoadError`] names the file, the reason and the remedy.
+pub fn examine(model: &ModelConfig) -> Result<(), LoadError> {
+    match &model.source {
+        ModelSource::Onnx(path) => {
+            let manifest = manifest_beside(path)?;
+            let understood = understand(&path.display().to_string(), &read_model(path)?, manifest.as_ref(), model)?;
+            tiled(Vec::new(), model, Some(&understood.spec)).map(|_| ())
+        }
+        ModelSource::Scripted(path) => {
+            let classes = model.classes.clone().unwrap_or_else(coco);
+            Scripted::read(path, &model.name, classes, model.max_batch).map(|_| ())
+        }
+        ModelSource::Demo if DEMO_NETWORK.is_none() => Err(LoadError::NoDemo { model: model.name.clone() }),
+        ModelSource::Demo | ModelSource::Null => Ok(()),
+    }
 }
 
 /// What a manifest says of a graph, if the graph agrees and the file is the one that the manifest was written for.

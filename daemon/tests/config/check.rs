@@ -53,6 +53,21 @@ fn check_is_content_with_a_good_configuration() {
     assert!(!text(&output).contains(PASSWORD), "{}", text(&output));
 }
 
+#[test]
+fn check_looks_into_the_model_files() {
+    let network = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/street/street.onnx");
+    let bytes = fs::read(&network).expect("the network");
+    let half = tempfile::Builder::new().suffix(".onnx").tempfile().expect("a file");
+    fs::write(half.path(), &bytes[..bytes.len() / 2]).expect("written");
+    let check = |model: &Path| egret(&["check", "--camera", "door=rtsp://cam/1", "--model", model.to_str().expect("UTF-8")]);
+    let good = check(&network);
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good));
+    let bad = check(half.path());
+    let said = text(&bad);
+    assert_eq!(bad.status.code(), Some(78), "{said}");
+    assert!(said.contains("truncated") && said.contains(half.path().to_str().expect("UTF-8")) && said.contains("-> "), "{said}");
+}
+
 /// The sample with all its keys in force, as JSON.
 fn sample_as_json() -> Value {
     let sample = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/egret.toml")).expect("the sample");
