@@ -26,4 +26,9 @@ pub(crate) use worker::Instance;
 pub use worker::{WorkerError, worker};
 
 #[cfg(test)]
+mod network_tests;
+#[cfg(test)]
+#[path = "../tests/steps/onnx.rs"]
+mod onnx_file;
+#[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ fn nano() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-fn onnxruntime() -> bool {
+pub(super) fn onnxruntime() -> bool {
     let found = super::onnxruntime::Library::find(None);
     if let Err(reason) = &found {
         eprintln!("SKIPPED: no ONNX Runtime: {reason} (set EGRET_ONNXRUNTIME)");
@@ -34,7 +34,7 @@ fn model(source: ModelSource) -> ModelConfig {
     ModelConfig { confidence: Some(0.25), max_batch: 4, ..ModelConfig::new("m", source) }
 }
 
-fn runtime(cpu: CpuRuntime) -> RuntimeConfig {
+pub(super) fn runtime(cpu: CpuRuntime) -> RuntimeConfig {
     RuntimeConfig { cpu, onnxruntime_library: None }
 }
 

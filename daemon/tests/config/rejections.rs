@@ -234,3 +234,77 @@ fn what_works_but_is_unwise_is_advised() {
         assert!(!told(&advice[0]).contains(PASSWORD));
     }
 }
+
+/// A model of cameras that knows two classes, and another one with these keys.
+fn step_refused(keys: &str, key: &str, part: &str) {
+    let onnx = std::env::current_exe().expect("this test is a file");
+    let text = format!("{MODEL}[[model]]\nname = \"step\"\nfile = {onnx:?}\n{keys}\n");
+    refused(&text, &format!("model.step.{key}"), part);
+}
+
+#[test]
+fn steps_that_cannot_be() {
+    for (keys, key, part) in [
+        ("on = \"cars\"", "on", "\"tracks\", \"frames\""),
+        ("on = \"tracks\"\nof = \"another\"", "of", "known: m"),
+        ("on = \"tracks\"\nof = \"mm\"", "of", "did you mean m?"),
+        ("on = \"tracks\"\nof = \"step\"", "of", "cannot look at what it has seen itself"),
+        ("on = \"tracks\"\nof_classes = [\"cart\"]", "of_classes", "did you mean \"car\"?"),
+        ("on = \"tracks\"\nof_classes = []", "of_classes", "empty"),
+        ("on = \"tracks\"\nmax_batch = 0", "max_batch", "from 1 to 64"),
+        ("on = \"tracks\"\nmin_size = 0", "min_size", "from 1 to 4096"),
+        ("on = \"tracks\"\nevery = \"2h\"", "every", "out of range"),
+        ("on = \"tracks\"\nclips = 17", "clips", "from 1 to 16"),
+        ("on = \"tracks\"\nspan = \"1ms\"", "span", "out of range"),
+        ("on = \"frames\"\nmin_size = 20", "min_size", "on = \"tracks\""),
+        ("on = \"frames\"\nof_classes = [\"car\"]", "of_classes", "whole frames"),
+        ("of = \"m\"", "of", "on = \"tracks\" or on = \"frames\""),
+        ("every = \"1s\"", "every", "model of cameras"),
+        ("on = \"tracks\"\ntile_columns = 2", "tile_columns", "only a model that looks at cameras"),
+        ("tile_columns = 9", "tile_columns", "from 1 to 8"),
+        ("tile_rows = 0", "tile_rows", "from 1 to 8"),
+        ("tile_rows = 2\ntile_overlap = 0.6", "tile_overlap", "from 0 to 0.5"),
+        ("tile_overlap = 0.3", "tile_overlap", "only one tile"),
+        ("tile_whole = false", "tile_whole", "only one tile"),
+        ("class_confidence = [\"person\"]", "class_confidence", "[\"person=0.5\"]"),
+        ("class_confidence = [\"person=1.5\"]", "class_confidence", "no class with a confidence"),
+        ("class_confidence = [\"person=0.5\", \"person = 0.6\"]", "class_confidence", "twice"),
+        ("classes = [\"a\", \"b\"]\nclass_confidence = [\"c=0.5\"]", "class_confidence", "it knows a, b"),
+        ("max_detections = 0", "max_detections", "from 1 to 1000"),
+        ("max_candidates = 30001", "max_candidates", "from 1 to 30000"),
+        ("class_agnostic = 1", "class_agnostic", "true or false"),
+    ] {
+        step_refused(keys, key, part);
+    }
+    let onnx = std::env::current_exe().expect("this test is a file");
+    let other = |name: &str, of: &str| format!("[[model]]\nname = {name:?}\nfile = {onnx:?}\non = \"tracks\"\nof = {of:?}\n");
+    // In a circle, each of them is refused.
+    let circle = problems(load(&format!("{MODEL}{}{}", other("a", "b"), other("b", "a"))));
+    assert_eq!(circle.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), ["model.a.of", "model.b.of"]);
+    assert!(circle.iter().all(|problem| problem.reason.contains("circles") && problem.remedy.contains("e.g. m")), "{circle:?}");
+    let camera = format!("{MODEL}{}[[camera]]\nname = \"door\"\nurl = \"test:smpte\"\nmodel = \"a\"\n", other("a", "m"));
+    refused(&camera, "camera.door.model", "looks at what another one has seen");
+    refused(&other("a", "m").replace("of = \"m\"\n", ""), "model.a.on", "no model looks at cameras");
+    refused(
+        &format!("{MODEL}[[model]]\nname = \"n\"\nbuiltin = \"null\"\non = \"tracks\""),
+        "model.n.builtin",
+        "sees no regions",
+    );
+}
+
+#[test]
+fn steps_find_the_model_that_they_look_at() {
+    let onnx = std::env::current_exe().expect("this test is a file");
+    let text = format!(
+        "[[model]]\nname = \"reid\"\nfile = {onnx:?}\non = \"tracks\"\nclips = 3\nspan = \"10s\"\n{MODEL}\
+         class_confidence = [\"car=0.7\"]\ntile_columns = 2\n[[camera]]\nname = \"door\"\nurl = \"test:smpte\"\n"
+    );
+    let config = loaded(load(&text)).config;
+    let [reid, m] = &config.models[..] else { panic!("{config:?}") };
+    let step = reid.step.as_ref().expect("a step");
+    assert_eq!((step.of.as_str(), step.clips, step.every.as_secs()), ("m", 3, 1), "the first one of cameras");
+    assert_eq!(config.cameras[0].model, "m");
+    assert_eq!((m.class_confidence["car"], m.confidence), (0.7, None));
+    let tiles = m.tiles.expect("tiles");
+    assert_eq!((tiles.columns, tiles.rows, tiles.whole), (2, 1, true));
+}

@@ -7,6 +7,7 @@ mod boxes;
 mod frames;
 mod precision;
 mod reference;
+mod tasks;
 
 use std::{fs, path::Path};
 

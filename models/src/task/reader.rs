@@ -12,7 +12,7 @@ use crate::{head::Tensor, spec::TaskSpec};
 pub enum Answer {
     /// One score per class.
     Scores(Scores),
-    /// What it looks like: a vector of unit length.
+    /// What it looks like: a vector of unit length, or zero.
     Embedding(std::sync::Arc<[f32]>),
     /// Which class covers what of it.
     Areas(std::sync::Arc<Areas>),
@@ -147,18 +147,12 @@ impl TaskReader {
             if values.iter().any(|value| !value.is_finite()) {
                 return Err(TaskError::NotFinite { output: output.name.to_owned(), picture });
             }
-            answers.push(self.answer(output, values, || covered(picture), picture)?);
+            answers.push(self.answer(output, values, || covered(picture))?);
         }
         Ok(())
     }
 
-    fn answer(
-        &self,
-        output: &Tensor<'_>,
-        values: &[f32],
-        covered: impl Fn() -> [f32; 4],
-        picture: usize,
-    ) -> Result<Answer, TaskError> {
+    fn answer(&self, output: &Tensor<'_>, values: &[f32], covered: impl Fn() -> [f32; 4]) -> Result<Answer, TaskError> {
         match self.kind {
             Kind::Scores { softmax: true } => Ok(Answer::Scores(Scores::softmax(values))),
             Kind::Scores { softmax: false } => {
@@ -170,9 +164,8 @@ impl TaskReader {
             }
             Kind::Embedding { .. } => {
                 let mut vector = values.to_vec();
-                if !normalise(&mut vector) {
-                    return Err(TaskError::NotFinite { output: output.name.to_owned(), picture });
-                }
+                // All zero, as of a black picture, it has no direction and stays zero: like nothing else.
+                normalise(&mut vector);
                 Ok(Answer::Embedding(vector.into()))
             }
             Kind::Areas => Ok(Answer::Areas(self.areas(output.shape, values, covered()).into())),
@@ -225,6 +218,7 @@ mod tests {
         assert_eq!(scores, [Answer::Scores(Scores::new(&[0.25, 1.0]))]);
         let vector = read(&TaskSpec::Embed { len: 2 }, 0, &[1, 2], &[3.0, 4.0]).unwrap();
         assert_eq!(vector, [Answer::Embedding([0.6, 0.8].into())]);
+        assert_eq!(read(&TaskSpec::Embed { len: 1 }, 0, &[1, 1], &[0.0]).unwrap(), [Answer::Embedding([0.0].into())]);
         let planes = [0.1, 0.9, 0.5, 0.5, 0.9, 0.1, 0.5, 0.6];
         let areas = read(&TaskSpec::Semantic, 2, &[1, 2, 2, 2], &planes).unwrap();
         let Answer::Areas(areas) = &areas[0] else { panic!("{areas:?}") };
@@ -243,7 +237,7 @@ mod tests {
             (&classify, 2, &[1, 2], &[0.0, 7.5], "softmax = true"),
             (&classify, 2, &[1, 2], &[0.0, f32::NAN], "NaN"),
             (&TaskSpec::Embed { len: 4 }, 0, &[1, 2], &[0.0, 0.0], "[N,4]"),
-            (&TaskSpec::Embed { len: 2 }, 0, &[1, 2], &[0.0, 0.0], "NaN or infinity"),
+            (&TaskSpec::Embed { len: 2 }, 0, &[1, 2], &[f32::INFINITY, 0.0], "NaN or infinity"),
             (&TaskSpec::Semantic, 3, &[1, 2, 1, 1], &[0.0, 0.0], "[N,3,h,w]"),
             (&TaskSpec::Semantic, 3, &[1, 3], &[0.0, 0.0, 0.0], "[N,3,h,w]"),
         ] {

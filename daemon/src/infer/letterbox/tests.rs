@@ -1,6 +1,6 @@
 //! Against the published preprocessing, written down slowly.
 
-use egret_models::spec::BatchAxis;
+use egret_models::spec::{BatchAxis, Place};
 use proptest::prelude::*;
 
 use super::*;
@@ -163,5 +163,83 @@ fn a_region_outside_the_picture_is_padding() {
         assert!(letterbox.fill(0, &p, None, &mut out).is_some());
         assert_eq!(letterbox.fill(0, &p, Some(region), &mut out), None);
         assert!(out.iter().all(|v| v.to_bits() == 114.0_f32.to_bits()));
+    }
+}
+
+/// Where output pixel `out` of `side` samples `len` source pixels, and how much of the axis is drawn: the published preprocessings,
+/// written down plainly.
+fn sampled(fit: Fit, (w, h): (usize, usize), (width, height): (usize, usize), (x, y): (usize, usize)) -> Option<(f64, f64)> {
+    let centres = |out: f64, scaled: f64, len: usize| ((out + 0.5) * len as f64 / scaled - 0.5).clamp(0.0, (len - 1) as f64);
+    let ratio = (width as f64 / w as f64).min(height as f64 / h as f64);
+    match fit {
+        Fit::Stretch => Some((centres(x as f64, width as f64, w), centres(y as f64, height as f64, h))),
+        // ultralytics/data/augment.py, LetterBox: new_unpad = round(w·r), left = round(dw/2 − 0.1).
+        Fit::Letterbox(Place::Centre) => {
+            let new = ((w as f64 * ratio).round_ties_even().max(1.0), (h as f64 * ratio).round_ties_even().max(1.0));
+            let left = ((width as f64 - new.0) / 2.0 - 0.1).round_ties_even().max(0.0);
+            let top = ((height as f64 - new.1) / 2.0 - 0.1).round_ties_even().max(0.0);
+            let (x, y) = (x as f64 - left, y as f64 - top);
+            (x >= 0.0 && y >= 0.0 && x < new.0 && y < new.1).then(|| (centres(x, new.0, w), centres(y, new.1, h)))
+        }
+        // torchvision: Resize of the shorter side to side/fraction, CenterCrop with round((h − th) / 2).
+        Fit::CentreCrop { fraction } => {
+            let shorter = (width as f64 / f64::from(fraction)).round_ties_even();
+            let scaled = if w <= h {
+                (shorter, (shorter * h as f64 / w as f64 + 1e-6).floor())
+            } else {
+                ((shorter * w as f64 / h as f64 + 1e-6).floor(), shorter)
+            };
+            let cut = (((scaled.0 - width as f64) / 2.0).round_ties_even(), ((scaled.1 - height as f64) / 2.0).round_ties_even());
+            Some((centres(x as f64 + cut.0, scaled.0, w), centres(y as f64 + cut.1, scaled.1, h)))
+        }
+        Fit::Letterbox(Place::TopLeft) => panic!("checked elsewhere"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Every other way to fit a picture in, with its own mean and deviation per colour, planar and interleaved.
+    #[test]
+    fn other_fits_equal_their_published_preprocessing(pictures in prop::collection::vec(any_picture(), 1..3), way in 0..3_usize,
+                                                      bgr in any::<bool>(), interleaved in any::<bool>(), side in 8..40_usize) {
+        let fit = [Fit::Stretch, Fit::Letterbox(Place::Centre), Fit::CentreCrop { fraction: 0.875 }][way];
+        let order = if bgr { ChannelOrder::Bgr } else { ChannelOrder::Rgb };
+        let layout = if interleaved { TensorLayout::Nhwc } else { TensorLayout::Nchw };
+        let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        let spec = InputSpec { fit, layout, scale: 1.0 / 255.0, mean, std, ..input(side, side, order) };
+        let mut letterbox = Letterbox::new(&spec, 1);
+        let mut out = vec![0.0; letterbox.slot_len()];
+        for p in &pictures {
+            let placement = letterbox.fill(0, p, None, &mut out).unwrap();
+            let size = (p.width() as usize, p.height() as usize);
+            let clamp = |axis: f64, len: usize| (axis.floor() as usize, (axis.floor() as usize + 1).min(len - 1), axis.fract());
+            for y in 0..side {
+                for x in 0..side {
+                    let at = sampled(fit, size, (side, side), (x, y));
+                    for channel in 0..3 {
+                        let (expected, differ) = at.map_or((114.0, 0.0), |(sx, sy)| {
+                            let ((x0, x1, fx), (y0, y1, fy)) = (clamp(sx, size.0), clamp(sy, size.1));
+                            let colour = if bgr { 2 - channel } else { channel };
+                            let corner = |x: usize, y: usize| rgb(p, x, y)[colour];
+                            let upper = corner(x0, y0) * (1.0 - fx) + corner(x1, y0) * fx;
+                            let lower = corner(x0, y1) * (1.0 - fx) + corner(x1, y1) * fx;
+                            ((upper * (1.0 - fy) + lower * fy).clamp(0.0, 255.0), (upper - lower).abs())
+                        });
+                        let expected = (expected / 255.0 - f64::from(mean[channel])) / f64::from(std[channel]);
+                        let at = if interleaved { (y * side + x) * 3 + channel } else { (channel * side + y) * side + x };
+                        let tolerance = (2e-3 + differ / 512.0) / 255.0 / f64::from(std[channel]) + 1e-5;
+                        prop_assert!((f64::from(out[at]) - expected).abs() < tolerance, "({x},{y}) {channel}: {} for {expected}", out[at]);
+                    }
+                }
+            }
+            // A point of the input comes from where its pixel was sampled.
+            if let Some((sx, sy)) = sampled(fit, size, (side, side), (side / 2, side / 2)) {
+                let (px, py) = placement.point(side as f32 / 2.0 + 0.5, side as f32 / 2.0 + 0.5);
+                let (far_x, far_y) = placement.extent(1.0, 1.0);
+                let near = |found: f32, sampled: f64, pixel: f32| (f64::from(found) - sampled - 0.5).abs() < f64::from(pixel) + 1.0;
+                prop_assert!(near(px, sx, far_x) && near(py, sy, far_y), "{px} {py} for {sx} {sy}");
+            }
+        }
     }
 }

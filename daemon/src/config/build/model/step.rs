@@ -64,17 +64,16 @@ pub(super) fn connect(models: &mut [ModelConfig], typed: &HashMap<String, Model>
         }
         let cameras = || known.iter().filter(|other| !other.is_step);
         if step.of.is_empty() {
-            match cameras().next() {
-                Some(first) => step.of.clone_from(&first.name),
+            let Some(first) = cameras().next() else {
                 // A model that is there but refused has its own problem.
-                None if typed.values().any(|model| model.on.0 == On::Cameras) => {}
-                None => ledger.problem(
-                    &path("on"),
-                    "no model looks at cameras, so there is nothing that it could look at",
-                    "define one: [[model]] with name = \"yolox\" and file = \"/path/of/yolox_nano.onnx\"",
-                ),
-            }
-            continue;
+                if typed.values().all(|model| model.on.0 != On::Cameras) {
+                    let reason = "no model looks at cameras, so there is nothing that it could look at";
+                    let remedy = "define one: [[model]] with name = \"yolox\" and file = \"/path/of/yolox_nano.onnx\"";
+                    ledger.problem(&path("on"), reason, remedy);
+                }
+                continue;
+            };
+            step.of.clone_from(&first.name);
         }
         let Some(of) = known.iter().find(|other| other.name == step.of) else {
             if !ledger.is_set(&format!("model.{}.name", step.of)) {
