@@ -155,9 +155,13 @@ impl Cpu {
             let result = feed.run(engine, first..first + step, &mut |outputs| {
                 reader.read(outputs, &batch, &mut results).inspect_err(|_| unreadable = true)
             });
-            result.map_err(|reason| match unreadable {
-                true => DetectError::Output { model: info.name.clone(), reason },
-                false => DetectError::Runtime { runtime: info.runtime.clone(), views: count, reason },
+            result.map_err(|reason| {
+                let (model, runtime) = (info.name.clone(), info.runtime.clone());
+                if unreadable {
+                    DetectError::Output { model, reason }
+                } else {
+                    DetectError::Runtime { runtime, views: count, reason }
+                }
             })?;
         }
         Ok(results)

@@ -151,24 +151,21 @@ impl Steps {
     pub(super) fn answered(&mut self, model: &str, target: &Target, reading: Option<Reading>) {
         let Some(step) = self.steps.iter_mut().find(|step| step.plan.model.name == model) else { return };
         let plan = &step.plan;
-        match target.track {
-            Some(track) => {
-                // The track may have ended meanwhile.
-                let Some(subject) = step.tracks.get_mut(&track) else { return };
-                subject.pending = false;
-                if let Some(reading) = reading {
-                    subject.findings.take(reading, plan, target.frame);
+        let Some(track) = target.track else {
+            step.whole.pending = false;
+            if let Some(reading) = reading {
+                if step.findings.len() == MAX_WAITING {
+                    step.findings.pop_front();
                 }
+                step.findings.push_back(finding(reading, &plan.model, Some(&plan.telling), target.frame));
             }
-            None => {
-                step.whole.pending = false;
-                if let Some(reading) = reading {
-                    if step.findings.len() == MAX_WAITING {
-                        step.findings.pop_front();
-                    }
-                    step.findings.push_back(finding(reading, &plan.model, Some(&plan.telling), target.frame));
-                }
-            }
+            return;
+        };
+        // The track may have ended meanwhile.
+        let Some(subject) = step.tracks.get_mut(&track) else { return };
+        subject.pending = false;
+        if let Some(reading) = reading {
+            subject.findings.take(reading, plan, target.frame);
         }
     }
 }

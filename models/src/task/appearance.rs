@@ -8,7 +8,9 @@ pub fn normalise(vector: &mut [f32]) -> bool {
     let length = vector.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     let sound = length.is_finite() && length > 1e-12;
     if sound {
-        vector.iter_mut().for_each(|v| *v = (f64::from(*v) / length) as f32);
+        for value in vector.iter_mut() {
+            *value = (f64::from(*value) / length) as f32;
+        }
     }
     sound
 }

@@ -22,7 +22,9 @@ impl Scores {
     /// The mean of several, e.g. of the clips of one span; `None` of none.
     pub fn mean(all: &[Self]) -> Option<Self> {
         let mut votes = Votes::default();
-        all.iter().for_each(|scores| votes.add(scores));
+        for scores in all {
+            votes.add(scores);
+        }
         votes.mean()
     }
 

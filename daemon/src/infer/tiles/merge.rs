@@ -85,7 +85,7 @@ fn covered(piece: &BBox, by: &BBox) -> f32 {
 }
 
 /// The objects of a frame, highest confidence first.
-pub(super) fn merge(pieces: &mut Vec<Piece>, merging: Merging) -> Vec<Detection> {
+pub(super) fn merge(pieces: &mut [Piece], merging: Merging) -> Vec<Detection> {
     let alike = |a: &Piece, b: &Piece| merging.class_agnostic || a.detection.class == b.detection.class;
     pieces.sort_by(|a, b| a.is_cut().cmp(&b.is_cut()).then(b.detection.confidence.total_cmp(&a.detection.confidence)));
     let mut kept: Vec<Piece> = Vec::with_capacity(pieces.len());

@@ -86,11 +86,10 @@ pub(super) fn connect(models: &mut [ModelConfig], typed: &HashMap<String, Model>
             continue;
         };
         if of.is_step {
-            let reason = match of.name == model.name {
-                true => "it cannot look at what it has seen itself".to_owned(),
-                false => {
-                    format!("{} looks at what another model has seen: steps do not follow on steps, and not in circles", of.name)
-                }
+            let reason = if of.name == model.name {
+                "it cannot look at what it has seen itself".to_owned()
+            } else {
+                format!("{} looks at what another model has seen: steps do not follow on steps, and not in circles", of.name)
             };
             let remedy = match cameras().next() {
                 Some(first) => format!("name a model that looks at cameras, e.g. {}", first.name),
