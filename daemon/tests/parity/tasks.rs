@@ -48,7 +48,9 @@ fn tool(arguments: &[&str]) {
 /// What the reference says of these jobs. `exact`: without rounding pictures to whole levels on the way.
 fn reference(clip: &Clip, jobs: &[Value], exact: bool) -> Vec<Vec<f32>> {
     let mut jobs = jobs.to_vec();
-    jobs.iter_mut().for_each(|job| job["exact"] = exact.into());
+    for job in &mut jobs {
+        job["exact"] = exact.into();
+    }
     fs::write(clip.folder().join("jobs.json"), serde_json::to_vec(&jobs).expect("plain data")).expect("room");
     tool(&["run", clip.folder().to_str().expect("a plain path")]);
     let results = fs::read(clip.folder().join("results.json")).expect("the reference answers");
@@ -98,7 +100,9 @@ fn people_are_known_again_by_their_appearance() {
     }
     println!("OSNet: cosines between frames 37 and 74, rows are the people of frame 37:");
     let table: Vec<Vec<f32>> = ours[0].iter().map(|a| ours[1].iter().map(|b| cosine(a, b)).collect()).collect();
-    table.iter().for_each(|row| println!("  {row:.2?}"));
+    for row in &table {
+        println!("  {row:.2?}");
+    }
     assert_eq!((table.len(), table[0].len()), (4, 5), "the detector sees who is there, and the dustbin");
     for (row, expected) in table.iter().zip(COSINES) {
         for (found, expected) in row.iter().skip(1).zip(expected) {
@@ -131,7 +135,7 @@ fn classifiers_segmenters_and_clips_say_what_the_reference_says() {
     let jobs: Vec<_> = (0..8)
         .map(|i| json!({"model": file("resnet50"), "task": "classify", "frames": [i], "box": null, "width": 224, "height": 224, "fraction": 0.875}))
         .collect();
-    compare("ResNet50", &ours, &clip, &jobs);
+    println!("{}", compare("ResNet50", &ours, &clip, &jobs));
 
     let deeplab = manifest("deeplab", 256, "fit = \"stretch\"\n[task]\nkind = \"semantic\"", 21);
     let Some(mut deeplab) = cpu(folder.path(), "deeplab", &deeplab) else { return };
@@ -139,7 +143,7 @@ fn classifiers_segmenters_and_clips_say_what_the_reference_says() {
     let jobs: Vec<_> = (0..8)
         .map(|i| json!({"model": file("deeplab"), "task": "semantic", "frames": [i], "box": null, "width": 256, "height": 256, "fraction": null}))
         .collect();
-    compare("DeepLab", &ours, &clip, &jobs);
+    println!("{}", compare("DeepLab", &ours, &clip, &jobs));
 
     let clips = manifest("r2plus1d", 112, "clip = 8\nfit = \"stretch\"\n[task]\nkind = \"clip\"", 400);
     let loaded = load(&network(folder.path(), "r2plus1d", &clips, 1), &runtime()).expect("it loads");
@@ -156,12 +160,13 @@ fn classifiers_segmenters_and_clips_say_what_the_reference_says() {
             json!({"model": file("r2plus1d"), "task": "clip", "frames": eight, "box": null, "width": 112, "height": 112, "fraction": null})
         })
         .into();
-    compare("R(2+1)D", &ours, &clip, &jobs);
+    println!("{}", compare("R(2+1)D", &ours, &clip, &jobs));
 }
 
 /// Scores or shares of each picture; classifiers agree on the best class too. Beside the published path, which rounds pictures to
 /// whole levels twice, and beside the same arithmetic in floats.
-fn compare(name: &str, ours: &[Reading], clip: &Clip, jobs: &[Value]) {
+fn compare(name: &str, ours: &[Reading], clip: &Clip, jobs: &[Value]) -> String {
+    let mut told = Vec::new();
     for (what, exact, most) in [("published", false, 0.01), ("same in floats", true, 0.002)] {
         let theirs = reference(clip, jobs, exact);
         assert_eq!(ours.len(), theirs.len());
@@ -175,10 +180,11 @@ fn compare(name: &str, ours: &[Reading], clip: &Clip, jobs: &[Value]) {
                     assert!(best.is_some_and(|score| their_best - score <= most), "{name}: another class leads");
                 }
                 Reading::Areas(areas) => off = off.max(worst(&areas.shares, theirs)),
-                other => panic!("{other:?}"),
+                _ => off = f32::INFINITY,
             }
         }
-        println!("{name} beside the {what}: {} pictures, at most {off:.6} in any score or share apart", ours.len());
+        told.push(format!("{name} beside the {what}: {} pictures, at most {off:.6} in any score or share apart", ours.len()));
         assert!(off <= most, "{name}: {off}");
     }
+    told.join("\n")
 }
