@@ -32,6 +32,7 @@ mod tests {
         batch::{Counts, Dropped},
         media::{Codec, ModelInfo, TimeCard},
         status::{CameraState, CameraStatus},
+        step::StepCounts,
     };
 
     /// A line with a camera that works and one that does not.
@@ -81,7 +82,23 @@ mod tests {
                 camera("yard", status(CameraState::AuthFailed, "401 Unauthorized"), Counts::default()),
             ],
             models: vec![ModelSnapshot { info: Arc::new(info), max_batch: 8, workers: 2, batches: 740, batched_frames: 1480 }],
-            steps: Vec::new(),
+            steps: vec![StepSnapshot {
+                info: Arc::new(ModelInfo { name: "reid".into(), precision: "int8", ..ModelInfo::default() }),
+                of: "yolox".into(),
+                max_batch: 8,
+                workers: 1,
+                waiting: 3,
+                capacity: 16,
+                counts: StepCounts {
+                    runs: 20,
+                    looks: 49,
+                    pictures: 50,
+                    failed: 1,
+                    skipped: [700, 5, 2, 0, 9],
+                    waited: Duration::from_millis(980),
+                    ran: Duration::from_millis(400),
+                },
+            }],
             queues: vec![QueueSnapshot { name: "track_to_publish", length: 1, capacity: 16 }],
             publish: Some(PublishSnapshot {
                 broker: "localhost:1883".into(),

@@ -97,7 +97,12 @@ fn a_segmentation_tells_areas_of_the_picture_without_its_padding() {
     // What is neither red nor blue, as the padding is, is the third class.
     let file = Network::new(&[3, 16, 16])
         .constant("weights", &[3, 3, 1, 1], &[1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 0.0, 0.0, 0.0])
-        .node("Conv", &["images", "weights"], "scores", &[("strides", Attribute::Ints(vec![1, 1]))])
+        .node(
+            "Conv",
+            &["images", "weights"],
+            "scores",
+            &[("strides", Attribute::Ints(vec![1, 1])), ("dilations", Attribute::Ints(vec![1, 1]))],
+        )
         .output("scores", &[3, 16, 16]);
     let manifest = "name = \"areas\"\n[input]\nname = \"images\"\nwidth = 16\nheight = 16\nplace = \"centre\"\nscale = 0.00392156862745098\n\
                     [output]\nnames = [\"scores\"]\n[task]\nkind = \"semantic\"\n[classes]\nnames = [\"red\", \"blue\", \"neither\"]\n";

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CameraSnapshot, ModelSnapshot, Snapshot};
+use super::{CameraSnapshot, ModelSnapshot, Snapshot, StepSnapshot};
 use crate::status::CameraState;
 
 /// Two looks at the line and the time between them: rates are differences.
@@ -39,6 +39,9 @@ fn draw(out: &mut String, rates: &Rates<'_>, gst: &[(String, String)]) -> fmt::R
     }
     for model in &now.models {
         rates.model(out, model)?;
+    }
+    for step in &now.steps {
+        rates.step(out, step)?;
     }
     if !now.models.is_empty() {
         writeln!(out, "  \"track\" [label={}];", quoted(&format!("track{}", stage(now, "track"))))?;
@@ -124,7 +127,26 @@ impl Rates<'_> {
         writeln!(out, "  {engine} [label={}, fillcolor=\"#bbdefb\"];", quoted(&label))?;
         writeln!(out, "  {batcher} -> {engine};")?;
         writeln!(out, "  {engine} -> \"track\"{};", queue(self.now, "infer_to_track"))?;
-        writeln!(out, "  \"track\" -> {batcher} [style=dashed, constraint=false, label=\"steps, activity\"];")
+        writeln!(out, "  \"track\" -> {batcher} [style=dashed, constraint=false, label=\"second looks, activity\"];")
+    }
+
+    fn step(&self, out: &mut String, step: &StepSnapshot) -> fmt::Result {
+        let name = &step.info.name;
+        let before = self.before.steps.iter().find(|s| s.info.name == *name).map(|s| s.counts).unwrap_or_default();
+        let (runs, skipped) = (step.counts.runs, step.counts.skipped.iter().sum::<u64>());
+        let label = format!(
+            "{name}\n{}\n{} × batch ≤ {}\n{:.1} runs/s of {:.1} pictures\n{:.1} looks/s left out",
+            step.info.runtime,
+            step.workers,
+            step.max_batch,
+            self.per_second(runs, before.runs),
+            step.mean_batch(),
+            self.per_second(skipped, before.skipped.iter().sum()),
+        );
+        let node = quoted(&node("step", name));
+        writeln!(out, "  {node} [label={}, fillcolor=\"#d1c4e9\"];", quoted(&label))?;
+        writeln!(out, "  \"track\" -> {node} [style=dashed, constraint=false, label=\"{}/{}\"];", step.waiting, step.capacity)?;
+        writeln!(out, "  {node} -> \"track\" [style=dashed, constraint=false];")
     }
 
     fn publish(&self) -> String {

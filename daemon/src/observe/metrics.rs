@@ -296,6 +296,27 @@ mod tests {
     }
 
     #[test]
+    fn steps_have_their_rates() {
+        let text = render(snapshot()).expect("text");
+        for (name, expected) in [
+            ("egret_step_runs_total", 20.0),
+            ("egret_step_looks_total", 49.0),
+            ("egret_step_pictures_total", 50.0),
+            ("egret_step_failed_total", 1.0),
+            ("egret_step_wait_seconds_total", 0.98),
+            ("egret_step_run_seconds_total", 0.4),
+            ("egret_step_max_batch", 8.0),
+            ("egret_step_queue_length", 3.0),
+            ("egret_step_queue_capacity", 16.0),
+        ] {
+            assert!((value(&text, &format!(r#"{name}{{step="reid"}}"#)) - expected).abs() < 1e-9, "{name}");
+        }
+        let skipped = |reason| value(&text, &format!(r#"egret_step_skipped_total{{step="reid",reason="{reason}"}}"#));
+        assert!((skipped("rate") - 700.0).abs() < 1e-9 && (skipped("queue_full") - 2.0).abs() < 1e-9);
+        assert!(text.contains(r#"egret_runtime_info{model="reid",runtime="",precision="int8",sha256=""} 1"#), "{text}");
+    }
+
+    #[test]
     fn an_empty_line_is_valid_too() {
         let text = render(Snapshot::default()).expect("text");
         assert!(text.contains("\negret_uptime_seconds 0") && !text.contains("egret_camera_state"), "{text}");

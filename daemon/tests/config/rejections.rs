@@ -269,7 +269,7 @@ fn steps_that_cannot_be() {
         ("class_confidence = [\"person\"]", "class_confidence", "[\"person=0.5\"]"),
         ("class_confidence = [\"person=1.5\"]", "class_confidence", "no class with a confidence"),
         ("class_confidence = [\"person=0.5\", \"person = 0.6\"]", "class_confidence", "twice"),
-        ("classes = [\"a\", \"b\"]\nclass_confidence = [\"c=0.5\"]", "class_confidence", "it knows a, b"),
+        ("classes = [\"a\", \"b\"]\nclass_confidence = [\"zebra=0.5\"]", "class_confidence", "it knows a, b"),
         ("max_detections = 0", "max_detections", "from 1 to 1000"),
         ("max_candidates = 30001", "max_candidates", "from 1 to 30000"),
         ("class_agnostic = 1", "class_agnostic", "true or false"),
