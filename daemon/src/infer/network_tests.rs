@@ -101,7 +101,11 @@ fn a_segmentation_tells_areas_of_the_picture_without_its_padding() {
             "Conv",
             &["images", "weights"],
             "scores",
-            &[("strides", Attribute::Ints(vec![1, 1])), ("dilations", Attribute::Ints(vec![1, 1]))],
+            &[
+                ("strides", Attribute::Ints(vec![1, 1])),
+                ("dilations", Attribute::Ints(vec![1, 1])),
+                ("pads", Attribute::Ints(vec![0; 4])),
+            ],
         )
         .output("scores", &[3, 16, 16]);
     let manifest = "name = \"areas\"\n[input]\nname = \"images\"\nwidth = 16\nheight = 16\nplace = \"centre\"\nscale = 0.00392156862745098\n\
