@@ -44,7 +44,7 @@ pub(super) fn element_text(element: i32) -> String {
     word.into()
 }
 
-/// An input or output for people: "`images` f32[1,3,416,416]".
+/// An input or output for people: name, element type and shape, with `?` for what is open.
 pub fn describe(value: &ValueInfo<'_>) -> String {
     format!("`{}` {}{}", short(value.name), element_text(value.element), shape_text(value))
 }
