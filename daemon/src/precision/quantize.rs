@@ -28,6 +28,9 @@ const MAX_HELD_OUT_BYTES: usize = 1 << 30;
 /// A calibration set in which the float network sees less than this share of what it sees in the held-out one is no likeness of it.
 const LIKENESS: f64 = 0.1;
 
+/// Share of a value's places that may leave its range without a word.
+const CUT_OFF: f64 = 0.01;
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct QuantizeOptions {
@@ -175,7 +178,18 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
     let exam = Exam::new(&bench, &float, held.pictures, options.gate)?;
     let ranking = Exam::new(&bench, &float, gathered.ranking, options.gate)?;
     let layers: Vec<String> = plan.layers().iter().map(|layer| layer.name.clone()).collect();
-    let unlike = calibrated < LIKENESS * exam.density();
+    let seen = observe(&bench, &mut probe, &plan, exam.pictures(), &mut tensors)?;
+    let mut foreign = beyond(&ranges, &seen, Method::MinMax);
+    if calibrated < LIKENESS * exam.density() {
+        foreign.insert(
+            0,
+            format!(
+                "the float network finds {calibrated:.2} boxes in a calibration frame and {:.2} in a held-out one",
+                exam.density()
+            ),
+        );
+    }
+    let unlike = !foreign.is_empty();
     // No search mends ranges of pictures that show something else.
     let most = if unlike { 0 } else { (layers.len() as f64 * options.most_float) as usize };
     let (method, mut trials) = (
@@ -196,20 +210,12 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
     let (mut model, report) = plan.quantize(&ranges, method, &searched.float.iter().cloned().collect());
     let mut reasons: Vec<String> = searched.verdict.verdict.failures.iter().map(ToString::to_string).collect();
     if unlike {
-        reasons.push(format!(
-            "the float network finds {calibrated:.2} boxes in a calibration frame and {:.2} in a held-out one: the calibration set does \
-             not show what the network is used on",
-            exam.density()
-        ));
-    }
-    if !reasons.is_empty() {
-        reasons.extend(clipped(&bench, &mut probe, &plan, &ranges, method, exam.pictures(), &mut tensors)?);
-        if most > 0 {
-            reasons.push(format!(
-                "with the worst {most} of {} layers in float, the most that is allowed, it still fails",
-                layers.len()
-            ));
-        }
+        reasons.push("the calibration set does not show what the network is used on:".into());
+        reasons.append(&mut foreign);
+    } else if !reasons.is_empty() {
+        reasons.extend(beyond(&ranges, &seen, method));
+        reasons
+            .push(format!("with the worst {most} of {} layers in float, the most that is allowed, it still fails", layers.len()));
     }
     let mut contents = gathered.contents;
     let record = Record {
@@ -236,35 +242,37 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
     Ok(outcome)
 }
 
-/// Layers whose inputs leave the calibrated ranges on the held-out pictures, worst first.
-fn clipped(
+/// What values there are on held-out pictures.
+fn observe(
     bench: &Bench,
     probe: &mut Probe,
     plan: &Plan,
-    ranges: &Ranges,
-    method: Method,
     pictures: &[Picture],
     tensors: &mut Tensors,
-) -> Result<Vec<String>, PrecisionFailure> {
+) -> Result<Ranges, PrecisionFailure> {
     let mut calibration = Calibration::new(probe, plan.model(), &plan.values()).map_err(|error| failed(bench, error))?;
     for picture in pictures.iter().take(RANKING) {
         calibration.observe(probe, tensors.of(picture)).map_err(|error| failed(bench, error))?;
     }
-    let seen = calibration.finish().map_err(|error| failed(bench, error))?;
+    calibration.finish().map_err(|error| failed(bench, error))
+}
+
+/// Values that leave the calibrated ranges in more than one place of a hundred, worst first.
+fn beyond(calibrated: &Ranges, seen: &Ranges, method: Method) -> Vec<String> {
     let mut beyond: Vec<(f64, String)> = (seen.iter())
         .filter_map(|(name, histogram)| {
-            let limit = ranges.of(name)?.limit(method);
+            let limit = calibrated.of(name)?.limit(method);
             let share = histogram.share_beyond(limit);
             let text = format!(
-                "`{name}` reaches {:.2} on held-out frames and was calibrated to {limit:.2}: {:.1} % of its values are cut off",
+                "`{name}` reaches {:.2} on held-out frames, {:.1} % of its values are beyond the {limit:.2} of the calibration",
                 histogram.max(),
                 share * 100.0
             );
-            (share > 0.01).then_some((share, text))
+            (share > CUT_OFF).then_some((share, text))
         })
         .collect();
     beyond.sort_by(|a, b| b.0.total_cmp(&a.0));
-    Ok(beyond.into_iter().take(3).map(|(_, text)| text).collect())
+    beyond.into_iter().take(3).map(|(_, text)| text).collect()
 }
 
 pub(super) fn failed(bench: &Bench, error: CalibrationError<String>) -> PrecisionFailure {

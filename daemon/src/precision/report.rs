@@ -136,21 +136,13 @@ pub fn write_table(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
         let ratio = ms(float) / ms(new).max(1e-9);
         writeln!(out, "\none run on one thread: float {:.2} ms, {word} {:.2} ms ({ratio:.2} x as fast)", ms(float), ms(new))?;
     }
-    match &outcome.written {
-        Some(Written { network, bytes, manifest }) => {
-            let share = 100.0 * *bytes as f64 / outcome.bytes.max(1) as f64;
-            writeln!(
-                out,
-                "written: {} ({bytes} bytes, {share:.0} % of the float file) and {}",
-                network.display(),
-                manifest.display()
-            )
-        }
-        None => {
-            writeln!(out, "\nREFUSED: nothing was written")?;
-            outcome.reasons.iter().try_for_each(|reason| writeln!(out, "  - {reason}"))
-        }
-    }
+    let Some(Written { network, bytes, manifest }) = &outcome.written else {
+        writeln!(out, "\nREFUSED: nothing was written")?;
+        return outcome.reasons.iter().try_for_each(|reason| writeln!(out, "  - {reason}"));
+    };
+    let share = 100.0 * *bytes as f64 / outcome.bytes.max(1) as f64;
+    let (network, manifest) = (network.display(), manifest.display());
+    writeln!(out, "written: {network} ({bytes} bytes, {share:.0} % of the float file) and {manifest}")
 }
 
 fn agreement(out: &mut impl Write, outcome: &Outcome, judged: &Judged) -> io::Result<()> {

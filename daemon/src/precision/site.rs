@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long no camera may give a picture before the collection is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How often the newest pictures are looked at, at most.
 const LOOK: Duration = Duration::from_millis(200);
 /// Longest side of what is kept: larger networks than that run nowhere.

@@ -1,7 +1,7 @@
-"""Checks ONNX files with onnx.checker and runs them in ONNX Runtime beside the float network: onnx_check.py FLOAT OTHER...
+"""Checks ONNX files with onnx.checker and runs them in ONNX Runtime beside the float network: onnx_check.py FLOAT OTHER... [PICTURE.jpg]
 `onnx_check.py old PATH` writes a small graph of operator set 11 instead.
 
-Prints one JSON object per OTHER: max_error and rms_error of the first output against FLOAT's on the same seeded picture-like input,
+Prints one JSON object per OTHER: max_error and rms_error of the first output against FLOAT's on the picture, else on the same seeded blocks of colour,
 rms of FLOAT's output, element types of the weights, and of the input and the output.
 """
 
@@ -14,10 +14,24 @@ import onnx
 import onnxruntime as ort
 
 
+def picture(path, shape):
+    """A picture as YOLOX's own preprocessing feeds it: BGR, scaled to fit at the top left, padded with 114."""
+    import cv2
+
+    image = cv2.imread(path)
+    scale = min(shape[2] / image.shape[0], shape[3] / image.shape[1])
+    size = (int(image.shape[1] * scale), int(image.shape[0] * scale))
+    out = np.full((shape[2], shape[3], 3), 114, np.uint8)
+    out[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    return out.transpose(2, 0, 1)[None].astype(np.float32)
+
+
 def run(path, feed):
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    shape = [d if isinstance(d, int) else 1 for d in session.get_inputs()[0].shape]
+    if isinstance(feed, str):
+        feed = picture(feed, shape)
     if feed is None:
-        shape = [d if isinstance(d, int) else 1 for d in session.get_inputs()[0].shape]
         rng = np.random.default_rng(7)
         # Smooth, as pictures are: noise at an eighth of the size, enlarged.
         small = rng.uniform(0, 255, (*shape[:2], shape[2] // 8, shape[3] // 8))
@@ -52,8 +66,9 @@ def old(path):
 def main():
     if sys.argv[1] == "old":
         return old(sys.argv[2])
-    feed, reference = run(sys.argv[1], None)
-    for path in sys.argv[2:]:
+    files = [argument for argument in sys.argv[1:] if not argument.endswith(".jpg")]
+    feed, reference = run(files[0], next((a for a in sys.argv if a.endswith(".jpg")), None))
+    for path in files[1:]:
         model = onnx.load(path)
         onnx.checker.check_model(model, full_check=True)
         _, output = run(path, feed)

@@ -166,7 +166,7 @@ mod tests {
         assert!(gate("recal=0.9").unwrap_err().contains("recall"));
         assert!(gate("recall=1.9").unwrap_err().contains("0 to 1"));
         assert!(gate("recall").unwrap_err().contains("KEY=NUMBER"));
-        assert_eq!(span("2h").unwrap(), Duration::from_secs(7200));
+        assert_eq!(span("2h").unwrap(), Duration::from_hours(2));
         assert!(span("2 fortnights").unwrap_err().contains("30s"));
     }
 
