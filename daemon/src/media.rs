@@ -14,7 +14,7 @@ mod findings;
 
 use bytes::Bytes;
 
-pub use self::findings::{Finding, Found, Reading, StepReport, StepState};
+pub use self::findings::{Finding, Found, ModelInfo, Reading, StepReport, StepState};
 pub use crate::timecard::{Mark, TimeCard};
 
 /// One camera's identity for as long as it is configured: a number never used again in this process, and its name.
@@ -386,21 +386,6 @@ pub struct Detection {
     pub confidence: f32,
     /// In pixels of the source frame.
     pub bbox: BBox,
-}
-
-/// What a consumer may need to know of the network that made a detection. One per loaded model, shared.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct ModelInfo {
-    /// Name in the configuration.
-    pub name: String,
-    /// Class names, in the order of the network's outputs.
-    pub classes: Vec<String>,
-    /// Name and version of what runs it, e.g. `onnxruntime 1.31.1`, `rten 0.27.0`, `null`.
-    pub runtime: String,
-    /// SHA-256 of the model file in hex; empty where there is no file.
-    pub sha256: String,
-    /// What it computes in, as far as the file tells: `fp32`, `fp16`, `int8`; empty where there is no file.
-    pub precision: &'static str,
 }
 
 /// Frames of several cameras (or of one file) that go through the network together.

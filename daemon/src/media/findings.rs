@@ -1,11 +1,26 @@
-//! What networks say beside boxes, and what becomes of it on the way to a message.
+//! What a network is to those who read of it, what networks say beside boxes, and what becomes of it on the way to a message.
 
 use std::sync::Arc;
 
 use egret_models::task::{Answer, Areas, Scores};
 
-use super::{Detection, ModelInfo, TrackId};
+use super::{Detection, TrackId};
 use crate::step::SkipReason;
+
+/// What a consumer may need to know of the network that made a detection. One per loaded model, shared.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Name in the configuration.
+    pub name: String,
+    /// Class names, in the order of the network's outputs.
+    pub classes: Vec<String>,
+    /// Name and version of what runs it, e.g. `onnxruntime 1.31.1`, `rten 0.27.0`, `null`.
+    pub runtime: String,
+    /// SHA-256 of the model file in hex; empty where there is no file.
+    pub sha256: String,
+    /// What it computes in, as far as the file tells: `fp32`, `fp16`, `int8`; empty where there is no file.
+    pub precision: &'static str,
+}
 
 /// What a network says of a whole picture, of a region of one, or of a clip.
 #[derive(Clone, Debug, PartialEq)]
