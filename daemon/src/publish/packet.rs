@@ -33,6 +33,7 @@ pub(super) struct LinkError {
 }
 
 impl LinkError {
+    #[expect(clippy::needless_pass_by_value, reason = "literals and errors alike")]
     pub(super) fn new(failure: Failure, detail: impl ToString) -> Self {
         Self { failure, detail: detail.to_string() }
     }
