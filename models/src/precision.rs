@@ -82,7 +82,7 @@ impl PrecisionError {
             Self::UnknownType { .. } => {
                 "declare the types in the file (onnx.shape_inference.infer_shapes) or export without custom operators"
             }
-            Self::NoNode { .. } => "name a node of the graph; `egret model inspect --nodes` or Netron shows them",
+            Self::NoNode { .. } => "name a node of the graph; Netron shows them",
             Self::NothingToQuantize { .. } => "name operators that the network has (--ops)",
             Self::Already { .. } => "start from the float network",
             Self::Overflow { .. } => "export the network in float32",
