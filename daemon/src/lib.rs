@@ -10,6 +10,7 @@ pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod eval;
+mod file;
 pub mod infer;
 pub mod life;
 pub mod media;

@@ -10,7 +10,7 @@ mod proxy;
 mod pull;
 
 pub use entry::{Added, Entry, Store, Verdict};
-pub use file::{Inspected, digest, inspect, read_manifest, read_network};
+pub use file::{Inspected, inspect, read_manifest, read_network};
 pub use place::{default_directory, directory};
 pub use pull::{Network, Pulled, pull};
 

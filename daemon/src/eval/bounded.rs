@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    fs::{self, File},
-    io::{self, BufReader, Read},
+    fs::File,
+    io::{self, BufReader},
     marker::PhantomData,
     path::Path,
 };
@@ -14,6 +14,7 @@ use serde::{
 };
 
 use super::EvalError;
+use crate::file::{self, Unread};
 
 /// A list of at most `LIMIT` entries; a longer one is refused when it gets there, not when it is in memory.
 #[derive(Debug)]
@@ -52,16 +53,10 @@ impl<'de, T: Deserialize<'de>, const LIMIT: usize> Deserialize<'de> for Bounded<
 
 /// Opens a regular file of at most `limit` bytes.
 pub(super) fn open(path: &Path, limit: u64) -> Result<io::Take<File>, EvalError> {
-    let failed = |source| EvalError::Read { file: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-    }
-    if metadata.len() > limit {
-        return Err(EvalError::TooLarge { file: path.to_owned(), bytes: metadata.len(), limit });
-    }
-    // In case it grows meanwhile.
-    Ok(File::open(path).map_err(failed)?.take(limit))
+    file::open(path, limit).map_err(|unread| match unread {
+        Unread::Io(source) => EvalError::Read { file: path.to_owned(), source },
+        Unread::TooLarge(bytes) => EvalError::TooLarge { file: path.to_owned(), bytes, limit },
+    })
 }
 
 /// Reads a JSON document of at most `limit` bytes.

@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
-    fs::{self, File},
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,7 +14,6 @@ use egret_models::{
     onnx::{self, Contract, ElementType, MAX_FILE_BYTES, Model, Refused},
     spec::{COCO_80, ModelSpec, NmsSpec, TaskSpec},
 };
-use sha2::{Digest, Sha256};
 
 use super::{
     Cpu, DetectError, Detector, Null, Scripted,
@@ -27,11 +24,11 @@ use super::{
 };
 use crate::{
     config::{CpuRuntime, ModelConfig, ModelSource, RuntimeConfig},
+    file::{self, Unread},
     media::ModelInfo,
+    store::MANIFEST,
 };
 
-/// What a model is, beside its file.
-const MANIFEST: &str = "model.toml";
 /// `TensorProto.DataType.FLOAT16`.
 const FLOAT16: ElementType = ElementType(10);
 /// Smallest confidence where neither the configuration nor a manifest says one.
@@ -238,37 +235,25 @@ fn coco() -> Vec<String> {
 fn read_model(path: &Path) -> Result<Vec<u8>, LoadError> {
     let failed = |source| LoadError::Read { file: path.to_owned(), source };
     let refused = |refused| LoadError::Model { file: path.display().to_string(), refused };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(refused(Refused::TooLarge { bytes: metadata.len() }));
-    }
-    let mut bytes = Vec::new();
-    // One more than allowed, in case it grows meanwhile; the reader refuses that.
-    File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
-    Ok(bytes)
+    file::read(path, MAX_FILE_BYTES).map_err(|unread| match unread {
+        Unread::Io(source) => failed(source),
+        Unread::TooLarge(bytes) => refused(Refused::TooLarge { bytes }),
+    })
 }
 
 /// The manifest beside a model file, `model.toml`, if there is one and it is about this file.
-fn manifest_beside(file: &Path) -> Result<Option<Manifest>, LoadError> {
-    let path = file.with_file_name(MANIFEST);
-    let failed = |source| LoadError::Read { file: path.clone(), source };
-    let text = match File::open(&path) {
-        Ok(handle) => {
-            let mut text = String::new();
-            handle.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_string(&mut text).map_err(failed)?;
-            text
-        }
+fn manifest_beside(network: &Path) -> Result<Option<Manifest>, LoadError> {
+    let path = network.with_file_name(MANIFEST);
+    let text = match file::text(&path, MAX_MANIFEST_BYTES) {
+        Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
+        Err(source) => return Err(LoadError::Read { file: path, source }),
     };
     let manifest =
         Manifest::parse(&text).map_err(|problems| LoadError::Manifest { file: path.clone(), problems: told(&problems) })?;
-    let about_it = file.file_name().is_some_and(|name| name == manifest.card.file.as_str());
+    let about_it = network.file_name().is_some_and(|name| name == manifest.card.file.as_str());
     if !about_it {
-        tracing::info!(manifest = %path.display(), about = manifest.card.file, file = %file.display(), "the manifest is about another file");
+        tracing::info!(manifest = %path.display(), about = manifest.card.file, file = %network.display(), "the manifest is about another file");
     }
     Ok(about_it.then_some(manifest))
 }
@@ -310,7 +295,7 @@ fn understand(file: &str, bytes: &[u8], manifest: Option<&Manifest>, model: &Mod
     let refused = |refused| LoadError::Model { file: file.to_owned(), refused };
     let graph = onnx::read(bytes).map_err(refused)?;
     graph.standard_operators().map_err(refused)?;
-    let sha256 = sha256(bytes);
+    let sha256 = file::sha256(bytes);
     let spec = match manifest {
         Some(manifest) => declared(file, manifest, &graph, &sha256, model)?,
         None => recognised(&graph, model).map_err(refused)?,
@@ -468,11 +453,4 @@ fn engines(
             Ok((name, engines))
         }
     }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _infallible = write!(hex, "{byte:02x}");
-        hex
-    })
 }

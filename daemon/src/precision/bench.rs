@@ -18,6 +18,7 @@ use egret_models::{
 use super::{PrecisionFailure, frames::Picture};
 use crate::{
     config::{ModelConfig, ModelSource, RuntimeConfig},
+    file,
     infer::{self, Detector, Letterbox, Probe, View},
     media::Pixels,
     store::{self, MANIFEST, StoreError},
@@ -50,7 +51,7 @@ impl Bench {
         if manifest.spec.input.element != ElementKind::F32 {
             return Err(PrecisionFailure::Input { file: file.to_owned(), input: manifest.spec.input.name.clone() });
         }
-        let sha256 = store::digest(&bytes);
+        let sha256 = file::sha256(&bytes);
         let (bytes, runtime, scratch) = (bytes.len(), runtime.clone(), Scratch::new()?);
         Ok(Self { file: file.to_owned(), sha256, bytes, model, down_cast, manifest, runtime, scratch })
     }
@@ -73,7 +74,7 @@ impl Bench {
         let path = self.scratch.0.join("network.onnx");
         let mut manifest = self.manifest.clone();
         manifest.card.file = "network.onnx".into();
-        manifest.card.sha256 = Digest::Known(store::digest(network));
+        manifest.card.sha256 = Digest::Known(file::sha256(network));
         manifest.spec.confidence = (matching.confidence - matching.slack).max(0.01);
         manifest.spec.class_confidence.clear();
         let beside = self.scratch.0.join(MANIFEST);

@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 use super::PrecisionFailure;
 use crate::{
     eval::pictures::{self, Video},
+    file,
     media::{Frame, HostPicture},
-    store,
 };
 
 /// Files that a folder may hold.
@@ -152,5 +152,5 @@ fn content(picture: &HostPicture) -> Content {
 /// One digest of a set of pictures, whatever their order.
 pub(super) fn digest(contents: &mut [Content]) -> String {
     contents.sort_unstable();
-    store::digest(contents.as_flattened())
+    file::sha256(contents.as_flattened())
 }

@@ -13,7 +13,10 @@ use egret_models::{
 };
 
 use super::{Judged, PrecisionFailure, bench::Bench};
-use crate::store::{self, MANIFEST};
+use crate::{
+    file,
+    store::{self, MANIFEST},
+};
 
 /// How a file was made.
 #[derive(Clone, Debug)]
@@ -88,7 +91,7 @@ pub(super) fn write(bench: &Bench, model: &mut Model, record: &Record, out: &Pat
     let bytes = model.write();
     let mut manifest = bench.manifest.clone();
     manifest.card.file = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    manifest.card.sha256 = Digest::Known(store::digest(&bytes));
+    manifest.card.sha256 = Digest::Known(file::sha256(&bytes));
     let suffix = format!("-{}", record.word());
     // Names of a store are bounded.
     manifest.card.name.truncate(64 - suffix.len());

@@ -12,8 +12,9 @@ use egret_models::{
 
 use super::{
     MANIFEST, StoreError,
-    file::{digest, digest_of, name_of, read_manifest, read_network, write_whole},
+    file::{digest_of, name_of, read_manifest, read_network, write_whole},
 };
+use crate::file::sha256;
 
 /// A directory of models.
 #[derive(Clone, Debug)]
@@ -138,7 +139,7 @@ impl Store {
         if !problems.is_empty() {
             return Err(StoreError::Manifest { path: file.to_owned(), problems });
         }
-        let found = digest(&bytes);
+        let found = sha256(&bytes);
         let pinned = check_digest(file, &manifest, &found, "use the file that the manifest is about, or correct its sha256")?;
         let text = rename(&pin(&text, &manifest, &found), &mut manifest, name);
         let directory = self.place(&manifest.card.name);

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -15,6 +14,7 @@ use egret_models::{
 use sha2::{Digest as _, Sha256};
 
 use super::{MANIFEST, StoreError};
+use crate::file::{self, Unread};
 
 /// `TensorProto.DOUBLE`.
 const DOUBLE: ElementType = ElementType(11);
@@ -31,18 +31,13 @@ pub(super) fn name_of(path: &Path) -> String {
 pub fn read_network(path: &Path) -> Result<Vec<u8>, StoreError> {
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     let refused = |refused| StoreError::Refused { path: path.to_owned(), refused };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if metadata.is_dir() {
+    if path.is_dir() {
         return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "a directory, not an ONNX file")));
     }
-    if !metadata.is_file() {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(refused(Refused::TooLarge { bytes: metadata.len() }));
-    }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    let bytes = file::read(path, MAX_FILE_BYTES).map_err(|unread| match unread {
+        Unread::Io(source) => failed(source),
+        Unread::TooLarge(bytes) => refused(Refused::TooLarge { bytes }),
+    })?;
     if let Err(read) = onnx::read(&bytes) {
         // Where the bytes say nothing of what it is, its name may.
         let silent = matches!(read, Refused::Damaged { .. })
@@ -58,24 +53,9 @@ pub fn read_network(path: &Path) -> Result<Vec<u8>, StoreError> {
 /// # Errors
 /// [`StoreError::File`] and [`StoreError::Manifest`].
 pub fn read_manifest(path: &Path) -> Result<(Manifest, String), StoreError> {
-    let failed = |source| StoreError::File { path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    let text = file::text(path, MAX_MANIFEST_BYTES).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     let manifest = Manifest::parse(&text).map_err(|problems| StoreError::Manifest { path: path.to_owned(), problems })?;
     Ok((manifest, text))
-}
-
-/// SHA-256 as 64 hexadecimal digits.
-pub fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
-        let _infallible = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// The SHA-256 and size of a file, without holding it in memory.
@@ -86,7 +66,7 @@ pub(super) fn digest_of(path: &Path) -> Result<(String, u64), StoreError> {
     loop {
         let count = file.read(&mut buffer).map_err(failed)?;
         if count == 0 {
-            return Ok((hex(&hasher.finalize()), total));
+            return Ok((file::hex(&hasher.finalize()), total));
         }
         hasher.update(&buffer[..count]);
         total += count as u64;
@@ -146,7 +126,7 @@ pub fn inspect(path: &Path) -> Result<Inspected, StoreError> {
     let bytes = read_network(path)?;
     let refused = |refused| StoreError::Refused { path: path.to_owned(), refused };
     let model = onnx::read(&bytes).map_err(refused)?;
-    let sha256 = digest(&bytes);
+    let sha256 = file::sha256(&bytes);
     let mut operators = BTreeMap::new();
     for node in &model.graph.nodes {
         *operators.entry(node.op.chars().take(60).collect::<String>()).or_insert(0) += 1;

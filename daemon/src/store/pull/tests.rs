@@ -8,7 +8,7 @@ use egret_models::manifest::Manifest;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{Store, file::digest};
+use crate::{file::sha256 as digest, store::Store};
 use server::{Reply, Server};
 
 /// The demo's detector: a real network, 2.2 MB.
