@@ -1,9 +1,8 @@
-# Two commands for a first look: `make demo` and `make test`. Each says what it installs before it does.
+# Short names for what scripts/ and cargo do.
 .DEFAULT_GOAL := help
 .PHONY: help demo test release lint fmt bench clean-runtime
 
-# `make demo DEMO_PROFILE=release` takes longer to build and less CPU to run.
-DEMO_PROFILE ?= dev
+# Arguments of `egret demo`.
 DEMO_ARGS ?=
 
 # Where scripts/setup.sh puts ONNX Runtime. Without it the built-in runtime takes over.
@@ -14,12 +13,10 @@ help: ## Print this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: ## Install what is missing, build, and show detections from four simulated cameras in the terminal.
-	@scripts/setup.sh demo
-	@$(with_runtime) cargo run --locked --profile $(DEMO_PROFILE) --package egret -- demo $(DEMO_ARGS)
+	@scripts/demo.sh $(DEMO_ARGS)
 
 test: ## Install what is missing, then run every check and every test.
-	@scripts/setup.sh test
-	@$(with_runtime) scripts/test.sh
+	@scripts/test.sh
 
 release: ## Build the daemon for a device: no simulator, no demo.
 	cargo build --locked --release --package egret --no-default-features

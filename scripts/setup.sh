@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make demo` or `make test` needs and says so first: Debian packages that are missing, and ONNX Runtime's
+# Installs what scripts/demo.sh or scripts/test.sh needs and says so first: Debian packages that are missing, and ONNX Runtime's
 # library into .runtime/. Quiet when nothing is missing.
 #   scripts/setup.sh demo|test|runtime
 set -euo pipefail

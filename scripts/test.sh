@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2317 # functions are called through `check`
-# Every check of the project, in the order in which a failure is cheapest to see. Ends with a summary; stops at nothing, so that
-# one run names everything that is wrong.
+# Installs what is missing, then runs every check of the project, in the order in which a failure is cheapest to see. Ends with a
+# summary; stops at nothing, so that one run names everything that is wrong.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
+scripts/setup.sh test || exit
+if [ -e .runtime/libonnxruntime.so ]; then export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$PWD/.runtime/libonnxruntime.so}; fi
 mkdir -p target/checks
 results=() failed=0
 
