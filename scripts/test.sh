@@ -31,7 +31,8 @@ tests() {
   if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --locked --workspace --all-features --profile ci
   else
-    cargo test --locked --workspace --all-features --no-fail-fast --lib --bins --tests -- --show-output
+    # nextest ends what hangs; here a limit has to.
+    timeout --kill-after=10 1800 cargo test --locked --workspace --all-features --no-fail-fast --lib --bins --tests -- --show-output
   fi
 }
 # Tests that found a prerequisite missing say `SKIPPED: why`.

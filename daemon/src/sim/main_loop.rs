@@ -31,6 +31,17 @@ impl MainLoop {
         running.recv().map_err(|_| std::io::Error::other("the RTSP main loop did not start"))?;
         Ok(Self { context, runs: main_loop, thread: Some(thread) })
     }
+
+    /// Runs `task` on the loop's thread and waits for it. What the loop dispatches is not safe to take down from elsewhere.
+    pub(super) fn run(&self, task: impl FnOnce() + Send + 'static) {
+        let (done, finished) = mpsc::sync_channel(1);
+        self.context.invoke(move || {
+            task();
+            let _ = done.send(());
+        });
+        // An error: the loop's thread is gone, and what it held with it.
+        let _ = finished.recv();
+    }
 }
 
 impl Drop for MainLoop {

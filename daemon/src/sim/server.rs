@@ -115,15 +115,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.rtsp.client_filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
-        if let Some(pool) = self.rtsp.session_pool() {
-            pool.filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
-        }
-        for source in self.sources.drain(..) {
-            if let Some(source) = self.main_loop.context.find_source_by_id(&source) {
-                source.destroy();
+        let (server, sources, context) = (self.rtsp.clone(), std::mem::take(&mut self.sources), self.main_loop.context.clone());
+        // A client that is removed while the loop reads from it leaves a source behind that is ready for ever.
+        self.main_loop.run(move || {
+            server.client_filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
+            if let Some(pool) = server.session_pool() {
+                pool.filter(Some(&mut |_, _| rtsp::RTSPFilterResult::Remove));
             }
-        }
+            for source in sources {
+                if let Some(source) = context.find_source_by_id(&source) {
+                    source.destroy();
+                }
+            }
+        });
         let feeds = std::mem::take(&mut *self.feeds.lock().unwrap_or_else(PoisonError::into_inner));
         for (feed, thread) in feeds {
             feed.stop();
