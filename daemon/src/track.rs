@@ -5,14 +5,24 @@
 //! from here: activity, to the batcher's control watch, and second looks at objects, through its step queue.
 
 mod assign;
+pub mod associate;
+mod axis;
+pub mod bytetrack;
 mod counters;
 mod ids;
 mod kalman;
 mod line;
+pub mod ocsort;
 mod order;
+mod overlap;
+pub mod sort;
 mod steps;
 mod stream;
 mod tracker;
+
+#[cfg(test)]
+#[path = "track/published_tests.rs"]
+mod published_tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 

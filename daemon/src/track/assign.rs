@@ -61,6 +61,27 @@ impl Assigner {
         }
     }
 
+    /// Matches all of the shorter side, whatever it costs, as programs do that look at thresholds only afterwards: the assignment of
+    /// least total cost in a dense matrix, `cost[row * columns + column]`. `false`: that would take too many steps, nothing was done.
+    pub(super) fn complete(&mut self, rows: usize, columns: usize, cost: &[f64], matched: &mut Vec<(u32, u32)>) -> bool {
+        let (short, long) = (rows.min(columns), rows.max(columns));
+        if short.saturating_mul(short).saturating_mul(long) > LARGEST_EXACT {
+            return false;
+        }
+        let turned = rows > columns;
+        self.cost.clear();
+        let at = |s: usize, l: usize| if turned { l * columns + s } else { s * columns + l };
+        self.cost.extend((0..short).flat_map(|s| (0..long).map(move |l| cost[at(s, l)])));
+        self.solver.solve(short, long, &self.cost);
+        for (l, &s) in (0u32..).zip(&self.solver.taken[1..]) {
+            if s > 0 {
+                let s = (s - 1) as u32;
+                matched.push(if turned { (l, s) } else { (s, l) });
+            }
+        }
+        true
+    }
+
     fn component(&mut self, pairs: &mut [Pair], matched: &mut Vec<(u32, u32)>) {
         if let [only] = pairs {
             matched.push((only.row, only.column));

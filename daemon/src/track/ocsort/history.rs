@@ -1,0 +1,39 @@
+//! The last observations of a track.
+
+use crate::media::BBox;
+
+/// Observations that are kept. As many frames back as matters, at twice the frame rate that the counts refer to.
+const KEPT: usize = 8;
+
+/// The last observations of a track with its age at each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct History {
+    kept: [(f64, BBox); KEPT],
+    len: usize,
+}
+
+impl History {
+    pub(super) fn push(&mut self, age: f64, bbox: BBox) {
+        if self.len == KEPT {
+            self.kept.rotate_left(1);
+            self.len -= 1;
+        }
+        self.kept[self.len] = (age, bbox);
+        self.len += 1;
+    }
+
+    pub(super) fn last_at(&self) -> Option<(f64, BBox)> {
+        self.kept[..self.len].last().copied()
+    }
+
+    pub(super) fn last(&self) -> Option<BBox> {
+        self.last_at().map(|(_, bbox)| bbox)
+    }
+
+    /// The oldest observation that is no older than `span`, else the last one.
+    pub(super) fn before(&self, now: f64, span: f64) -> Option<BBox> {
+        let kept = &self.kept[..self.len];
+        let within = kept.iter().find(|(age, _)| now - age <= span + 0.5 && now - age > 0.0);
+        within.or(kept.last()).map(|(_, bbox)| *bbox)
+    }
+}
