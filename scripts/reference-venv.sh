@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# The Python environment of the tests that compare with the published implementations: YOLOX, ONNX Runtime, onnx.checker, pycocotools.
+# The Python environment of the tests that compare with the published implementations: YOLOX, ONNX Runtime, onnx.checker, pycocotools,
+# TrackEval.
 # Prints the path of its interpreter. Pinned; made once, in target/reference-venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=target/reference-venv
-pins=(numpy==2.4.6 onnx==1.23.2 onnxruntime==1.31.1 opencv-python-headless==5.0.0.93 pycocotools==2.0.11)
+pins=(numpy==2.4.6 onnx==1.23.2 onnxruntime==1.31.1 opencv-python-headless==5.0.0.93 pycocotools==2.0.11 scipy==1.17.1)
+# Without what its package asks for: a second OpenCV that would overwrite the first and needs libGL, and Matplotlib, for plots.
+alone=(trackeval==1.3.0)
 
-if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]}" ]; then
+if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]} ${alone[*]}" ]; then
   python=
   for candidate in python3 python3.13 python3.12 python3.11; do
     if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -18,10 +21,11 @@ if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]}" ]; then
     echo "reference-venv: needs Python 3.11 or newer with its venv module (the pinned onnxruntime has no older wheel)" >&2
     exit 1
   fi
-  echo "reference-venv: about to install ${pins[*]} (about 100 MB from PyPI) into $venv" >&2
+  echo "reference-venv: about to install ${pins[*]} ${alone[*]} (about 100 MB from PyPI) into $venv" >&2
   rm -rf "$venv"
   "$python" -m venv "$venv" >&2
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: "${pins[@]}" >&2 </dev/null
-  echo "${pins[*]}" >"$venv/pins"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: --no-deps "${alone[@]}" >&2 </dev/null
+  echo "${pins[*]} ${alone[*]}" >"$venv/pins"
 fi
 echo "$PWD/$venv/bin/python"

@@ -11,6 +11,7 @@ mod run;
 mod schema;
 #[cfg(feature = "sim")]
 mod sim;
+mod track_eval;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ enum Command {
     Bench(bench::Args),
     /// Measure models on pictures whose truth is known, side by side.
     Eval(eval::Args),
+    /// Judge trackers on sequences whose truth is known, side by side.
+    TrackEval(track_eval::Args),
     /// Simulate RTSP cameras.
     #[cfg(feature = "sim")]
     Sim(sim::Args),
@@ -62,6 +65,7 @@ impl Cli {
             Command::Model(args) => model::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Eval(args) => eval::run(args),
+            Command::TrackEval(args) => track_eval::run(args),
             #[cfg(feature = "sim")]
             Command::Sim(args) => sim::run(args),
             #[cfg(feature = "demo")]

@@ -26,3 +26,4 @@ pub mod step;
 pub mod store;
 pub mod timecard;
 pub mod track;
+pub mod trackeval;
