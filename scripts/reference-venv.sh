@@ -21,7 +21,7 @@ if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]} ${alone[*]}" ]; then
     echo "reference-venv: needs Python 3.11 or newer with its venv module (the pinned onnxruntime has no older wheel)" >&2
     exit 1
   fi
-  echo "reference-venv: about to install ${pins[*]} ${alone[*]} (about 100 MB from PyPI) into $venv" >&2
+  echo "reference-venv: about to install ${pins[*]} ${alone[*]} (about 140 MB from PyPI) into $venv" >&2
   rm -rf "$venv"
   "$python" -m venv "$venv" >&2
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: "${pins[@]}" >&2 </dev/null
