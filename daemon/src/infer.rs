@@ -4,6 +4,7 @@ mod clip;
 mod cpu;
 mod detector;
 mod engine;
+mod extras;
 mod letterbox;
 mod load;
 mod null;

@@ -10,10 +10,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+mod extras;
 mod findings;
 
 use bytes::Bytes;
 
+pub use self::extras::{Boxes, Extra, Extras, MAX_PARTS, ObjectMask, Thrown, Turned};
 pub use self::findings::{Finding, Found, ModelInfo, Reading, StepReport, StepState};
 pub use crate::timecard::{Mark, TimeCard};
 
@@ -404,7 +406,9 @@ pub struct Inferred {
     pub batch: Batch,
     /// One entry per frame, in the order of the batch; all of them empty when the engine failed.
     pub detections: Vec<Vec<Detection>>,
-    /// The same of a network that is no detector; else empty.
+    /// What belongs to them, frame by frame; empty where the network tells nothing but boxes.
+    pub extras: Vec<Extras>,
+    /// What a network says that is no detector, one entry per frame; else empty.
     pub readings: Vec<Reading>,
     /// Which model, run by what.
     pub model: Arc<ModelInfo>,
@@ -481,6 +485,8 @@ pub struct Tracked {
     pub size: (u32, u32),
     /// What was detected.
     pub detections: Vec<TrackedDetection>,
+    /// What belongs to the detections, by their place.
+    pub extras: Extras,
     /// What became of the tracks.
     pub tracks: Vec<Track>,
     /// What steps did, and what they and networks that are no detectors have found out; `None`: there is nothing to say.

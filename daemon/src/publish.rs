@@ -13,6 +13,7 @@ pub mod message;
 mod outbox;
 mod packet;
 mod publisher;
+pub mod shape;
 mod stamp;
 mod tls;
 pub mod told;

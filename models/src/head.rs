@@ -115,6 +115,7 @@ pub struct Head {
     /// How far from the origin an edge may be.
     limit: f32,
     suppresses: bool,
+    masks: bool,
     work: Work,
     scratch: nms::Scratch,
 }
@@ -144,9 +145,15 @@ impl Head {
         let (forms, limit) = (reader.forms(), picture::limit(size));
         let suppresses = spec.suppresses();
         let (work, scratch) = (Work::default(), nms::Scratch::default());
-        let head = Self { kind, reader, forms, classes, limit, suppresses, work, scratch };
+        let head = Self { kind, reader, forms, classes, limit, suppresses, masks: true, work, scratch };
         head.fit(&outputs.iter().map(|(name, dims)| Declared { name, dims: dims.to_vec() }).collect::<Vec<_>>())?;
         Ok(head)
+    }
+
+    /// Whether masks are made of the prototypes of an instance segmentation: most of the work of such a head. They are, unless told
+    /// otherwise.
+    pub fn make_masks(&mut self, wanted: bool) {
+        self.masks = wanted;
     }
 
     /// Leaves the boxes of the first `count` pictures of the batch in `found`, one list each, best first. What the network says of
@@ -198,7 +205,7 @@ impl Head {
     }
 
     fn read(&mut self, picture: &Picture<'_>, params: &NmsParams, found: &mut Vec<Found>) -> Result<(), At> {
-        let Self { reader, work, scratch, suppresses, .. } = self;
+        let Self { reader, work, scratch, suppresses, masks, .. } = self;
         work.candidates.clear();
         reader.read(picture, work)?;
         if let Some(role) = reader.pixels(picture.form) {
@@ -213,7 +220,9 @@ impl Head {
         }
         for candidate in &work.candidates {
             let Candidate { class, score, bbox, row } = *candidate;
-            found.push(Found { class, score, bbox, extra: reader.extra(picture, row, &bbox)? });
+            let wanted = *masks || !reader.makes_masks();
+            let extra = if wanted { reader.extra(picture, row, &bbox)? } else { Extra::Nothing };
+            found.push(Found { class, score, bbox, extra });
         }
         Ok(())
     }

@@ -12,8 +12,9 @@ use super::{
     Clip, DetectError, Detector, Letterbox, Output, Placement, View,
     clip::ClipFiller,
     engine::{Engine, Feed},
+    extras,
 };
-use crate::media::{Detection, ModelInfo, Pixels, Reading};
+use crate::media::{Boxes, Detection, Extras, ModelInfo, Pixels, Reading};
 
 /// One engine instance of a network. [`load_cpu`](super::load_cpu) makes them.
 pub struct Cpu {
@@ -32,12 +33,12 @@ pub struct Cpu {
 
 /// What makes sense of the outputs.
 enum Reader {
-    Boxes(Box<Boxes>),
+    Boxes(Box<Seeing>),
     Task(TaskReader),
 }
 
 /// Boxes on their way; reused.
-struct Boxes {
+struct Seeing {
     head: Head,
     thresholds: Thresholds,
     found: Vec<Vec<Found>>,
@@ -47,6 +48,7 @@ struct Boxes {
 #[derive(Default)]
 struct Results {
     detections: Vec<Vec<Detection>>,
+    extras: Vec<Extras>,
     readings: Vec<Reading>,
 }
 
@@ -57,7 +59,8 @@ struct Batch<'a> {
 }
 
 impl Cpu {
-    /// Runs the network once over padding, so that what is wrong with it shows at the start, and looks at what comes out.
+    /// Runs the network once over padding, so that what is wrong with it shows at the start, and looks at what comes out. `masks`:
+    /// whether those of an instance segmentation are wanted.
     ///
     /// # Errors
     /// [`DetectError`].
@@ -66,7 +69,7 @@ impl Cpu {
         spec: &ModelSpec,
         mut engine: Engine,
         thresholds: Thresholds,
-        max_batch: usize,
+        (max_batch, masks): (usize, bool),
     ) -> Result<Self, DetectError> {
         let step = match spec.input.batch {
             BatchAxis::Fixed(n) => Some(n),
@@ -85,8 +88,10 @@ impl Cpu {
                 let dims: Vec<Vec<_>> = outputs.iter().map(|(_, shape)| shape.iter().copied().map(Some).collect()).collect();
                 let outputs: Vec<_> =
                     outputs.iter().zip(&dims).map(|((name, _), dims)| (name.as_str(), dims.as_slice())).collect();
-                let head = Head::new(head, &spec.input, &outputs, spec.classes.len()).map_err(|e| unreadable(e.to_string()))?;
-                Reader::Boxes(Box::new(Boxes { head, thresholds, found: Vec::new() }))
+                let head = Head::new(head, &spec.input, &outputs, spec.classes.len());
+                let mut head = head.map_err(|e| unreadable(e.to_string()))?;
+                head.make_masks(masks);
+                Reader::Boxes(Box::new(Seeing { head, thresholds, found: Vec::new() }))
             }
             task => {
                 let outputs: Vec<_> = outputs.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
@@ -203,12 +208,14 @@ impl Reader {
         let count = batch.placements.len();
         match self {
             Self::Boxes(boxes) => {
-                let Boxes { head, thresholds, found } = &mut **boxes;
+                let Seeing { head, thresholds, found } = &mut **boxes;
                 head.decode(outputs, count, thresholds, found).map_err(|e| e.to_string())?;
-                let placed = found.iter().zip(batch.placements);
-                results.detections.extend(
-                    placed.map(|(found, placement)| placement.map_or_else(Vec::new, |placement| in_source(found, &placement))),
-                );
+                for (found, placement) in found.iter().zip(batch.placements) {
+                    let Boxes { detections, extras } =
+                        placement.map_or_else(Boxes::default, |placement| extras::in_source(found, &placement));
+                    results.detections.push(detections);
+                    results.extras.push(extras);
+                }
             }
             Self::Task(reader) => {
                 let covered =
@@ -220,12 +227,6 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-/// Boxes in pixels of the source; those that lie wholly outside it are none.
-fn in_source(found: &[Found], placement: &Placement) -> Vec<Detection> {
-    let detections = found.iter().map(|f| Detection { class: f.class, confidence: f.score, bbox: placement.to_source(f.bbox) });
-    detections.filter(|d| d.bbox.area() > 0.0).collect()
 }
 
 impl Detector for Cpu {
@@ -241,15 +242,15 @@ impl Detector for Cpu {
         self.fits(views.len())?;
         self.prepare(views)?;
         let prepared = Instant::now();
-        let Results { detections, readings } = self.infer(views.len())?;
-        Ok(Output { detections, readings, prepared })
+        let Results { detections, extras, readings } = self.infer(views.len())?;
+        Ok(Output { detections, extras, readings, prepared })
     }
 
     fn watch(&mut self, clips: &[&Clip]) -> Result<Output, DetectError> {
         self.fits(clips.len())?;
         self.prepare_clips(clips)?;
         let prepared = Instant::now();
-        let Results { detections, readings } = self.infer(clips.len())?;
-        Ok(Output { detections, readings, prepared })
+        let Results { detections, extras, readings } = self.infer(clips.len())?;
+        Ok(Output { detections, extras, readings, prepared })
     }
 }

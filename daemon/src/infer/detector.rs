@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::Clip;
-use crate::media::{BBox, Detection, Frame, ModelInfo, Reading};
+use crate::media::{BBox, Detection, Extras, Frame, ModelInfo, Reading};
 
 /// A frame, or a region of one, that a network looks at: whole frames in first stages, crops of tracked objects in second ones.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ impl<'a> View<'a> {
 pub struct Output {
     /// Of a detector: one entry per view, in order. Boxes in pixels of the source frame (also for regions), highest confidence first.
     pub detections: Vec<Vec<Detection>>,
+    /// What belongs to them, view by view; empty where the network tells nothing but boxes.
+    pub extras: Vec<Extras>,
     /// Of any other network: one entry per view or clip, in order.
     pub readings: Vec<Reading>,
     /// When the input tensor was filled ([`crate::media::Mark::Prepared`]).

@@ -276,7 +276,7 @@ fn cpu(
     let classes = spec.classes.clone();
     let info = Arc::new(ModelInfo { name: model.name.clone(), classes, runtime: name, sha256, precision });
     let instances = engines.into_iter().map(|engine| {
-        Cpu::new(info.clone(), &spec, engine, thresholds(&spec), model.max_batch)
+        Cpu::new(info.clone(), &spec, engine, thresholds(&spec), (model.max_batch, model.details))
             .map_err(|source| LoadError::TrialRun { file: file.to_owned(), source })
     });
     let instances = instances.collect::<Result<_, _>>()?;

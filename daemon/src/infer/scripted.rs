@@ -113,7 +113,7 @@ impl Detector for Scripted {
             Some(frame.clone())
         };
         let detections = views.iter().map(|view| told(view).unwrap_or_default()).collect();
-        Ok(Output { detections, readings: Vec::new(), prepared })
+        Ok(Output { detections, extras: Vec::new(), readings: Vec::new(), prepared })
     }
 }
 

@@ -11,7 +11,7 @@ use self::merge::{Piece, merge};
 use super::{Clip, DetectError, Detector, Output, View};
 use crate::{
     config::TilesConfig,
-    media::{BBox, Detection, Frame, ModelInfo},
+    media::{BBox, Boxes, Extras, Frame, ModelInfo},
 };
 
 /// What counts as one object when tiles are merged.
@@ -31,11 +31,13 @@ pub(super) struct Tiled {
     grid: TilesConfig,
     merging: Merging,
     pieces: Vec<Piece>,
+    /// What belongs to the pieces, by the numbers that they have of it.
+    extras: Extras,
 }
 
 impl Tiled {
     pub(super) fn new(inner: Box<dyn Detector>, grid: TilesConfig, merging: Merging) -> Self {
-        Self { inner, grid, merging, pieces: Vec::new() }
+        Self { inner, grid, merging, pieces: Vec::new(), extras: Extras::default() }
     }
 
     /// The regions of a frame that are looked at; `None` is the whole of it.
@@ -45,6 +47,22 @@ impl Tiled {
             regions.push(None);
         }
         regions
+    }
+
+    /// What is in a frame, from what was seen in its tiles.
+    fn put_together(&mut self, frame: &Frame, seen: impl Iterator<Item = (Option<BBox>, Boxes)>) -> Boxes {
+        self.pieces.clear();
+        self.extras = Extras::default();
+        for (tile, mut boxes) in seen {
+            for (i, detection) in boxes.detections.into_iter().enumerate() {
+                let number = self.pieces.len();
+                if let Some(extra) = boxes.extras.take(i) {
+                    self.extras.set(number, extra);
+                }
+                self.pieces.push(Piece::new(detection, number, tile, frame.pixels.size()));
+            }
+        }
+        merge(&mut self.pieces, &mut self.extras, self.merging)
     }
 }
 
@@ -87,33 +105,32 @@ impl Detector for Tiled {
             parts.push(all.len() - before);
         }
         let mut prepared = Instant::now();
-        let mut seen = Vec::with_capacity(all.len());
+        let mut seen: Vec<Boxes> = Vec::with_capacity(all.len());
         for (i, views) in all.chunks(self.inner.max_batch().max(1)).enumerate() {
             let output = self.inner.detect(views)?;
             if i == 0 {
                 prepared = output.prepared;
             }
-            seen.extend(output.detections);
+            let mut extras = output.extras.into_iter();
+            let boxes = |detections| Boxes { detections, extras: extras.next().unwrap_or_default() };
+            seen.extend(output.detections.into_iter().map(boxes));
         }
         if seen.len() != all.len() {
             let reason = format!("{} answers for {} tiles: tiles are for detectors", seen.len(), all.len());
             return Err(DetectError::Output { model: self.spec().name.clone(), reason });
         }
         let mut seen = all.iter().zip(seen);
-        let mut detections = Vec::with_capacity(views.len());
+        let (mut detections, mut extras) = (Vec::with_capacity(views.len()), Vec::with_capacity(views.len()));
         for (view, parts) in views.iter().zip(parts) {
-            if parts == 1 {
-                detections.extend(seen.next().map(|(_, found)| found));
-                continue;
-            }
-            self.pieces.clear();
-            for (tile, found) in seen.by_ref().take(parts) {
-                let size = view.frame.pixels.size();
-                self.pieces.extend(found.into_iter().map(|detection: Detection| Piece::new(detection, tile.region, size)));
-            }
-            detections.push(merge(&mut self.pieces, self.merging));
+            let boxes = if parts == 1 {
+                seen.next().map(|(_, boxes)| boxes).unwrap_or_default()
+            } else {
+                self.put_together(view.frame, seen.by_ref().take(parts).map(|(tile, boxes)| (tile.region, boxes)))
+            };
+            detections.push(boxes.detections);
+            extras.push(boxes.extras);
         }
-        Ok(Output { detections, readings: Vec::new(), prepared })
+        Ok(Output { detections, extras, readings: Vec::new(), prepared })
     }
 
     fn watch(&mut self, clips: &[&Clip]) -> Result<Output, DetectError> {

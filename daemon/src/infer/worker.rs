@@ -96,10 +96,11 @@ impl Instance {
             frame.times.stamp(Mark::Prepared, prepared);
             frame.times.stamp(Mark::Inferred, done);
         }
-        let (mut detections, readings) = output.map(|output| (output.detections, output.readings)).unwrap_or_default();
+        let (mut detections, extras, readings) =
+            output.map(|output| (output.detections, output.extras, output.readings)).unwrap_or_default();
         // A network that is no detector sees no boxes; one that failed sees nothing.
         detections.resize_with(batch.frames.len(), Vec::new);
-        (ToTrack::Inferred(Inferred { batch, detections, readings, model, failed }), result)
+        (ToTrack::Inferred(Inferred { batch, detections, extras, readings, model, failed }), result)
     }
 
     fn step(&mut self, step: Step) -> (ToTrack, Result<(), WorkerError>) {

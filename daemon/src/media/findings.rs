@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use egret_models::task::{Answer, Areas, Scores};
 
-use super::{Detection, TrackId};
+use super::{Boxes, TrackId};
 use crate::step::SkipReason;
 
 /// What a consumer may need to know of the network that made a detection. One per loaded model, shared.
@@ -26,7 +26,7 @@ pub struct ModelInfo {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
     /// What a detector sees in it.
-    Boxes(Vec<Detection>),
+    Boxes(Boxes),
     /// A score per class.
     Scores(Scores),
     /// What it looks like: a vector of unit length.
@@ -70,7 +70,7 @@ pub enum Found {
     /// Which class covers what of it.
     Areas(Arc<Areas>),
     /// What was seen in it, boxes in pixels of the source frame.
-    Boxes(Arc<[Detection]>),
+    Boxes(Arc<Boxes>),
 }
 
 /// What a step did with a frame.

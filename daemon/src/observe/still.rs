@@ -229,6 +229,7 @@ pub(super) mod tests {
             capture,
             size: (64, 48),
             detections: vec![TrackedDetection { detection, track: None }],
+            extras: crate::media::Extras::default(),
             tracks: Vec::new(),
             steps: None,
             model: Arc::new(model),

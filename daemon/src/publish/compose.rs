@@ -14,12 +14,13 @@ use super::{
         self, CameraStatus, DeviceStatus, FrameMessage, Identity, Kind, Model, Objects, Presence, PresenceReason, Rounded,
         SCHEMA, Stamp, TrackMessage,
     },
+    shape::Shape,
     told::{self, Steps},
     topics::{self, Family},
 };
 use crate::{
     config::MqttConfig,
-    media::{Mark, StreamId, TimeBasis, Track, TrackId, TrackPhase, Tracked},
+    media::{Extra, Mark, StreamId, TimeBasis, Track, TrackId, TrackPhase, Tracked},
     status,
 };
 
@@ -220,10 +221,11 @@ impl Composer {
         if !tracked.closing {
             camera.frames += 1;
             camera.last_capture = Some(tracked.capture.wall);
-            if *publish_frames {
-                let payload = write(buffer, &scene.frame(next(&mut camera.frame_seq)));
-                send(&camera.frame_topic, payload, Family::Frame);
-            }
+        }
+        let about_frames = tracked.steps.as_ref().is_some_and(|report| !report.frame.is_empty());
+        if *publish_frames && (!tracked.closing || about_frames) {
+            let payload = write(buffer, &scene.frame(next(&mut camera.frame_seq)));
+            send(&camera.frame_topic, payload, Family::Frame);
         }
         for track in &tracked.tracks {
             let since = camera.updated.get(&track.id).map(|at| now.steady.saturating_duration_since(*at));
@@ -285,18 +287,30 @@ impl<'a> Scene<'a> {
             model: self.model(),
             objects: Objects {
                 detections: &tracked.detections,
+                extras: &tracked.extras,
                 classes: &tracked.model.classes,
                 size: tracked.size,
                 steps: tracked.steps.as_deref(),
             },
+            closing: tracked.closing,
             steps: tracked.steps.as_deref().filter(|report| !report.states.is_empty()).map(|report| Steps(&report.states)),
             findings: told::of_frame(tracked.steps.as_deref(), tracked.size),
         }
     }
 
+    /// What belongs to the detection that a track was matched with, if any was.
+    fn extra_of(&self, track: &Track) -> Option<&'a Extra> {
+        let Tracked { detections, extras, .. } = self.tracked;
+        if extras.is_empty() || track.phase == TrackPhase::End {
+            return None;
+        }
+        extras.get(detections.iter().position(|seen| seen.track == Some(track.id))?)
+    }
+
     fn track(&self, track: &Track, seq: u64) -> TrackMessage<'a> {
         let tracked = self.tracked;
         let bbox = message::within(&track.bbox, tracked.size);
+        let Shape { angle, corners, keypoints, mask } = Shape::of(self.extra_of(track), true);
         TrackMessage {
             schema: SCHEMA,
             kind: Kind::Track,
@@ -310,6 +324,10 @@ impl<'a> Scene<'a> {
             confidence: Rounded(track.confidence),
             bbox: message::pixels(&bbox),
             box_norm: message::normalised(&bbox, tracked.size),
+            angle,
+            corners,
+            keypoints,
+            mask,
             velocity: [Rounded(track.velocity.0), Rounded(track.velocity.1)],
             first_seen: Stamp(track.first_seen),
             last_seen: Stamp(track.last_seen),

@@ -4,7 +4,10 @@ use serde_json::Value;
 use super::*;
 use crate::{
     config::MqttVersion,
-    media::{self, BBox, Capture, Codec, Detection, Finding, ModelInfo, StepReport, StepState, TimeCard, TrackedDetection},
+    media::{
+        self, BBox, Boxes, Capture, Codec, Detection, Extras, Finding, ModelInfo, ObjectMask, StepReport, StepState, TimeCard,
+        TrackedDetection, Turned,
+    },
     status::CameraState,
     step::SkipReason,
 };
@@ -61,6 +64,7 @@ fn tracked(basis: TimeBasis, arrived: Instant) -> Tracked {
             object(0, 0.912_34, BBox::new(10.126, 20.0, 110.5, 220.25), Some(TrackId(0x0123_4567_89ab_cdef))),
             object(9, 0.5, BBox::new(0.0, 0.0, 1920.0, 1080.0), None),
         ],
+        extras: Extras::default(),
         tracks: vec![track(TrackPhase::New)],
         steps: None,
         model: Arc::new(ModelInfo {
@@ -124,6 +128,28 @@ fn every_message_is_as_its_fixture() {
     golden("camera_status", &payload);
 }
 
+fn keypoints() -> Extra {
+    Extra::Keypoints([[21.004, 201.0, 0.987_65], [-4.0, 209.999, 0.0]].into())
+}
+
+/// Three objects with what networks tell beside boxes; the track was matched with the one of this number.
+fn with_shapes(arrived: Instant, matched: usize) -> Tracked {
+    let corners = [[10.0, 20.0], [40.0, 50.0], [30.0, 60.0], [0.0, 30.004]];
+    let bbox = BBox::new(10.0, 20.0, 50.0, 40.0);
+    let shapes = [
+        Extra::Turned(Turned { angle: std::f32::consts::FRAC_PI_4, corners }),
+        keypoints(),
+        Extra::Mask(ObjectMask { bbox, size: [4, 2], runs: [1, 2, 2, 3].into() }),
+    ];
+    let mut tracked = tracked(TimeBasis::SenderReport, arrived);
+    let (mut object, id) = (tracked.detections[0], tracked.detections[0].track);
+    object.track = None;
+    tracked.detections = vec![object; shapes.len() + 1];
+    tracked.detections[matched].track = id;
+    shapes.into_iter().enumerate().for_each(|(i, shape)| tracked.extras.set(i, shape));
+    tracked
+}
+
 /// A frame and a track of which steps have found out all that there is to find out.
 fn with_steps(arrived: Instant) -> Tracked {
     let (id, step) = (TrackId(0x0123_4567_89ab_cdef), |name: &str, classes: &[&str]| {
@@ -138,6 +164,8 @@ fn with_steps(arrived: Instant) -> Tracked {
     let runs = [(0, 5), (1, 3)].map(|(class, length)| Run { class, length });
     let areas = Areas { shares: vec![0.625, 0.375, 0.0], width: 4, height: 2, runs: runs.to_vec() };
     let plate = Detection { class: 0, confidence: 0.75, bbox: BBox::new(20.0, 200.0, 60.0, 210.0) };
+    let mut plate = Boxes { detections: vec![plate], extras: Extras::default() };
+    plate.extras.set(0, keypoints());
     let report = StepReport {
         states: vec![
             (colour.clone(), StepState::Queued(2)),
@@ -149,7 +177,7 @@ fn with_steps(arrived: Instant) -> Tracked {
         tracks: vec![
             (id, finding(&colour, 4, media::Found::Label(Some((1, 0.987_65))))),
             (id, finding(&reid, 2, media::Found::Appearance([0.6, -0.8].into()))),
-            (id, finding(&plates, 1, media::Found::Boxes([plate].into()))),
+            (id, finding(&plates, 1, media::Found::Boxes(plate.into()))),
             (TrackId(9), finding(&colour, 1, media::Found::Label(None))),
         ],
     };
@@ -167,6 +195,43 @@ fn what_steps_found_is_told_with_the_frame_and_with_the_track() {
 }
 
 #[test]
+fn what_belongs_to_an_object_is_told_with_the_frame_and_with_the_track() {
+    let arrived = Instant::now();
+    let now = now_after(arrived, Duration::from_micros(61_250));
+    for (matched, name) in ["track_turned", "track_with_keypoints", "track_with_mask"].into_iter().enumerate() {
+        let out = messages(&mut composer(), &with_shapes(arrived, matched), now);
+        if matched == 0 {
+            golden("frame_with_shapes", &out[0].1);
+        }
+        golden(name, &out[1].1);
+    }
+    let last = with_shapes(arrived, 3);
+    for tracked in [last.clone(), Tracked { tracks: vec![track(TrackPhase::End)], ..with_shapes(arrived, 0) }] {
+        let out = messages(&mut composer(), &tracked, now);
+        let message: Value = serde_json::from_slice(&out[1].1).expect("JSON");
+        let shape = ["angle", "corners", "keypoints", "mask"].iter().find(|key| message.get(**key).is_some());
+        assert_eq!(shape, None, "{message}");
+    }
+}
+
+/// As many objects as a frame may have, with as many key points as it may have: what the documentation says of sizes.
+#[test]
+fn the_largest_messages_are_as_large_as_it_is_said() {
+    let arrived = Instant::now();
+    let point = [1919.99, 1079.99, 0.9876];
+    let each = media::MAX_PARTS / 1000;
+    let mut tracked = with_shapes(arrived, 0);
+    tracked.detections = vec![tracked.detections[0]; 1000];
+    (0..1000).for_each(|i| tracked.extras.set(i, Extra::Keypoints(vec![point; each].into())));
+    assert_eq!(tracked.extras.sift(), media::Thrown::default());
+    let plain = Tracked { extras: Extras::default(), ..tracked.clone() };
+    let bytes = |tracked: &Tracked| messages(&mut composer(), tracked, Now::read())[0].1.len();
+    let (plain, points) = (bytes(&plain), bytes(&tracked));
+    eprintln!("1000 objects: {plain} bytes; with 20 000 key points {points}");
+    assert!(points - plain < 550_000 && points < 800_000, "{plain} {points}");
+}
+
+#[test]
 fn the_schemas_name_every_field_and_no_other() {
     let fixtures = [("status", ""), ("camera_status", ""), ("frame", "_with_steps"), ("track", "_with_steps")];
     for ((kind, schema), (fixture, more)) in message::schemas().into_iter().zip(fixtures) {
@@ -181,14 +246,30 @@ fn the_schemas_name_every_field_and_no_other() {
             keys.sort();
             keys
         };
-        assert_eq!(keys(&schema["properties"]), keys(&full), "{kind}");
+        let mut told: Vec<String> = keys(&full);
+        let others: &[&str] = match kind {
+            "track" => &["track_turned", "track_with_keypoints", "track_with_mask"],
+            "frame" => &["frame_closing"],
+            _ => &[],
+        };
+        others.iter().for_each(|other| told.extend(keys(&read((*other).to_owned()))));
+        told.sort();
+        told.dedup();
+        assert_eq!(keys(&schema["properties"]), told, "{kind}");
         let required = schema["required"].as_array().expect("a list").iter();
         let missing: Vec<_> = required.filter(|key| plain.get(key.as_str().expect("a name")).is_none()).collect();
         assert!(missing.is_empty(), "{kind}: messages without steps lack {missing:?}");
         assert_eq!(plain["schema"], "egret/v1");
     }
     let object = &message::schemas()[2].1.clone().to_value()["$defs"]["Object"];
-    assert!(object["properties"]["box_norm"].is_object() && object["properties"]["box"].is_object());
+    let text = ["frame_with_steps", "frame_with_shapes"].map(|name| {
+        let text = std::fs::read_to_string(format!("{DATA}/{name}.json")).expect("fixture");
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    });
+    let objects = text.iter().flat_map(|frame| frame["objects"].as_array().expect("a list"));
+    let told: std::collections::BTreeSet<&String> = objects.flat_map(|o| o.as_object().expect("an object").keys()).collect();
+    let named: std::collections::BTreeSet<&String> = object["properties"].as_object().expect("an object").keys().collect();
+    assert_eq!(named, told);
 }
 
 #[test]
@@ -240,6 +321,24 @@ fn tracks_that_end_without_a_frame_make_no_frame_message() {
     assert_eq!(out.len(), 1);
     let message: Value = serde_json::from_slice(&out[0].1).expect("JSON");
     assert_eq!((&message["phase"], &message["latency_ms"]), (&Value::from("end"), &Value::Null));
+}
+
+#[test]
+fn what_is_found_out_after_the_last_frame_is_told_with_a_closing_one() {
+    let arrived = Instant::now();
+    let report = with_steps(arrived).steps.map(|report| Box::new(StepReport { frame: report.frame, ..StepReport::default() }));
+    let mut closing = tracked(TimeBasis::Arrival, arrived);
+    closing.closing = true;
+    closing.times = TimeCard::default();
+    closing.detections.clear();
+    closing.tracks.clear();
+    closing.steps = report;
+    let mut composer = composer();
+    let out = messages(&mut composer, &closing, now_after(arrived, Duration::ZERO));
+    assert_eq!(out.len(), 1);
+    golden("frame_closing", &out[0].1);
+    composer.measure(Duration::from_secs(1), |_| true);
+    assert_eq!(composer.cameras[&closing.stream].fps, Some(0.0), "it counts for no frame");
 }
 
 #[test]

@@ -9,9 +9,12 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 pub use super::stamp::Stamp;
-use super::told::{self, Step, Steps, Told};
+use super::{
+    shape::{Covered, Keypoints, Shape},
+    told::{self, Step, Steps, Told},
+};
 use crate::{
-    media::{BBox, Codec, StepReport, TimeBasis, Track, TrackId, TrackPhase, TrackedDetection},
+    media::{BBox, Codec, Extra, Extras, StepReport, TimeBasis, Track, TrackId, TrackPhase, TrackedDetection},
     status::CameraState,
 };
 
@@ -168,6 +171,10 @@ pub struct FrameMessage<'a> {
     /// What was seen.
     #[schemars(with = "Vec<Object<'a>>")]
     pub objects: Objects<'a>,
+    /// `true`: no frame was looked at. The camera has stopped or is gone, and what was found out about its last frames is told; the
+    /// rest is that of its last frame. Absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub closing: bool,
     /// What each step, a model that looks at what this one has seen, does with this frame, by the step's name. Absent without steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<std::collections::BTreeMap<String, Step>>")]
@@ -189,6 +196,19 @@ pub struct Object<'a> {
     pub bbox: [Rounded<2>; 4],
     /// In fractions of its width and height.
     pub box_norm: [Rounded<5>; 4],
+    /// Networks of oriented boxes: how the box is turned, in radians from the picture's x axis to the first side of `corners`,
+    /// clockwise on the screen, 0..π/2. `box` is the upright box around it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub angle: Option<Rounded<5>>,
+    /// The same: its corners `[x, y]`, clockwise on the screen, in pixels of the source frame; they may lie outside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corners: Option<[[Rounded<2>; 2]; 4]>,
+    /// Networks of key points. Absent where there would be more than 20 000 in the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keypoints: Option<Keypoints<'a>>,
+    /// Networks of instance masks, with `details`. Absent where there would be more than 20 000 runs in the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Covered<'a>>,
     /// Which track it belongs to, `null` while it is not confirmed.
     pub track: Option<Identity>,
     /// What steps have found out about that track so far. Absent where there is nothing.
@@ -201,6 +221,8 @@ pub struct Object<'a> {
 pub struct Objects<'a> {
     /// What was seen.
     pub detections: &'a [TrackedDetection],
+    /// What belongs to them.
+    pub extras: &'a Extras,
     /// The names of the classes.
     pub classes: &'a [String],
     /// Width and height of the source frame in pixels.
@@ -210,12 +232,23 @@ pub struct Objects<'a> {
 }
 
 impl<'a> Objects<'a> {
-    pub(super) fn object(classes: &'a [String], size: (u32, u32), d: &TrackedDetection) -> Object<'a> {
+    /// `whole`: in a message that may be large.
+    pub(super) fn object(
+        classes: &'a [String],
+        size: (u32, u32),
+        d: &TrackedDetection,
+        (extra, whole): (Option<&'a Extra>, bool),
+    ) -> Object<'a> {
+        let Shape { angle, corners, keypoints, mask } = Shape::of(extra, whole);
         Object {
             class: class_name(classes, d.detection.class),
             confidence: Rounded(d.detection.confidence),
             bbox: pixels(&d.detection.bbox),
             box_norm: normalised(&d.detection.bbox, size),
+            angle,
+            corners,
+            keypoints,
+            mask,
             track: d.track.map(Identity),
             findings: Vec::new(),
         }
@@ -224,9 +257,9 @@ impl<'a> Objects<'a> {
 
 impl Serialize for Objects<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.detections.iter().map(|d| {
+        serializer.collect_seq(self.detections.iter().enumerate().map(|(i, d)| {
             let findings = d.track.map_or_else(Vec::new, |track| told::of_track(self.steps, track, self.size, false));
-            Object { findings, ..Self::object(self.classes, self.size, d) }
+            Object { findings, ..Self::object(self.classes, self.size, d, (self.extras.get(i), true)) }
         }))
     }
 }
@@ -259,6 +292,18 @@ pub struct TrackMessage<'a> {
     pub bbox: [Rounded<2>; 4],
     /// In fractions of its width and height.
     pub box_norm: [Rounded<5>; 4],
+    /// The latest detection's: see [`Object::angle`]. Absent in updates without one, and at the end; so are the next three.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub angle: Option<Rounded<5>>,
+    /// See [`Object::corners`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corners: Option<[[Rounded<2>; 2]; 4]>,
+    /// See [`Object::keypoints`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keypoints: Option<Keypoints<'a>>,
+    /// See [`Object::mask`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Covered<'a>>,
     /// Pixels per second of the box centre, x and y.
     pub velocity: [Rounded<1>; 2],
     /// When it was first seen.

@@ -65,6 +65,7 @@ pub(super) fn frame(stream: &StreamId, number: u64) -> Tracked {
         capture: Capture { wall, basis: TimeBasis::Arrival },
         size: (640, 480),
         detections: vec![TrackedDetection { detection, track: Some(TrackId(42)) }],
+        extras: crate::media::Extras::default(),
         tracks: vec![track],
         steps: None,
         model: Arc::new(ModelInfo {

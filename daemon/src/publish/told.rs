@@ -87,10 +87,11 @@ impl<'a> Told<'a> {
                 told.mask = details.then(|| Mask { size: [areas.width as u32, areas.height as u32], runs: runs() });
             }
             Found::Boxes(boxes) => {
-                let object = |detection: &Detection| {
-                    Objects::object(classes, size, &TrackedDetection { detection: *detection, track: None })
+                let object = |(i, detection): (usize, &Detection)| {
+                    let seen = TrackedDetection { detection: *detection, track: None };
+                    Objects::object(classes, size, &seen, (boxes.extras.get(i), details))
                 };
-                told.objects = Some(boxes.iter().map(object).collect());
+                told.objects = Some(boxes.detections.iter().enumerate().map(object).collect());
             }
         }
         told

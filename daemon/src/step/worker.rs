@@ -11,7 +11,7 @@ use super::{Answered, Job, Look, StepQueue};
 use crate::{
     infer::{Detector, Instance, Output, View, WorkerError},
     life::Stage,
-    media::Reading,
+    media::{Boxes, Reading},
     track::ToTrack,
 };
 
@@ -78,7 +78,13 @@ fn look(engine: &mut Instance, jobs: &[Job]) -> (Vec<Option<Reading>>, u64, Resu
 fn spread(output: Option<Output>, count: usize) -> Vec<Option<Reading>> {
     let Some(output) = output else { return vec![None; count] };
     if output.readings.is_empty() {
-        return output.detections.into_iter().map(|boxes| Some(Reading::Boxes(boxes))).collect();
+        let mut extras = output.extras.into_iter();
+        let boxes = |detections| {
+            let mut boxes = Boxes { detections, extras: extras.next().unwrap_or_default() };
+            boxes.extras.sift();
+            Some(Reading::Boxes(boxes))
+        };
+        return output.detections.into_iter().map(boxes).collect();
     }
     output.readings.into_iter().map(Some).collect()
 }

@@ -20,6 +20,8 @@ pub struct Counters {
     pub(super) frames: Counter,
     pub(super) rejected: Counter,
     pub(super) excess: Counter,
+    pub(super) extras_rejected: Counter,
+    pub(super) extras_excess: Counter,
     pub(super) late: Counter,
     pub(super) skipped: Counter,
     pub(super) started: Counter,
@@ -39,6 +41,10 @@ pub struct Counts {
     pub rejected: u64,
     /// Detections beyond the thousand most confident ones of a frame.
     pub excess: u64,
+    /// Angles, key points and masks that are none (not finite, far outside the frame) and were thrown away; their boxes stay.
+    pub extras_rejected: u64,
+    /// Key points and masks beyond [`crate::media::MAX_PARTS`] points and run lengths of a frame; their boxes stay.
+    pub extras_excess: u64,
     /// Frames whose turn was over, or whose camera was gone: without tracks, or dropped.
     pub late: u64,
     /// Frames that never came and are no longer waited for.
@@ -65,6 +71,8 @@ impl Counters {
             frames: get(&self.frames),
             rejected: get(&self.rejected),
             excess: get(&self.excess),
+            extras_rejected: get(&self.extras_rejected),
+            extras_excess: get(&self.extras_excess),
             late: get(&self.late),
             skipped: get(&self.skipped),
             started: get(&self.started),

@@ -127,18 +127,18 @@ impl Line<'_> {
     }
 
     fn inferred(&mut self, inferred: Inferred, now: Instant, out: &mut Vec<Tracked>) {
-        let Inferred { batch, detections, readings, model, failed } = inferred;
-        let (mut detections, mut readings) = (detections.into_iter(), readings.into_iter());
+        let Inferred { batch, detections, extras, readings, model, failed } = inferred;
+        let (mut detections, mut extras, mut readings) = (detections.into_iter(), extras.into_iter(), readings.into_iter());
         out.reserve(batch.frames.len());
         for frame in batch.frames {
             let mut detections = detections.next().unwrap_or_default();
-            let reading = readings.next();
+            let (mut extras, reading) = (extras.next().unwrap_or_default(), readings.next());
             if self.gone.contains(&frame.stream) {
                 self.counters.late.add(1);
                 continue;
             }
             if let Some(wanted) = self.wanted.get(&frame.stream) {
-                detections.retain(|detection| wanted.get(usize::from(detection.class)).copied().unwrap_or_default());
+                extras.retain(&mut detections, |detection| wanted.get(usize::from(detection.class)).copied().unwrap_or_default());
             }
             let (stream, batcher) = (frame.stream.clone(), self.back.batchers.get(&model.name));
             let following = self
@@ -146,7 +146,7 @@ impl Line<'_> {
                 .entry(stream)
                 .or_insert_with(|| Following::new(&frame, self.config, &model, Steps::of(&self.back.steps, &model.name)));
             let finding = reading.map(|reading| steps::finding(reading, &model, self.back.told.get(&model.name), frame.seq));
-            let item = Item { frame, detections, finding, model: model.clone(), failed };
+            let item = Item { frame, detections, extras, finding, model: model.clone(), failed };
             let way_out = WayOut { batcher, stills: self.stills };
             following.take(item, now, &mut self.ids, self.counters, way_out, out);
             if let Some(active) = following.activity_news()

@@ -47,7 +47,14 @@ fn person(number: u64) -> Detection {
 
 fn batch(frames: Vec<Frame>, failed: bool) -> ToTrack {
     let detections = frames.iter().map(|f| if failed { Vec::new() } else { vec![person(f.dispatch)] }).collect();
-    ToTrack::Inferred(Inferred { batch: Batch { seq: 0, frames }, detections, readings: Vec::new(), model: model(), failed })
+    ToTrack::Inferred(Inferred {
+        batch: Batch { seq: 0, frames },
+        detections,
+        extras: Vec::new(),
+        readings: Vec::new(),
+        model: model(),
+        failed,
+    })
 }
 
 /// Runs the line over messages that are all there already, and returns what it says.
@@ -127,6 +134,7 @@ fn what_is_no_box_is_thrown_away_and_counted() {
     let inferred = Inferred {
         batch: Batch { seq: 0, frames: vec![frame(&door, 0)] },
         detections: vec![bad],
+        extras: Vec::new(),
         readings: Vec::new(),
         model: model(),
         failed: false,
@@ -171,6 +179,7 @@ fn a_second_look_goes_through_the_step_queue() {
         ToTrack::Inferred(Inferred {
             batch,
             detections: vec![vec![detection]],
+            extras: Vec::new(),
             readings: Vec::new(),
             model: model(),
             failed: false,
@@ -229,7 +238,14 @@ fn an_empty_picture_makes_its_camera_idle() {
     let Some(Work::Batch(first)) = batcher.next() else { panic!("a batch") };
     batcher.finished(&first.frames, crate::batch::Outcome::Inferred, Duration::from_millis(1));
     let back = BTreeMap::from([("m".to_owned(), batcher.clone())]);
-    let empty = Inferred { batch: first, detections: vec![vec![]], readings: Vec::new(), model: model(), failed: false };
+    let empty = Inferred {
+        batch: first,
+        detections: vec![vec![]],
+        extras: Vec::new(),
+        readings: Vec::new(),
+        model: model(),
+        failed: false,
+    };
     story(&config(), vec![ToTrack::Inferred(empty)], &back);
     assert!(slot.offer(frame(&door, 0)));
     let gated: u64 = batcher.counts().iter().map(|(_, counts)| counts.dropped.gated).sum();

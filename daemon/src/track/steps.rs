@@ -90,7 +90,7 @@ pub(super) fn finding(reading: Reading, model: &Arc<ModelInfo>, telling: Option<
         Reading::Scores(scores) => Found::Label(scores.best().filter(|(_, score)| *score >= confidence)),
         Reading::Embedding(vector) => Found::Appearance(vector),
         Reading::Areas(areas) => Found::Areas(areas),
-        Reading::Boxes(boxes) => Found::Boxes(boxes.into()),
+        Reading::Boxes(boxes) => Found::Boxes(Arc::new(boxes)),
     };
     Arc::new(Finding { model: model.clone(), frame, looks, found, details })
 }

@@ -16,7 +16,7 @@ use crate::{
     batch::{Batcher, Region, Step},
     config::TrackConfig,
     media::{
-        BBox, Batch, Capture, Detection, Finding, Frame, Mark, ModelInfo, Reading, StepReport, StreamId, Track, TrackId,
+        BBox, Batch, Capture, Detection, Extras, Finding, Frame, Mark, ModelInfo, Reading, StepReport, StreamId, Track, TrackId,
         TrackPhase, Tracked, TrackedDetection,
     },
     observe::still::Stills,
@@ -32,6 +32,8 @@ const MAX_DETECTIONS: usize = 1000;
 pub(super) struct Item {
     pub(super) frame: Frame,
     pub(super) detections: Vec<Detection>,
+    /// What belongs to them.
+    pub(super) extras: Extras,
     /// What a network that is no detector says of it.
     pub(super) finding: Option<Arc<Finding>>,
     pub(super) model: Arc<ModelInfo>,
@@ -152,6 +154,7 @@ impl Following {
             capture: last.capture,
             size: last.size,
             detections: Vec::new(),
+            extras: Extras::default(),
             tracks,
             steps: None,
             model: last.model.clone(),
@@ -208,13 +211,14 @@ impl Desk<'_> {
             // Nobody looked, so nothing was missed: tracks wait for the next frame.
             return;
         }
-        let Item { frame, mut detections, finding, model, .. } = item;
-        self.sift(&mut detections);
+        let Item { frame, mut detections, mut extras, finding, model, .. } = item;
+        self.sift(&mut detections, &mut extras);
         let at = Moment { pts: frame.pts, wall: frame.capture.wall };
         let mut seen = Seen::default();
         self.tracker.update(at, &detections, self.ids, &mut seen);
         *self.last = Last::of(&frame, &model);
         let mut tracked = self.story(&frame, &model, seen.detections, seen.tracks);
+        tracked.extras = extras;
         tell(finding, &mut tracked);
         let clock = self.tracker.clock();
         match &mut self.steps {
@@ -246,10 +250,11 @@ impl Desk<'_> {
 
     /// A frame that came too late to be followed: its detections are told, without tracks.
     fn unfollowed(&mut self, item: Item) {
-        let Item { frame, mut detections, finding, model, .. } = item;
-        self.sift(&mut detections);
+        let Item { frame, mut detections, mut extras, finding, model, .. } = item;
+        self.sift(&mut detections, &mut extras);
         let detections = detections.into_iter().map(|detection| TrackedDetection { detection, track: None }).collect();
         let mut tracked = self.story(&frame, &model, detections, Vec::new());
+        tracked.extras = extras;
         tell(finding, &mut tracked);
         self.out.push(tracked);
     }
@@ -264,6 +269,7 @@ impl Desk<'_> {
             capture: frame.capture,
             size: frame.pixels.size(),
             detections,
+            extras: Extras::default(),
             tracks,
             steps: None,
             model: model.clone(),
@@ -273,15 +279,17 @@ impl Desk<'_> {
     }
 
     /// Throws away what is no box and what is too much.
-    fn sift(&self, detections: &mut Vec<Detection>) {
+    fn sift(&self, detections: &mut Vec<Detection>, extras: &mut Extras) {
         let before = detections.len();
-        detections.retain(is_sound);
+        extras.retain(detections, is_sound);
         self.counters.rejected.add((before - detections.len()) as u64);
         if detections.len() > MAX_DETECTIONS {
-            detections.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
             self.counters.excess.add((detections.len() - MAX_DETECTIONS) as u64);
-            detections.truncate(MAX_DETECTIONS);
+            extras.keep_best(detections, MAX_DETECTIONS);
         }
+        let thrown = extras.sift();
+        self.counters.extras_rejected.add(thrown.rejected);
+        self.counters.extras_excess.add(thrown.excess);
     }
 
     /// Sends the frame back for a second look at new tracks; where that is not possible they are announced at once.

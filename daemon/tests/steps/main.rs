@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "the tests of the library use more of it")]
 mod onnx;
 mod rig;
+mod shapes;
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 

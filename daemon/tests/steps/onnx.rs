@@ -107,3 +107,28 @@ pub(crate) fn colours_manifest(side: i64) -> String {
          [classes]\nnames = [\"red\", \"blue\"]\n"
     )
 }
+
+/// A network that always says the same, whatever it is shown: outputs of these names, shapes behind the batch axis (of two or three
+/// dimensions) and values. Its input is `images`, `[N,3,side,side]`.
+#[allow(dead_code, reason = "the tests of the line use it")]
+pub(crate) fn always(side: i64, outputs: &[(&str, &[i64], &[f32])]) -> Vec<u8> {
+    let mean = |axes: &[i64], keep| [("axes", Attribute::Ints(axes.to_vec())), ("keepdims", Attribute::Int(keep))];
+    // [N,1,1,W] and [N,1,W].
+    let mut network = Network::new(&[3, side, side]).node("ReduceMean", &["images"], "rank4", &mean(&[1, 2], 1)).node(
+        "ReduceMean",
+        &["rank4"],
+        "rank3",
+        &mean(&[1], 0),
+    );
+    for (name, shape, values) in outputs {
+        let last = *shape.last().expect("a dimension");
+        let [zeros, nothing, what] = ["zeros", "nothing", "what"].map(|part| format!("{name}_{part}"));
+        let rank = if shape.len() == 2 { "rank3" } else { "rank4" };
+        network = network
+            .constant(&zeros, &[side, last], &vec![0.0; (side * last) as usize])
+            .constant(&what, shape, values)
+            .node("MatMul", &[rank, &zeros], &nothing, &[])
+            .node("Add", &[&nothing, &what], name, &[]);
+    }
+    outputs.iter().fold(network, |network, (name, shape, _)| network.output(name, shape)).file()
+}

@@ -39,7 +39,7 @@ impl Rig {
         Self::start_with(cameras, models, "").await
     }
 
-    /// The same with more keys for each camera.
+    /// The same with more keys for each camera; NAME in them stands for its name.
     pub(crate) async fn start_with(cameras: Vec<SimCamera>, models: &str, keys: &str) -> Self {
         let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
         let broker = EmbeddedBroker::start().await.expect("a broker");
@@ -117,7 +117,7 @@ fn configuration(sim: &Sim, broker: &EmbeddedBroker, cameras: &[String], models:
     let mut text = format!("device = \"line\"\n[mqtt]\nurl = \"mqtt://{}\"\n[http]\nenabled = false\n{models}", broker.v5());
     for name in cameras {
         let url = sim.url(name).expect("simulated");
-        writeln!(text, "[[camera]]\nname = \"{name}\"\nurl = \"{url}\"\n{keys}").expect("memory");
+        writeln!(text, "[[camera]]\nname = \"{name}\"\nurl = \"{url}\"\n{}", keys.replace("NAME", name)).expect("memory");
     }
     config::load_text(Path::new("steps.toml"), &text).expect("a configuration").config
 }

@@ -114,6 +114,11 @@ impl Reader {
         }
     }
 
+    /// Whether what belongs to a candidate is a mask.
+    pub(super) fn makes_masks(&self) -> bool {
+        matches!(self, Self::Yolov8(head) if matches!(head.more, More::Coefficients(_)))
+    }
+
     /// What belongs to a candidate that stays.
     pub(super) fn extra(&self, picture: &Picture<'_>, row: u32, bbox: &[f32; 4]) -> Result<Extra, At> {
         match self {

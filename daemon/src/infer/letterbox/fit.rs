@@ -35,6 +35,13 @@ impl Placement {
         BBox::new(x(x1), y(y1), x(x2), y(y2))
     }
 
+    /// The part of a rectangle of whole pixels of the network's input, `[x1,y1,x2,y2]`, that the picture covers.
+    pub(in crate::infer) fn over_picture(&self, [x1, y1, x2, y2]: [u32; 4]) -> [u32; 4] {
+        // What is drawn begins and ends at whole pixels.
+        let [left, top, right, bottom] = self.covers.map(|edge| edge as u32);
+        [x1.max(left), y1.max(top), x2.min(right), y2.min(bottom)]
+    }
+
     /// The point of the network's input in pixels of the source frame.
     pub fn point(&self, x: f32, y: f32) -> (f32, f32) {
         ((x - self.offset.0) / self.ratio.0 + self.origin.0, (y - self.offset.1) / self.ratio.1 + self.origin.1)

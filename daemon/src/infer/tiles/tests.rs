@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     infer::tests::frame,
-    media::{Pixels, StreamId},
+    media::{Detection, Extra, Pixels, StreamId, Turned},
 };
 
 /// Sees each object where it is, cut by the borders of the region; nothing smaller than a tenth of it.
@@ -39,7 +39,12 @@ impl Detector for Perfect {
             });
             objects.collect()
         };
-        Ok(Output { detections: views.iter().map(see).collect(), readings: Vec::new(), prepared: Instant::now() })
+        Ok(Output {
+            detections: views.iter().map(see).collect(),
+            extras: Vec::new(),
+            readings: Vec::new(),
+            prepared: Instant::now(),
+        })
     }
 }
 
@@ -120,4 +125,97 @@ proptest! {
         prop_assert_eq!(found.len(), 1, "{:?} of {:?}", found, bbox);
         prop_assert!(found[0].bbox.iou(&bbox) > 0.9, "{:?} of {:?}", found, bbox);
     }
+}
+
+/// Sees the same things as [`Perfect`], and what belongs to them as far as a region shows it.
+struct Shapes {
+    perfect: Perfect,
+    /// What belongs to an object; of key points only those in the region are seen well.
+    extras: Vec<Extra>,
+}
+
+impl Detector for Shapes {
+    fn spec(&self) -> &Arc<ModelInfo> {
+        self.perfect.spec()
+    }
+
+    fn max_batch(&self) -> usize {
+        self.perfect.max_batch()
+    }
+
+    fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {
+        let mut output = self.perfect.detect(views)?;
+        for (view, found) in views.iter().zip(&output.detections) {
+            let mut extras = Extras::default();
+            for (i, detection) in found.iter().enumerate() {
+                let mut extra = self.extras[usize::from(detection.class)].clone();
+                if let (Extra::Keypoints(points), Some(region)) = (&mut extra, view.region) {
+                    for [x, y, visibility] in points.iter_mut() {
+                        let inside = (region.x1..=region.x2).contains(x) && (region.y1..=region.y2).contains(y);
+                        if !inside {
+                            (*x, *y, *visibility) = (region.x1, region.y1, 0.1);
+                        }
+                    }
+                }
+                extras.set(i, extra);
+            }
+            output.extras.push(extras);
+        }
+        Ok(output)
+    }
+}
+
+fn look_for_shapes(objects: &[(BBox, Extra)], grid: TilesConfig) -> Boxes {
+    let classes = (0..objects.len()).map(|i| i.to_string()).collect();
+    let info = Arc::new(ModelInfo { name: "shapes".into(), classes, ..ModelInfo::default() });
+    let perfect = Perfect {
+        info,
+        objects: objects.iter().enumerate().map(|(i, (bbox, _))| (i as u16, *bbox)).collect(),
+        views: Vec::new(),
+    };
+    let inner = Shapes { perfect, extras: objects.iter().map(|(_, extra)| extra.clone()).collect() };
+    let mut tiled = Tiled::new(Box::new(inner), grid, Merging { iou: 0.45, class_agnostic: true, detections: 300 });
+    let frame = frame(0, Pixels::None { width: 1920, height: 1080 });
+    let mut output = tiled.detect(&[View::whole(&frame)]).unwrap();
+    Boxes { detections: output.detections.remove(0), extras: output.extras.remove(0) }
+}
+
+#[test]
+fn key_points_of_an_object_in_several_tiles_are_the_surest_of_each() {
+    let points = [[310.0, 110.0, 0.9], [1690.0, 120.0, 0.8], [1000.0, 280.0, 0.7]];
+    let bbox = BBox::new(300.0, 100.0, 1700.0, 300.0);
+    for whole in [false, true] {
+        let boxes = look_for_shapes(&[(bbox, Extra::Keypoints(points.into()))], grid(3, 2, 0.2, whole));
+        assert_eq!(boxes.detections.len(), 1);
+        assert_eq!(boxes.extras.get(0), Some(&Extra::Keypoints(points.into())), "whole: {whole}");
+    }
+}
+
+/// A bar at 45°, this far from the middle of the frame across its length.
+fn bar(across: f32) -> (BBox, Extra) {
+    let (cx, cy) = (960.0 - across, 540.0 + across);
+    let corner = |along: f32, beside: f32| [cx + along - beside, cy + along + beside];
+    let corners = [corner(-100.0, -7.0), corner(100.0, -7.0), corner(100.0, 7.0), corner(-100.0, 7.0)];
+    let bbox = BBox::new(cx - 107.0, cy - 107.0, cx + 107.0, cy + 107.0);
+    (bbox, Extra::Turned(Turned { angle: std::f32::consts::FRAC_PI_4, corners }))
+}
+
+#[test]
+fn turned_boxes_side_by_side_stay_though_the_boxes_around_them_overlap() {
+    let bars = [bar(0.0), bar(20.0)];
+    assert!(bars[0].0.iou(&bars[1].0) > 0.6);
+    let boxes = look_for_shapes(&bars, grid(1, 2, 0.5, true));
+    assert_eq!(boxes.detections.len(), 2, "{boxes:?}");
+    for (i, detection) in boxes.detections.iter().enumerate() {
+        assert_eq!(boxes.extras.get(i), Some(&bars[usize::from(detection.class)].1));
+    }
+}
+
+#[test]
+fn no_tile_knows_how_what_it_shows_a_part_of_is_turned() {
+    let (_, turned) = bar(0.0);
+    let wide = BBox::new(300.0, 100.0, 1700.0, 300.0);
+    let of = |whole| look_for_shapes(&[(wide, turned.clone())], grid(3, 2, 0.2, whole));
+    assert_eq!((of(false).detections.len(), of(false).extras.get(0)), (1, None));
+    assert_eq!(of(true).extras.get(0), Some(&turned), "the look at the whole frame does");
 }

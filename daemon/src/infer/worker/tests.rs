@@ -42,7 +42,9 @@ impl Detector for Actor {
             None => self.null.detect(views),
             Some(Act::Fail) => Err(DetectError::Output { model: "null".into(), reason: "NaN".into() }),
             Some(Act::Panic) => panic!("out of cheese"),
-            Some(Act::Forget) => Ok(Output { detections: Vec::new(), readings: Vec::new(), prepared: Instant::now() }),
+            Some(Act::Forget) => {
+                Ok(Output { detections: Vec::new(), extras: Vec::new(), readings: Vec::new(), prepared: Instant::now() })
+            }
         }
     }
 }

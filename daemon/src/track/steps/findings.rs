@@ -29,7 +29,7 @@ impl Findings {
                 (Found::Appearance(self.appearance.vector().into()), self.appearance.looks())
             }
             Reading::Areas(areas) => (Found::Areas(areas), 1),
-            Reading::Boxes(boxes) => (Found::Boxes(boxes.into()), 1),
+            Reading::Boxes(boxes) => (Found::Boxes(Arc::new(boxes)), 1),
         };
         let (model, details) = (plan.model.clone(), plan.telling.details);
         self.told = Some(Arc::new(Finding { model, frame, looks, found, details }));

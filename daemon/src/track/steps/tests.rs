@@ -80,6 +80,7 @@ impl Camera {
             capture,
             size: (640, 480),
             detections: detections.collect(),
+            extras: crate::media::Extras::default(),
             tracks: told.collect(),
             steps: None,
             model: Arc::default(),
