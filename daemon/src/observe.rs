@@ -94,7 +94,7 @@ mod tests {
                     looks: 49,
                     pictures: 50,
                     failed: 1,
-                    skipped: [700, 5, 2, 0, 9],
+                    skipped: [700, 5, 2, 0, 9, 0],
                     waited: Duration::from_millis(980),
                     ran: Duration::from_millis(400),
                 },

@@ -23,6 +23,7 @@ use std::{
 
 use futures::future::join_all;
 use gstreamer::glib;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -236,9 +237,15 @@ impl Pipeline {
         for line in lines.values() {
             line.batcher.close();
         }
-        drop(to_track);
         join(lines.into_values().flat_map(|line| line.engines).collect()).await;
-        // What tracking still asks of the steps is refused; what they have is finished.
+        if !steps.is_empty() {
+            let (done, asked) = oneshot::channel();
+            tell(&to_track, ToTrack::Last(done));
+            // Where tracking has failed there is nobody to ask.
+            let _ = asked.await;
+        }
+        drop(to_track);
+        // What tracking has asked of the steps is finished.
         steps.iter().for_each(StepLine::close);
         join(steps.into_iter().flat_map(StepLine::into_threads).chain([track]).collect()).await;
         // Tracking has dropped its sender: publishing takes what is left, and says goodbye.

@@ -11,7 +11,7 @@ mod pull;
 
 pub use entry::{Added, Entry, Store, Verdict};
 pub use file::{Inspected, inspect, read_manifest, read_network};
-pub use place::{default_directory, directory};
+pub use place::{default_directory, directory, find, way_to};
 pub use pull::{Network, Pulled, pull};
 
 use std::{io, path::PathBuf};
@@ -80,6 +80,14 @@ pub enum StoreError {
         store: PathBuf,
         /// What there is.
         have: String,
+    },
+    /// The store knows the model, but its file is not there.
+    #[error("{file} is not there: the store has no more than the manifest of `{name}`", file = file.display())]
+    NoFile {
+        /// The model.
+        name: String,
+        /// Its file.
+        file: PathBuf,
     },
     /// The name is taken.
     #[error("{path} exists already; give --replace to put another one in its place, or --name for another name", path = path.display())]

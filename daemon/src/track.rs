@@ -30,6 +30,7 @@ pub use counters::{Counters, Counts};
 pub use ids::Ids;
 pub use line::run;
 pub use steps::Plan;
+use tokio::sync::oneshot;
 
 use crate::{
     batch::{Batcher, Step},
@@ -80,6 +81,8 @@ pub enum ToTrack {
         /// Whether each class is wanted.
         wanted: Option<Box<[bool]>>,
     },
+    /// No more frames come, of any camera: steps are asked for their last looks. Answered when they are.
+    Last(oneshot::Sender<()>),
     /// A camera was removed: its tracks end, frames of it that still come are dropped.
     Gone(StreamId),
 }

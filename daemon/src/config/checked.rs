@@ -192,7 +192,7 @@ pub struct ModelConfig {
     pub workers: usize,
     /// Frames are looked at in tiles.
     pub tiles: Option<TilesConfig>,
-    /// Whether whole vectors and masks are published.
+    /// Whether whole vectors and masks are published; without it, masks of objects are not even made.
     pub details: bool,
     /// It looks at what another model has seen; `None`: at the frames of the cameras that name it.
     pub step: Option<StepConfig>,

@@ -313,6 +313,8 @@ section! {
         name: Name;
         /// ONNX file.
         file: Path;
+        /// Name of a model in the store (egret model list).
+        stored: Text;
         /// A detector that comes with egret. demo: knows only the simulator's streets. null: sees nothing.
         builtin: Choice[Builtin];
         /// JSON-lines file of detections that are replayed instead of inferred, for tests.
@@ -361,7 +363,8 @@ section! {
         clips: Count[1 ..= 16] = 1;
         /// Networks that take clips: the span.
         span: Span["100ms" ..= "10m"] = "2s";
-        /// Whether messages carry the whole vector of an embedding and the whole mask of a segmentation.
+        /// Whether messages carry the whole vector of an embedding, the whole mask of a segmentation, and the masks of objects of an
+        /// instance segmentation.
         details: Flag = false;
     }
 }

@@ -20,7 +20,7 @@ pub struct Overrides {
     /// The broker: `mqtt://[user:password@]host[:port][/base-topic]`.
     #[arg(long, value_name = "URL")]
     pub broker: Option<Secret>,
-    /// The network: an ONNX file, or builtin:demo, builtin:null, scripted:FILE.
+    /// The network: an ONNX file, or stored:NAME, builtin:demo, builtin:null, scripted:FILE.
     #[arg(long, value_name = "FILE")]
     pub model: Option<String>,
     /// Name of this device.
@@ -96,6 +96,8 @@ fn read_camera(layer: &mut Layer<'_>, text: &str, entries: &mut Entries) {
 fn read_model(layer: &mut Layer<'_>, text: &str, entries: &mut Entries) {
     let (key, value, name) = if let Some(builtin) = text.strip_prefix("builtin:") {
         ("builtin", builtin, builtin.to_owned())
+    } else if let Some(stored) = text.strip_prefix("stored:") {
+        ("stored", stored, safe(stored))
     } else if let Some(path) = text.strip_prefix("scripted:") {
         ("scripted", path, stem(path))
     } else {
@@ -110,7 +112,12 @@ fn read_model(layer: &mut Layer<'_>, text: &str, entries: &mut Entries) {
 /// A name made of a file's.
 fn stem(path: &str) -> String {
     let stem = PathBuf::from(path).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect();
+    safe(&stem)
+}
+
+/// A name made of a text.
+fn safe(text: &str) -> String {
+    let name: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect();
     if name.is_empty() { "model".to_owned() } else { name }
 }
 

@@ -78,8 +78,7 @@ impl Cpu {
         let max_batch = max_batch.max(1);
         let slots = step.map_or(max_batch, |step| max_batch.next_multiple_of(step));
         let unreadable = |reason: String| DetectError::Output { model: info.name.clone(), reason };
-        let mut feed =
-            Feed::new(&spec.input, slots).map_err(|what| unreadable(format!("{what}, which this runtime is not fed")))?;
+        let mut feed = Feed::new(&spec.input, slots);
         let count = step.unwrap_or(1);
         let outputs = engine.try_out(&mut feed, count);
         let outputs = outputs.map_err(|reason| DetectError::Runtime { runtime: info.runtime.clone(), views: count, reason })?;

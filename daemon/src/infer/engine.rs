@@ -9,6 +9,7 @@ use egret_models::{
     head::Tensor,
     spec::{ElementKind, InputSpec},
 };
+use half::{f16, slice::HalfFloatSliceExt};
 
 use super::{onnxruntime, rten};
 
@@ -22,6 +23,7 @@ pub(super) enum Engine {
 #[derive(Clone, Copy)]
 pub(super) enum Input<'a> {
     Floats(&'a [f32]),
+    Halves(&'a [f16]),
     Bytes(&'a [u8]),
 }
 
@@ -51,32 +53,37 @@ impl Engine {
     }
 }
 
+/// The values as the network takes them.
+enum Packed {
+    /// As they are.
+    Floats,
+    Halves(Vec<f16>),
+    Bytes(Vec<u8>),
+}
+
 /// The input tensor and its way into the engine.
 pub(super) struct Feed {
     /// The shape of a batch; the first dimension is set for each run.
     shape: Vec<usize>,
     /// `f32`, whatever the network takes: what the letterbox fills.
     pub(super) values: Vec<f32>,
-    bytes: Option<Vec<u8>>,
+    packed: Packed,
     /// Values per picture or clip.
     pub(super) each: usize,
 }
 
 impl Feed {
     /// Room for `slots` pictures or clips.
-    ///
-    /// # Errors
-    /// The element type, if there is no way to make it.
-    pub(super) fn new(input: &InputSpec, slots: usize) -> Result<Self, &'static str> {
+    pub(super) fn new(input: &InputSpec, slots: usize) -> Self {
         let shape = input.shape(slots);
         let each = shape[1..].iter().product();
         let values = vec![0.0; slots * each];
-        let bytes = match input.element {
-            ElementKind::F32 => None,
-            ElementKind::U8 => Some(vec![0; values.len()]),
-            ElementKind::F16 => return Err("its input is of 16-bit floats"),
+        let packed = match input.element {
+            ElementKind::F32 => Packed::Floats,
+            ElementKind::F16 => Packed::Halves(vec![f16::ZERO; values.len()]),
+            ElementKind::U8 => Packed::Bytes(vec![0; values.len()]),
         };
-        Ok(Self { shape, values, bytes, each })
+        Self { shape, values, packed, each }
     }
 
     /// Runs the pictures of these slots.
@@ -84,10 +91,19 @@ impl Feed {
         self.shape[0] = slots.len();
         let range = slots.start * self.each..slots.end * self.each;
         let values = &self.values[range.clone()];
-        let Some(bytes) = &mut self.bytes else { return engine.run(Input::Floats(values), &self.shape, read) };
-        let bytes = &mut bytes[range];
-        // `as` saturates.
-        bytes.iter_mut().zip(values).for_each(|(byte, value)| *byte = value.round() as u8);
-        engine.run(Input::Bytes(bytes), &self.shape, read)
+        match &mut self.packed {
+            Packed::Floats => engine.run(Input::Floats(values), &self.shape, read),
+            Packed::Halves(halves) => {
+                let halves = &mut halves[range];
+                halves.convert_from_f32_slice(values);
+                engine.run(Input::Halves(halves), &self.shape, read)
+            }
+            Packed::Bytes(bytes) => {
+                let bytes = &mut bytes[range];
+                // `as` saturates.
+                bytes.iter_mut().zip(values).for_each(|(byte, value)| *byte = value.round() as u8);
+                engine.run(Input::Bytes(bytes), &self.shape, read)
+            }
+        }
     }
 }

@@ -246,3 +246,31 @@ fn manifests_that_are_wrong_are_refused_with_file_reason_and_remedy() {
     let tiles = Some(TilesConfig { columns: 2, rows: 1, overlap: 0.2, whole: false });
     refused(&ModelConfig { tiles, ..colours_config }, &["classify", "tile_columns"]);
 }
+
+#[test]
+fn an_input_of_16_bit_floats_is_fed_or_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = colours(16);
+    let mut network = egret_models::onnx::edit::Model::read(&file).unwrap();
+    let options = egret_models::precision::Fp16Options { half_io: true, ..egret_models::precision::Fp16Options::default() };
+    egret_models::precision::convert(&mut network, &options, None).unwrap();
+    let manifest = colours_manifest(16);
+    let halves = manifest.replace("[input]\n", "[input]\nelement = \"f16\"\n");
+    let config = model(folder.path(), "colours", &network.write(), &halves);
+    let frame = red_and_blue((64, 32));
+    let left = View { frame: &frame, region: Some(BBox::new(0.0, 0.0, 30.0, 32.0)) };
+    if onnxruntime() {
+        let mut classifier = loaded(&config, CpuRuntime::OnnxRuntime);
+        assert_eq!(classifier.spec().precision, "fp16");
+        let output = classifier.detect(&[left, View::whole(&frame), left]).unwrap();
+        let [Reading::Scores(red), Reading::Scores(both), Reading::Scores(again)] = &output.readings[..] else {
+            panic!("{output:?}")
+        };
+        assert!(red.best().is_some_and(|(class, score)| class == 0 && score > 0.99), "{red:?}");
+        assert!(both.values().iter().all(|score| (score - 0.5).abs() < 0.1), "{both:?}");
+        assert_eq!(red, again);
+    }
+    let refused = load(&config, &runtime(CpuRuntime::Rten)).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("rten") && refused.contains("16"), "{refused}");
+    eprintln!("{refused}");
+}

@@ -12,6 +12,7 @@ use egret_models::{
     head::Tensor,
     spec::{ConstantInput, ModelSpec},
 };
+use half::f16;
 use ort::{
     environment::Environment,
     logging::LogLevel,
@@ -161,6 +162,7 @@ impl Engine {
         // A view: nothing is copied.
         let tensor: SessionInputValue<'_> = match input {
             Input::Floats(values) => TensorRef::from_array_view((shape, values)).map_err(fail)?.into(),
+            Input::Halves(values) => TensorRef::from_array_view((shape, values)).map_err(fail)?.into(),
             Input::Bytes(values) => TensorRef::from_array_view((shape, values)).map_err(fail)?.into(),
         };
         let mut inputs: Vec<(&str, SessionInputValue<'_>)> = vec![(&self.input, tensor)];
@@ -188,11 +190,14 @@ fn sizes(shape: &[i64]) -> Vec<usize> {
     shape.iter().map(|n| usize::try_from(*n).unwrap_or_default()).collect()
 }
 
-/// An output of whole numbers as floats, with its shape.
+/// An output of whole numbers or of 16-bit floats as 32-bit floats, with its shape.
 fn converted<'a>(value: &DynValue, name: &str, floats: &'a mut Vec<f32>) -> Result<(Vec<usize>, &'a [f32]), String> {
     floats.clear();
     let shape = if let Ok((shape, values)) = value.try_extract_tensor::<i64>() {
         floats.extend(values.iter().map(|v| *v as f32));
+        sizes(shape)
+    } else if let Ok((shape, values)) = value.try_extract_tensor::<f16>() {
+        floats.extend(values.iter().map(|v| v.to_f32()));
         sizes(shape)
     } else if let Ok((shape, values)) = value.try_extract_tensor::<i32>() {
         floats.extend(values.iter().map(|v| *v as f32));
@@ -201,7 +206,10 @@ fn converted<'a>(value: &DynValue, name: &str, floats: &'a mut Vec<f32>) -> Resu
         floats.extend(values.iter().map(|v| f32::from(*v)));
         sizes(shape)
     } else {
-        return Err(format!("its output `{name}` ({:?}) is neither of 32-bit floats nor of whole numbers", value.dtype()));
+        return Err(format!(
+            "its output `{name}` ({:?}) is neither of floats of 16 or 32 bits nor of whole numbers",
+            value.dtype()
+        ));
     };
     Ok((shape, floats))
 }

@@ -65,6 +65,10 @@ impl Engine {
     pub(super) fn run(&mut self, input: Input<'_>, shape: &[usize], read: Read<'_>) -> Result<(), String> {
         let input: ValueOrView<'_> = match input {
             Input::Floats(values) => TensorView::try_from_data(shape, values).map_err(|e| e.to_string())?.into(),
+            Input::Halves(_) => {
+                let remedy = "run it in ONNX Runtime (runtime.cpu), or export it with an input of 32-bit floats";
+                return Err(format!("its input is of 16-bit floats, which this runtime does not have: {remedy}"));
+            }
             Input::Bytes(values) => TensorView::try_from_data(shape, values).map_err(|e| e.to_string())?.into(),
         };
         let mut inputs = vec![(self.input, input)];

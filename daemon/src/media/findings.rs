@@ -71,6 +71,8 @@ pub enum Found {
     Areas(Arc<Areas>),
     /// What was seen in it, boxes in pixels of the source frame.
     Boxes(Arc<Boxes>),
+    /// Nothing: it did not look.
+    Skipped(SkipReason),
 }
 
 /// What a step did with a frame.

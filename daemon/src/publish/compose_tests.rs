@@ -173,7 +173,10 @@ fn with_steps(arrived: Instant) -> Tracked {
             (scene.clone(), StepState::Gathering),
             (plates.clone(), StepState::NothingToSee),
         ],
-        frame: vec![finding(&scene, 1, media::Found::Areas(areas.into()))],
+        frame: vec![
+            finding(&scene, 1, media::Found::Areas(areas.into())),
+            finding(&step("action", &["walks"]), 0, media::Found::Skipped(SkipReason::TooShort)),
+        ],
         tracks: vec![
             (id, finding(&colour, 4, media::Found::Label(Some((1, 0.987_65))))),
             (id, finding(&reid, 2, media::Found::Appearance([0.6, -0.8].into()))),
@@ -252,7 +255,7 @@ fn the_schemas_name_every_field_and_no_other() {
             "frame" => &["frame_closing"],
             _ => &[],
         };
-        others.iter().for_each(|other| told.extend(keys(&read((*other).to_owned()))));
+        told.extend(others.iter().flat_map(|other| keys(&read((*other).to_owned()))));
         told.sort();
         told.dedup();
         assert_eq!(keys(&schema["properties"]), told, "{kind}");

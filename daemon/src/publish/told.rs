@@ -39,6 +39,9 @@ pub struct Told<'a> {
     /// Detectors: what they see in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objects: Option<Vec<Object<'a>>>,
+    /// Networks that take clips: why it has not looked, `looks` being 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<SkipReason>,
 }
 
 /// A mask as run lengths.
@@ -70,8 +73,8 @@ impl<'a> Told<'a> {
     pub(super) fn new(finding: &'a Finding, size: (u32, u32), whole: bool) -> Self {
         let classes = &finding.model.classes;
         let (model, frame, looks) = (finding.model.name.as_str(), finding.frame, finding.looks);
-        let mut told =
-            Self { model, frame, looks, label: None, score: None, vector: None, areas: None, mask: None, objects: None };
+        let (label, score, vector, areas, mask, objects, skipped) = (None, None, None, None, None, None, None);
+        let mut told = Self { model, frame, looks, label, score, vector, areas, mask, objects, skipped };
         let details = finding.details && whole;
         match &finding.found {
             Found::Label(best) => {
@@ -86,6 +89,7 @@ impl<'a> Told<'a> {
                 let runs = || areas.runs.iter().map(|run| [u32::from(run.class), run.length]).collect();
                 told.mask = details.then(|| Mask { size: [areas.width as u32, areas.height as u32], runs: runs() });
             }
+            Found::Skipped(reason) => told.skipped = Some(*reason),
             Found::Boxes(boxes) => {
                 let object = |(i, detection): (usize, &Detection)| {
                     let seen = TrackedDetection { detection: *detection, track: None };

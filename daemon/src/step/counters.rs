@@ -19,11 +19,13 @@ pub enum SkipReason {
     SecondLook,
     /// What is followed is too small in the picture.
     TooSmall,
+    /// The track or the camera's pictures ended before a clip was complete, or too suddenly to look at it.
+    TooShort,
 }
 
 impl SkipReason {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rate, Self::Pending, Self::QueueFull, Self::SecondLook, Self::TooSmall];
+    pub const ALL: [Self; 6] = [Self::Rate, Self::Pending, Self::QueueFull, Self::SecondLook, Self::TooSmall, Self::TooShort];
 
     /// Its name in metrics and messages.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl SkipReason {
             Self::QueueFull => "queue_full",
             Self::SecondLook => "second_look",
             Self::TooSmall => "too_small",
+            Self::TooShort => "too_short",
         }
     }
 }

@@ -65,13 +65,25 @@ impl StepQueue {
         self.lock().pictures
     }
 
+    /// Asks for a last look, whether there is room or not: its pictures lie in memory already, and tracking bounds how many.
+    ///
+    /// # Errors
+    /// The job itself, if the queue is closed.
+    pub fn push_last(&self, job: Job) -> Result<(), Job> {
+        self.put(job, true)
+    }
+
     /// Asks for a look.
     ///
     /// # Errors
     /// The job itself, if the queue is full or closed. A job that is larger than the queue is taken when nothing else waits.
     pub fn push(&self, job: Job) -> Result<(), Job> {
+        self.put(job, false)
+    }
+
+    fn put(&self, job: Job, beyond: bool) -> Result<(), Job> {
         let mut inner = self.lock();
-        let full = inner.pictures > 0 && inner.pictures + job.look.len() > self.capacity();
+        let full = !beyond && inner.pictures > 0 && inner.pictures + job.look.len() > self.capacity();
         if inner.closed || full {
             return Err(job);
         }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::StoreError;
+use egret_models::zoo;
+
+use super::{Store, StoreError};
 
 /// The state directory that systemd makes for the daemon.
 const STATE: &str = "/var/lib/egret";
@@ -35,6 +37,34 @@ pub fn default_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<Pa
     Some(state.join("egret/models"))
 }
 
+/// The ONNX file of a model in the store, in [`default_directory`] or else in the daemon's own.
+///
+/// # Errors
+/// [`StoreError::NoPlace`], [`StoreError::NoSuchModel`], [`StoreError::NoFile`], or its manifest is wrong.
+pub fn find(name: &str) -> Result<PathBuf, StoreError> {
+    let first = directory(None)?;
+    let own = Path::new(STATE).join("models");
+    match file_in(&first, name) {
+        // Someone who may read the daemon's store and not write it checks a configuration.
+        Err(StoreError::NoSuchModel { .. }) if first != own && Store::new(own.clone()).entry(name).is_ok() => file_in(&own, name),
+        found => found,
+    }
+}
+
+fn file_in(store: &Path, name: &str) -> Result<PathBuf, StoreError> {
+    let file = Store::new(store.to_owned()).entry(name)?.file;
+    if file.is_file() { Ok(file) } else { Err(StoreError::NoFile { name: name.to_owned(), file }) }
+}
+
+/// How a model gets into the store.
+pub fn way_to(name: &str) -> String {
+    match zoo::manifest(name) {
+        Ok(manifest) if manifest.card.url.is_some() => format!("run: egret model pull {name}"),
+        Ok(_) => format!("run: egret model add FILE --manifest {name} (egret model pull {name} tells how to export the file)"),
+        Err(_) => format!("see egret model list, or run: egret model add FILE --name {name}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +85,24 @@ mod tests {
         assert_eq!(with(&all[1..]), Some("/x/egret/models".into()));
         assert_eq!(with(&all[2..]), Some("/home/me/.local/state/egret/models".into()));
         assert_eq!(with(&[]), None);
+    }
+
+    #[test]
+    fn a_model_is_found_by_its_name_or_its_way_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = file_in(folder.path(), "street").unwrap_err();
+        assert!(matches!(&missing, StoreError::NoSuchModel { .. }), "{missing}");
+        let place = folder.path().join("street");
+        std::fs::create_dir(&place).unwrap();
+        let manifest = zoo::text("yolox_nano").unwrap().replace("yolox_nano", "street");
+        std::fs::write(place.join(crate::store::MANIFEST), manifest).unwrap();
+        let empty = file_in(folder.path(), "street").unwrap_err();
+        let StoreError::NoFile { file, .. } = &empty else { panic!("{empty}") };
+        std::fs::write(file, "network").unwrap();
+        assert_eq!(file_in(folder.path(), "street").unwrap(), *file);
+        assert!(file_in(folder.path(), "../street").is_err());
+        assert_eq!(way_to("yolox_nano"), "run: egret model pull yolox_nano");
+        assert!(way_to("peoplenet").contains("egret model add FILE --manifest peoplenet"));
+        assert!(way_to("mine").ends_with("egret model add FILE --name mine"));
     }
 }

@@ -25,6 +25,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// How many removed streams are remembered, for frames of theirs that are still under way.
 const REMEMBERED: usize = 256;
+/// How long the last looks at a stream without frames are waited for.
+const LAST_LOOKS: Duration = Duration::from_secs(10);
 
 /// Follows objects until every sender of `input` is gone, then ends all tracks. Needs a thread of its own: it blocks.
 ///
@@ -106,6 +108,11 @@ impl Line<'_> {
             ToTrack::Inferred(inferred) => self.inferred(inferred, now, out),
             ToTrack::Stepped(stepped) => self.stepped(&stepped),
             ToTrack::Answered(answered) => self.answered(answered),
+            ToTrack::Last(done) => {
+                self.last(now, out);
+                // Whoever asked may have given up.
+                let _ = done.send(());
+            }
             ToTrack::Classes { stream, wanted: Some(wanted) } => {
                 self.wanted.insert(stream, wanted);
             }
@@ -141,10 +148,9 @@ impl Line<'_> {
                 extras.retain(&mut detections, |detection| wanted.get(usize::from(detection.class)).copied().unwrap_or_default());
             }
             let (stream, batcher) = (frame.stream.clone(), self.back.batchers.get(&model.name));
-            let following = self
-                .streams
-                .entry(stream)
-                .or_insert_with(|| Following::new(&frame, self.config, &model, Steps::of(&self.back.steps, &model.name)));
+            let following = self.streams.entry(stream).or_insert_with(|| {
+                Following::new(&frame, self.config, &model, Steps::of(&self.back.steps, &model.name, self.config.lost_after))
+            });
             let finding = reading.map(|reading| steps::finding(reading, &model, self.back.told.get(&model.name), frame.seq));
             let item = Item { frame, detections, extras, finding, model: model.clone(), failed };
             let way_out = WayOut { batcher, stills: self.stills };
@@ -178,6 +184,9 @@ impl Line<'_> {
     fn close_idle(&mut self, now: Instant, out: &mut Vec<Tracked>) {
         for following in self.streams.values_mut() {
             if following.is_active() && following.idle_for(now) > self.config.lost_after + TICK {
+                if following.last_looks(now) && following.idle_for(now) < self.config.lost_after + LAST_LOOKS {
+                    continue;
+                }
                 following.close(self.counters, out);
                 if let Some(batcher) = self.back.batchers.get(following.model()) {
                     following.activity_news().inspect(|active| batcher.control().set_active(following.stream(), *active));
@@ -189,6 +198,14 @@ impl Line<'_> {
     fn tell_activity(&self, following: &Following) {
         if let Some(batcher) = self.back.batchers.get(following.model()) {
             batcher.control().set_active(following.stream(), false);
+        }
+    }
+
+    /// No more frames come: follows what still waits, and lets the steps look at what they have.
+    fn last(&mut self, now: Instant, out: &mut Vec<Tracked>) {
+        for following in self.streams.values_mut() {
+            following.drain(&mut self.ids, self.counters, self.stills, out);
+            following.last_looks(now);
         }
     }
 

@@ -4,11 +4,22 @@ use std::{
     thread,
 };
 
+use egret_models::{
+    spec::{BatchAxis, InputSpec},
+    task::Scores,
+};
+
 use super::*;
 use crate::{
     batch::{Batcher, Limits, Mode, Step, StreamSettings, Work},
+    config::{StepConfig, StepOn},
     life::Progress,
-    media::{BBox, Batch, Capture, Detection, Frame, ModelInfo, Pixels, TimeBasis, TimeCard, TrackPhase},
+    media::{
+        BBox, Batch, Capture, Detection, Extra, Extras, Found, Frame, HostPicture, ModelInfo, Pixels, Reading, TimeBasis,
+        TimeCard, TrackPhase,
+    },
+    step::{StepLimits, StepQueue},
+    track::{Plan, Telling},
 };
 
 fn config() -> TrackConfig {
@@ -261,4 +272,99 @@ fn unwanted_classes_are_neither_followed_nor_told() {
     let (out, _) = story(&config(), messages, &BTreeMap::new());
     let told: Vec<usize> = out.iter().flatten().filter(|t| !t.closing).map(|t| t.detections.len()).collect();
     assert_eq!(told, [0, 0, 1]);
+}
+
+/// A network that takes clips of two frames and looks at two of them over two seconds, of whole frames.
+fn clips() -> Arc<Plan> {
+    let config = StepConfig {
+        on: StepOn::Frames,
+        of: "m".into(),
+        classes: None,
+        every: Duration::from_mins(1),
+        min_size: 16,
+        clips: 2,
+        span: Duration::from_secs(2),
+    };
+    let input = InputSpec { clip: Some(2), ..InputSpec::yolox("clips", BatchAxis::Dynamic, 8, 8) };
+    Arc::new(Plan {
+        config,
+        model: Arc::new(ModelInfo { name: "clips".into(), classes: vec!["walks".into()], ..ModelInfo::default() }),
+        wanted: None,
+        telling: Telling { confidence: 0.5, details: false },
+        clips: Some(input),
+        queue: StepQueue::new(StepLimits { max_batch: 4, max_wait: Duration::ZERO, instances: 1 }),
+    })
+}
+
+#[test]
+fn the_last_looks_are_asked_for_when_no_more_frames_come_and_told_at_the_end() {
+    let door = StreamId::new(1, "door");
+    let pixels = || Pixels::Host(HostPicture::tight_i420((16, 16), vec![99; 16 * 16 * 3 / 2].into()).expect("it fits"));
+    let plan = clips();
+    let ways = Ways { steps: vec![plan.clone()], ..Ways::default() };
+    let (to_track, input) = sync_channel(8);
+    let (output, mut from_track) = mpsc::channel(8);
+    let line = (config(), Counters::default(), Progress::new().stage("track"));
+    thread::scope(|scope| {
+        let (ways, (config, counters, stage)) = (&ways, &line);
+        scope.spawn(move || run(config, &input, &output, ways, counters, &Stills::new(), stage));
+        let nothing = (0..3).map(|number| Frame { pixels: pixels(), ..frame(&door, number) }).map(|frame| {
+            let batch = Batch { seq: 0, frames: vec![frame] };
+            Inferred { batch, detections: vec![vec![]], extras: Vec::new(), readings: Vec::new(), model: model(), failed: false }
+        });
+        nothing.for_each(|inferred| to_track.send(ToTrack::Inferred(inferred)).expect("line runs"));
+        let (done, asked) = tokio::sync::oneshot::channel();
+        to_track.send(ToTrack::Last(done)).expect("line runs");
+        asked.blocking_recv().expect("it is asked");
+        let jobs = plan.queue.next().expect("a look at the clip that is complete");
+        let answers = jobs.into_iter().map(|job| (job.target, Some(Reading::Scores(Scores::new(&[0.9]))))).collect();
+        to_track.send(ToTrack::Answered(Answered { model: plan.model.clone(), answers })).expect("line runs");
+        drop(to_track);
+    });
+    let mut told = Vec::new();
+    while let Ok(batch) = from_track.try_recv() {
+        told.extend(batch);
+    }
+    assert_eq!(told.iter().map(|tracked| tracked.closing).collect::<Vec<_>>(), [false, false, false, true]);
+    let report = told[3].steps.as_ref().expect("something was found out");
+    assert_eq!((report.frame[0].frame, &report.frame[0].found), (2, &Found::Label(Some((0, 0.9)))));
+}
+
+#[test]
+fn what_belongs_to_a_detection_stays_with_it_through_all_sieves() {
+    let door = StreamId::new(1, "door");
+    let point = |number: usize| Extra::Keypoints([[number as f32, 0.0, 1.0]].into());
+    let mut detections: Vec<Detection> = (0..2100).map(|n| Detection { class: (n % 3) as u16, ..person(40 * n) }).collect();
+    let mut extras = Extras::default();
+    for (n, detection) in detections.iter_mut().enumerate() {
+        detection.confidence = 0.3 + (n * 7919 % 1500) as f32 / 5000.0;
+        if n % 10 == 1 {
+            detection.bbox.x2 = f32::NAN;
+        }
+        // One of them is none.
+        extras.set(n, if n == 25 { Extra::Keypoints([[f32::NAN, 0.0, 1.0]].into()) } else { point(n) });
+    }
+    let before = detections.clone();
+    let inferred = Inferred {
+        batch: Batch { seq: 0, frames: vec![frame(&door, 0)] },
+        detections: vec![detections],
+        extras: vec![extras],
+        readings: Vec::new(),
+        model: model(),
+        failed: false,
+    };
+    let wanted = ToTrack::Classes { stream: door.clone(), wanted: Some([true, true, false].into()) };
+    let (out, counters) = story(&config(), vec![wanted, ToTrack::Inferred(inferred)], &BTreeMap::new());
+    let tracked = &out[0][0];
+    let excess = 2100 * 2 / 3 * 9 / 10 - 1000;
+    assert_eq!((tracked.detections.len(), counters.snapshot().excess), (1000, excess), "of two classes, nine of ten boxes");
+    let mut missing = 0;
+    for (i, seen) in tracked.detections.iter().enumerate() {
+        let from = before.iter().position(|detection| *detection == seen.detection).expect("one of them");
+        match tracked.extras.get(i) {
+            None => missing += 1,
+            extra => assert_eq!(extra, Some(&point(from))),
+        }
+    }
+    assert_eq!((missing, counters.snapshot().extras_rejected, counters.snapshot().extras_excess), (1, 1, 0));
 }

@@ -1,5 +1,6 @@
 //! Which steps look at what of one camera, and what they have found out about its tracks.
 
+mod ending;
 mod findings;
 mod gather;
 
@@ -53,6 +54,8 @@ struct Step {
     tracks: HashMap<TrackId, Subject>,
     /// About whole frames, not told yet.
     findings: VecDeque<Arc<Finding>>,
+    /// A track that was not seen for so long makes no more pictures for clips.
+    patience: Duration,
 }
 
 /// A track, or the camera as a whole, as one step knows it.
@@ -60,6 +63,8 @@ struct Step {
 struct Subject {
     asked: Option<Duration>,
     pending: bool,
+    /// When it was last seen, and in which frame.
+    seen: (Duration, u64),
     gather: Gather,
     findings: Findings,
 }
@@ -96,10 +101,10 @@ pub(super) fn finding(reading: Reading, model: &Arc<ModelInfo>, telling: Option<
 }
 
 impl Steps {
-    /// The steps that look at what this model sees; `None`: there are none.
-    pub(super) fn of(plans: &[Arc<Plan>], model: &str) -> Option<Box<Self>> {
+    /// The steps that look at what this model sees; `None`: there are none. Tracks end when they were not seen for `lost_after`.
+    pub(super) fn of(plans: &[Arc<Plan>], model: &str, lost_after: Duration) -> Option<Box<Self>> {
         let of_it = plans.iter().filter(|plan| plan.config.of == model);
-        let steps: Vec<Step> = of_it.map(Step::new).collect();
+        let steps: Vec<Step> = of_it.map(|plan| Step::new(plan, lost_after / 2)).collect();
         (!steps.is_empty()).then(|| Box::new(Self { steps }))
     }
 
@@ -128,7 +133,7 @@ impl Steps {
     /// Adds what the steps have found out to a story, and forgets the tracks that end in it.
     pub(super) fn tell(&mut self, tracked: &mut Tracked) {
         for step in &mut self.steps {
-            if !tracked.closing && !step.findings.is_empty() {
+            if !step.findings.is_empty() {
                 report(tracked).frame.extend(step.findings.drain(..));
             }
             if step.tracks.is_empty() {
@@ -136,7 +141,10 @@ impl Steps {
             }
             for i in 0..tracked.tracks.len() {
                 let (id, phase) = (tracked.tracks[i].id, tracked.tracks[i].phase);
-                let Some(subject) = step.tracks.get(&id) else { continue };
+                let Some(subject) = step.tracks.get_mut(&id) else { continue };
+                if phase == TrackPhase::End {
+                    ending::abandon(&step.plan, subject);
+                }
                 if let Some(finding) = subject.findings.told() {
                     report(tracked).tracks.push((id, finding.clone()));
                 }
@@ -175,10 +183,10 @@ fn report(tracked: &mut Tracked) -> &mut StepReport {
 }
 
 impl Step {
-    fn new(plan: &Arc<Plan>) -> Self {
+    fn new(plan: &Arc<Plan>, patience: Duration) -> Self {
         let cropper = plan.clips.as_ref().and_then(Cropper::new);
         let (whole, tracks, findings) = (Subject::default(), HashMap::new(), VecDeque::new());
-        Self { plan: plan.clone(), cropper, whole, tracks, findings }
+        Self { plan: plan.clone(), cropper, whole, tracks, findings, patience }
     }
 
     fn frame(&mut self, visit: &Visit<'_>) -> StepState {
@@ -228,6 +236,8 @@ impl Step {
                 Asked::Skipped(reason) => skipped[reason as usize] += 1,
             }
         }
+        self.let_go(visit);
+        let plan = &self.plan;
         for (reason, count) in SkipReason::ALL.into_iter().zip(skipped) {
             plan.queue.counters().skip(reason, count);
         }
@@ -250,6 +260,7 @@ fn ask(
     (track, region): (Option<TrackId>, Option<BBox>),
     subject: &mut Subject,
 ) -> Asked {
+    subject.seen = (visit.clock, visit.frame.seq);
     let due = subject.asked.is_none_or(|asked| visit.clock >= asked + plan.config.every);
     if subject.pending {
         return Asked::Skipped(SkipReason::Pending);

@@ -88,8 +88,18 @@ impl Following {
         &self.last.model.name
     }
 
+    /// Whether anything is followed, or to be told once no more frames come.
     pub(super) fn is_active(&self) -> bool {
-        self.tracker.is_active()
+        self.tracker.is_active() || self.steps.as_ref().is_some_and(|steps| steps.is_busy())
+    }
+
+    /// No more frames come: steps look at what they have. `true`: answers are under way.
+    pub(super) fn last_looks(&mut self, now: Instant) -> bool {
+        let Self { stream, steps, .. } = self;
+        steps.as_mut().is_some_and(|steps| {
+            steps.flush(stream, now);
+            steps.awaits()
+        })
     }
 
     pub(super) fn idle_for(&self, now: Instant) -> Duration {
@@ -143,9 +153,6 @@ impl Following {
         let mut tracks = Vec::new();
         self.tracker.end_all(&mut tracks);
         counters.ended.add(tracks.len() as u64);
-        if tracks.is_empty() {
-            return;
-        }
         let last = &self.last;
         let mut tracked = Tracked {
             stream: self.stream.clone(),
@@ -164,7 +171,9 @@ impl Following {
         if let Some(steps) = &mut self.steps {
             steps.tell(&mut tracked);
         }
-        out.push(tracked);
+        if !tracked.tracks.is_empty() || tracked.steps.is_some() {
+            out.push(tracked);
+        }
     }
 
     /// A step has looked at one of its tracks or at a frame; `None`: it failed.

@@ -126,3 +126,26 @@ fn the_sample_is_valid_under_the_schema_and_bad_documents_are_not() {
     }
     assert!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stderr));
 }
+
+#[test]
+fn a_model_of_the_store_is_named_by_its_name() {
+    let state = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str]| {
+        let mut egret = Command::new(env!("CARGO_BIN_EXE_egret"));
+        egret.args(arguments).env_clear().env("STATE_DIRECTORY", state.path()).output().expect("egret runs")
+    };
+    let check = || run(&["check", "--camera", "door=rtsp://cam/1", "--model", "stored:street"]);
+    let before = check();
+    assert_eq!(before.status.code(), Some(78), "{}", text(&before));
+    assert!(
+        text(&before).contains("street") && text(&before).contains("egret model add FILE --name street"),
+        "{}",
+        text(&before)
+    );
+    let network = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/street/street.onnx");
+    let added = run(&["model", "add", network.to_str().expect("UTF-8"), "--name", "street"]);
+    assert!(added.status.success(), "{}", text(&added));
+    let after = check();
+    assert_eq!(after.status.code(), Some(0), "{}", text(&after));
+    assert!(text(&after).contains("ok: 1 camera, 1 model"), "{}", text(&after));
+}

@@ -132,6 +132,9 @@ fn models() {
     for (keys, key, part) in [
         ("name = \"m\"", "m.file", "file ="),
         ("name = \"m\"\nfile = \"/nowhere.onnx\"", "m.file", "No such file"),
+        ("name = \"m\"\nstored = \"no-such-model\"", "m.stored", "egret model add FILE --name no-such-model"),
+        ("name = \"m\"\nstored = \"../m\"", "m.stored", "no model"),
+        ("name = \"m\"\nfile = \"/etc/hostname\"\nstored = \"m\"", "m.stored", "keep one"),
         ("name = \"m\"\nfile = \"/etc\"", "m.file", "no regular file"),
         ("name = \"m\"\nfile = \"/dev/null\"", "m.file", "no regular file"),
         ("name = \"m\"\nbuiltin = \"yolo\"", "m.builtin", "\"demo\", \"null\""),

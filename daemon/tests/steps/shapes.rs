@@ -1,7 +1,7 @@
 //! Networks of oriented boxes, key points and masks, re-created with random outputs, through the whole line: what subscribers read is
 //! what the head makes of those outputs, brought from the network's input to the frame by hand.
 
-use std::{fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use egret::sim::{SimCamera, What};
 use egret_models::{
@@ -140,7 +140,7 @@ impl Shapes {
 
     fn compare_extra(&self, object: &Value, extra: &Extra) {
         match extra {
-            Extra::Nothing => panic!("{} tells more than boxes", self.name),
+            Extra::Nothing => unreachable!("{} tells more than boxes", self.name),
             Extra::Oriented(oriented) => {
                 let mut corners = oriented.corners().map(|corner| self.in_frame(corner));
                 corners.swap(0, 2);
@@ -177,11 +177,11 @@ impl Shapes {
 }
 
 fn number(value: &Value) -> f32 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number")) as f32
+    value.as_f64().expect("a number") as f32
 }
 
 fn numbers(value: &Value) -> Vec<f32> {
-    value.as_array().unwrap_or_else(|| panic!("{value} is no list")).iter().map(number).collect()
+    value.as_array().expect("a list").iter().map(number).collect()
 }
 
 /// Messages tell hundredths of pixels.
@@ -220,18 +220,23 @@ async fn what_heads_tell_beside_boxes_reaches_the_subscriber() {
     let mut files = Vec::new();
     for network in &networks {
         let file = network.write(folder.path());
-        models += &format!("[[model]]\nname = {:?}\nfile = {file:?}\nworkers = 1\nmax_batch = 2\ndetails = true\n", network.name);
+        write!(models, "[[model]]\nname = {:?}\nfile = {file:?}\nworkers = 1\nmax_batch = 2\ndetails = true\n", network.name)
+            .expect("memory");
         files.push(file);
     }
     // The same networks as steps: one that tells key points of tracks, and one that may not tell its masks.
-    models += &format!(
+    write!(
+        models,
         "[[model]]\nname = \"limbs\"\nfile = {:?}\non = \"tracks\"\nof = \"obb\"\nevery = \"200ms\"\nworkers = 1\n",
         files[0]
-    );
-    models += &format!(
+    )
+    .expect("memory");
+    write!(
+        models,
         "[[model]]\nname = \"parts\"\nfile = {:?}\non = \"frames\"\nof = \"obb\"\nevery = \"200ms\"\nworkers = 1\n",
         files[2]
-    );
+    )
+    .expect("memory");
     let mut rig = Rig::start_with(cameras.collect(), &models, "model = \"NAME\"\n").await;
     let limbs = |object: &Value| finding(object, "limbs").is_some();
     let told = |rig: &Rig| {

@@ -10,11 +10,14 @@ use std::{
 
 mod step;
 
-use crate::config::{
-    ModelConfig, ModelSource, TilesConfig,
-    keys::{Builtin, Model, On, Section},
-    ledger::Ledger,
-    suggest,
+use crate::{
+    config::{
+        ModelConfig, ModelSource, TilesConfig,
+        keys::{Builtin, Model, On, Section},
+        ledger::Ledger,
+        suggest,
+    },
+    store,
 };
 
 /// Most models.
@@ -120,8 +123,8 @@ fn pick(name: &str, keys: &[&'static str], ledger: &mut Ledger) -> Option<&'stat
 }
 
 fn source(name: &str, model: &Model, ledger: &mut Ledger) -> Option<ModelSource> {
-    let Some(key) = pick(name, &["file", "builtin", "scripted"], ledger) else {
-        let remedy = "write file = \"/path/of/model.onnx\"";
+    let Some(key) = pick(name, &["file", "stored", "builtin", "scripted"], ledger) else {
+        let remedy = "write file = \"/path/of/model.onnx\", or stored = \"NAME\" for one of egret model list";
         ledger.missing(
             &SECTION.path(Some(name), ""),
             &SECTION.path(Some(name), "file"),
@@ -135,6 +138,19 @@ fn source(name: &str, model: &Model, ledger: &mut Ledger) -> Option<ModelSource>
             let file = model.file.clone()?;
             check_file(name, key, &file, "correct the path of the ONNX file", ledger);
             Some(ModelSource::Onnx(file))
+        }
+        "stored" => {
+            let stored = model.stored.as_deref()?;
+            match store::find(stored) {
+                Ok(file) => {
+                    check_file(name, key, &file, "pull or add it again: egret model verify tells what is wrong", ledger);
+                    Some(ModelSource::Onnx(file))
+                }
+                Err(error) => {
+                    ledger.problem(&SECTION.path(Some(name), key), error.to_string(), store::way_to(stored));
+                    None
+                }
+            }
         }
         "scripted" => {
             let file = model.scripted.clone()?;

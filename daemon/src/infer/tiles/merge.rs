@@ -109,7 +109,7 @@ fn alike(a: &Piece, b: &Piece, extras: &Extras) -> f32 {
 fn oriented(turned: &Turned) -> Oriented {
     let [a, b, c, d] = turned.corners;
     let length = |from: [f32; 2], to: [f32; 2]| (to[0] - from[0]).hypot(to[1] - from[1]);
-    let centre = [(a[0] + c[0]) / 2.0, (a[1] + c[1]) / 2.0];
+    let centre = [a[0].midpoint(c[0]), a[1].midpoint(c[1])];
     Oriented { centre, size: [length(a, b), length(a, d)], angle: turned.angle }
 }
 

@@ -5,7 +5,16 @@ use std::sync::Arc;
 use egret_models::task::{Appearance, Votes};
 
 use super::Plan;
-use crate::media::{Finding, Found, Reading};
+use crate::{
+    media::{Finding, Found, Reading},
+    step::SkipReason,
+};
+
+/// That there was no look, and why.
+pub(super) fn skipped(reason: SkipReason, plan: &Plan, frame: u64) -> Arc<Finding> {
+    let (model, details) = (plan.model.clone(), plan.telling.details);
+    Arc::new(Finding { model, frame, looks: 0, found: Found::Skipped(reason), details })
+}
 
 /// What the looks so far have come to.
 #[derive(Default)]
@@ -33,6 +42,13 @@ impl Findings {
         };
         let (model, details) = (plan.model.clone(), plan.telling.details);
         self.told = Some(Arc::new(Finding { model, frame, looks, found, details }));
+    }
+
+    /// Notes why there was no look, if there was none at all.
+    pub(super) fn skip(&mut self, reason: SkipReason, plan: &Plan, frame: u64) {
+        if self.told.is_none() {
+            self.told = Some(skipped(reason, plan, frame));
+        }
     }
 
     /// As it is told; `None` before the first look.

@@ -24,6 +24,14 @@ impl Gather {
         self.began.is_some()
     }
 
+    /// Ends the span before its time: the clips that are complete. `None`: not even one is.
+    pub(super) fn finish(&mut self) -> Option<Vec<Clip>> {
+        self.began = None;
+        self.crops.clear();
+        let clips = std::mem::take(&mut self.clips);
+        (!clips.is_empty()).then_some(clips)
+    }
+
     /// Takes a frame's picture in, if one is wanted now; the clips, once the span has all of its.
     pub(super) fn take(
         &mut self,

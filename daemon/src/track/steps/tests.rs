@@ -43,7 +43,7 @@ struct Camera {
 
 impl Camera {
     fn new(plans: &[Arc<Plan>]) -> Self {
-        Self { steps: Steps::of(plans, "yolox").expect("steps of this model"), seq: 0, picture: false }
+        Self { steps: Steps::of(plans, "yolox", Duration::from_secs(1)).expect("steps of this model"), seq: 0, picture: false }
     }
 
     fn frame(&mut self, tracks: &[(u64, f32)], phase: TrackPhase) -> Tracked {
@@ -91,6 +91,15 @@ impl Camera {
         tracked
     }
 
+    /// The message that a track has ended, without a frame.
+    fn ends(&mut self, track: u64) -> Tracked {
+        let mut door = Camera { steps: Box::new(Steps { steps: Vec::new() }), seq: 0, picture: false };
+        let mut tracked = door.frame(&[(track, 50.0)], TrackPhase::End);
+        tracked.closing = true;
+        self.steps.tell(&mut tracked);
+        tracked
+    }
+
     fn answer(&mut self, job: &Job, reading: Option<Reading>) {
         self.steps.answered("colour", &job.target, reading);
     }
@@ -117,7 +126,7 @@ fn scores(values: [f32; 2]) -> Reading {
 
 #[test]
 fn models_of_another_one_see_nothing() {
-    assert!(Steps::of(&[plan(StepOn::Tracks, |_| {})], "another").is_none());
+    assert!(Steps::of(&[plan(StepOn::Tracks, |_| {})], "another", Duration::ZERO).is_none());
 }
 
 #[test]
@@ -265,4 +274,83 @@ fn a_frame_that_goes_elsewhere_says_so() {
     door.steps.pass_over(SkipReason::SecondLook, &mut tracked);
     assert_eq!(state(&tracked), StepState::Skipped(SkipReason::SecondLook));
     assert_eq!(skipped(&plan.queue.counters().snapshot(), SkipReason::SecondLook), 1);
+}
+
+/// A step of two clips of three frames each over 20 frames.
+fn clips(on: StepOn) -> Arc<Plan> {
+    let clips = InputSpec { clip: Some(3), ..InputSpec::yolox("clips", BatchAxis::Dynamic, 8, 8) };
+    plan(on, |plan| {
+        plan.clips = Some(clips);
+        plan.config.clips = 2;
+        plan.config.span = FRAME * 20;
+        plan.config.every = Duration::from_mins(1);
+    })
+}
+
+fn found(tracked: &Tracked) -> Vec<&Found> {
+    let report = tracked.steps.as_deref().expect("every frame says what its steps do");
+    report.tracks.iter().map(|(_, finding)| &finding.found).chain(report.frame.iter().map(|finding| &finding.found)).collect()
+}
+
+#[test]
+fn a_track_that_ends_early_is_looked_at_as_far_as_it_was_seen() {
+    let plan = clips(StepOn::Tracks);
+    let mut door = Camera::new(std::slice::from_ref(&plan));
+    door.picture = true;
+    (0..5).for_each(|_| assert_eq!(state(&door.frame(&[(2, 50.0)], TrackPhase::Update)), StepState::Gathering));
+    // It is remembered for a second; after half of it nothing more is waited for.
+    for _ in 0..12 {
+        door.frame(&[], TrackPhase::Update);
+        assert_eq!(plan.queue.waiting(), 0);
+    }
+    door.frame(&[], TrackPhase::Update);
+    let jobs = plan.queue.next().unwrap();
+    assert!(matches!(&jobs[0].look, Look::Clips(clips) if clips.len() == 1), "{jobs:?}");
+    assert_eq!((jobs[0].target.track, jobs[0].target.frame), (Some(TrackId(2)), 4));
+    assert!(door.steps.is_busy() && door.steps.awaits());
+    door.answer(&jobs[0], Some(scores([0.2, 0.8])));
+    assert_eq!(label(&door.ends(2)), Some((1, 0.8)), "the last message tells it");
+    assert!(!door.steps.is_busy());
+}
+
+#[test]
+fn a_track_too_short_for_a_clip_says_so() {
+    let plan = clips(StepOn::Tracks);
+    let mut door = Camera::new(std::slice::from_ref(&plan));
+    door.picture = true;
+    (0..2).for_each(|_| drop(door.frame(&[(2, 50.0)], TrackPhase::Update)));
+    (0..13).for_each(|_| drop(door.frame(&[], TrackPhase::Update)));
+    assert_eq!(found(&door.ends(2)), [&Found::Skipped(SkipReason::TooShort)]);
+    // And one that ends before anybody could look.
+    (0..4).for_each(|_| drop(door.frame(&[(4, 50.0)], TrackPhase::Update)));
+    assert_eq!(found(&door.ends(4)), [&Found::Skipped(SkipReason::TooShort)]);
+    assert_eq!(plan.queue.waiting(), 0);
+    assert_eq!(skipped(&plan.queue.counters().snapshot(), SkipReason::TooShort), 2);
+}
+
+#[test]
+fn the_last_clips_of_all_are_looked_at_whatever_waits_already() {
+    let [on_tracks, on_frames] = [clips(StepOn::Tracks), clips(StepOn::Frames)];
+    let mut door = Camera::new(&[on_tracks.clone(), on_frames.clone()]);
+    door.picture = true;
+    let many: Vec<_> = (1..13).map(|id| (2 * id, 50.0)).collect();
+    (0..4).for_each(|_| drop(door.frame(&many, TrackPhase::Update)));
+    door.steps.flush(&StreamId::new(1, "door"), Instant::now());
+    assert_eq!((on_tracks.queue.waiting(), on_frames.queue.waiting()), (12, 1), "the first is for eight");
+    door.steps.flush(&StreamId::new(1, "door"), Instant::now());
+    assert_eq!((on_tracks.queue.waiting(), on_frames.queue.waiting()), (12, 1), "once is enough");
+    let jobs = on_frames.queue.next().unwrap();
+    assert_eq!((jobs[0].target.track, jobs[0].target.frame), (None, 3));
+}
+
+#[test]
+fn pictures_of_a_camera_too_few_for_a_clip_say_so() {
+    let plan = clips(StepOn::Frames);
+    let mut door = Camera::new(std::slice::from_ref(&plan));
+    door.picture = true;
+    (0..2).for_each(|_| drop(door.frame(&[], TrackPhase::Update)));
+    door.steps.flush(&StreamId::new(1, "door"), Instant::now());
+    assert!(door.steps.is_busy() && !door.steps.awaits());
+    assert_eq!(found(&door.ends(99)), [&Found::Skipped(SkipReason::TooShort)]);
+    assert!(!door.steps.is_busy());
 }
