@@ -97,15 +97,33 @@ impl Feed {
         let feed = self.clone();
         let name = name.to_owned();
         thread::Builder::new().name(format!("sim-{name}")).spawn(move || {
-            let mut run =
-                Run { feed, setting, source, timeline: Timeline::default(), origin: None, awaiting_key: true, late: LATE };
+            let mut run = Run {
+                feed,
+                setting,
+                source,
+                timeline: Timeline::default(),
+                origin: None,
+                awaiting_key: true,
+                sent: false,
+                late: LATE,
+            };
             if let Err(error) = run.run() {
                 tracing::error!(camera = name, %error, "the simulated camera has no more pictures");
             }
-            // The clients see the stream end. Refused only when the media is gone already.
-            let _ = run.source.end_of_stream();
+            if run.sent {
+                // The clients see the stream end. Refused only when the media is gone already.
+                let _ = run.source.end_of_stream();
+            } else {
+                give_up(&run.source);
+            }
         })
     }
+}
+
+/// No picture will come. A media that is being made ready would wait for the first one for 20 s, and with it the camera's thread and
+/// whoever waits for that.
+pub(super) fn give_up(source: &AppSrc) {
+    gst::element_error!(source, gst::ResourceError::Close, ["the camera ends before its first picture"]);
 }
 
 struct Run {
@@ -116,6 +134,8 @@ struct Run {
     /// The media's running time, and ours, at the time line's zero.
     origin: Option<(i64, Instant)>,
     awaiting_key: bool,
+    /// Whether the media has had a picture.
+    sent: bool,
     /// More than this and the origin moves.
     late: Duration,
 }
@@ -167,6 +187,7 @@ impl Run {
         self.awaiting_key = false;
         let truth = picture.truth.take().zip(scene_of(&showing.recipe));
         let Some(captured) = self.push(picture, placed) else { return false };
+        self.sent = true;
         if let Some((truth, scene)) = truth {
             showing.record.sent(truth, &scene, captured);
         }

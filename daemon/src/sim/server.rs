@@ -17,7 +17,7 @@ use gstreamer_rtsp_server::prelude::*;
 
 use super::{
     camera::{Credentials, Scheme},
-    feed::{Feed, Setting, Showing},
+    feed::{Feed, Setting, Showing, give_up},
     main_loop::MainLoop,
 };
 use crate::media::Codec;
@@ -57,7 +57,7 @@ impl Server {
             rtsp: server,
             credentials,
             setting: Mutex::new(Arc::new(Mutex::new(showing.clone()))),
-            feeds: Arc::default(),
+            feeds: Feeds::default(),
         };
         this.mount(codec, showing)?;
         this.sources.push(this.rtsp.attach(Some(&this.main_loop.context))?);
@@ -115,6 +115,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // First, since the loop may be waiting for a first picture.
+        self.feeds.close();
         let (server, sources, context) = (self.rtsp.clone(), std::mem::take(&mut self.sources), self.main_loop.context.clone());
         // A client that is removed while the loop reads from it leaves a source behind that is ready for ever.
         self.main_loop.run(move || {
@@ -128,16 +130,50 @@ impl Drop for Server {
                 }
             }
         });
-        let feeds = std::mem::take(&mut *self.feeds.lock().unwrap_or_else(PoisonError::into_inner));
-        for (feed, thread) in feeds {
+    }
+}
+
+/// The feeds of a camera's media. A media may ask for its feed at any moment, also while the camera ends.
+#[derive(Clone, Debug, Default)]
+struct Feeds(Arc<Mutex<FeedThreads>>);
+
+#[derive(Debug, Default)]
+struct FeedThreads {
+    closed: bool,
+    running: Vec<(Feed, thread::JoinHandle<()>)>,
+}
+
+impl Feeds {
+    /// Starts a feed, unless the camera ends.
+    fn start(&self, feed: Feed, name: &str, setting: Setting, source: &AppSrc) {
+        let mut feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if feeds.closed {
+            give_up(source);
+            return;
+        }
+        feeds.running.retain(|(_, thread)| !thread.is_finished());
+        match feed.start(name, setting, source.clone()) {
+            Ok(thread) => feeds.running.push((feed, thread)),
+            Err(error) => {
+                tracing::error!(camera = name, %error, "cannot start the camera's thread");
+                give_up(source);
+            }
+        }
+    }
+
+    /// Ends them all, and lets none start any more.
+    fn close(&self) {
+        let mut feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        feeds.closed = true;
+        let running = std::mem::take(&mut feeds.running);
+        drop(feeds);
+        for (feed, thread) in running {
             feed.stop();
             // A panic there was reported there.
             let _ = thread.join();
         }
     }
 }
-
-type Feeds = Arc<Mutex<Vec<(Feed, thread::JoinHandle<()>)>>>;
 
 /// Gives a new media its feed, which lives as long as the media.
 fn feed_media(media: &rtsp::RTSPMedia, name: &str, setting: &Setting, feeds: &Feeds) {
@@ -163,14 +199,7 @@ fn feed_media(media: &rtsp::RTSPMedia, name: &str, setting: &Setting, feeds: &Fe
         AppSrcCallbacks::builder()
             .need_data(move |source, _| {
                 let Some((name, setting, feeds, feed)) = waiting.take() else { return };
-                match feed.start(&name, setting, source.clone()) {
-                    Ok(thread) => {
-                        let mut feeds = feeds.lock().unwrap_or_else(PoisonError::into_inner);
-                        feeds.retain(|(_, thread)| !thread.is_finished());
-                        feeds.push((feed, thread));
-                    }
-                    Err(error) => tracing::error!(camera = name, %error, "cannot start the camera's thread"),
-                }
+                feeds.start(feed, &name, setting, source);
             })
             .build(),
     );

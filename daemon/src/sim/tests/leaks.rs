@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{client::Client, *};
+use super::{
+    client::{Client, describe},
+    *,
+};
 
 /// Threads and open descriptors of this process.
 fn held() -> (usize, usize) {
@@ -43,4 +46,25 @@ async fn settled(enough: impl Fn((usize, usize)) -> bool) -> (usize, usize) {
         least = (least.0.min(now.0), least.1.min(now.1));
     }
     least
+}
+
+/// Names of this process's threads.
+fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok()).map(|name| name.trim().to_owned()).collect()
+}
+
+/// A media that is being made ready waits for its first picture, for 20 s if GStreamer has its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_waits_for_the_first_picture_holds_nothing_up() {
+    let sim = sim(vec![SimCamera::test("hasty")]);
+    let url = sim.url("hasty").unwrap();
+    let client = tokio::spawn(async move { describe(&url, None).await.is_ok() });
+    while !threads().contains(&"sim-hasty".to_owned()) {
+        tokio::task::yield_now().await;
+    }
+    let stopped = tokio::task::spawn_blocking(move || sim.stop());
+    tokio::time::timeout(Duration::from_secs(15), stopped).await.expect("before GStreamer gives up").unwrap();
+    // It may have been quick enough.
+    let _described = client.await.unwrap();
 }
