@@ -54,7 +54,7 @@ impl Signals {
 pub struct Supervision<'a> {
     /// The line to systemd.
     pub notifier: &'a Notifier,
-    /// Cancelled at the head; the line drains by itself.
+    /// Cancelled at the head, here or by whoever started the daemon; the line drains by itself.
     pub cancel: &'a CancellationToken,
     /// How long the ordered shutdown may take.
     pub deadline: Duration,
@@ -62,7 +62,7 @@ pub struct Supervision<'a> {
     pub faults: FaultReceiver,
 }
 
-/// Runs the line until it ends by itself, a signal stops it, or a fault ends it.
+/// Runs the line until it ends by itself, a signal or whoever holds `cancel` stops it, or a fault ends it.
 ///
 /// The first stop signal cancels the head and lets the line drain, at most for the deadline. The second one returns
 /// [`Exit::Interrupted`] at once. `reload` is called on SIGHUP; it must hand the work to the line rather than do it.
@@ -96,6 +96,7 @@ pub async fn supervise(
                     return Exit::Interrupted;
                 }
             },
+            () = cancel.cancelled(), if end_by.is_none() => end_by = Some(stop(notifier, cancel, deadline)),
             Some(fault) = faults.recv() => {
                 tracing::error!(%fault, "ending after a fault");
                 failed = true;
@@ -193,6 +194,18 @@ mod tests {
     async fn the_deadline_bounds_a_shutdown_that_hangs() {
         let (exit, took, _, _) = run_line(Duration::MAX / 4, &[Signal::Stop], None).await;
         assert_eq!((exit, took.as_secs()), (Exit::Failure, 11));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_bounds_also_what_was_stopped_from_within() {
+        let (notifier, lines) = recorder();
+        let (cancel, (_sender, faults)) = (CancellationToken::new(), faults());
+        cancel.cancel();
+        let watched = Supervision { notifier: &notifier, cancel: &cancel, deadline: DEADLINE, faults };
+        let started = Instant::now();
+        let exit = supervise(watched, async || std::future::pending().await, || (), std::future::pending()).await;
+        assert_eq!((exit, started.elapsed()), (Exit::Failure, DEADLINE));
+        assert_eq!(lines.lock().expect("no panic").len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
