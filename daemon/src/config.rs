@@ -10,6 +10,7 @@ mod diff;
 mod document;
 mod environment;
 mod files;
+mod filter;
 mod keys;
 mod kind;
 mod ledger;
@@ -30,6 +31,7 @@ use std::{
 
 pub use checked::*;
 pub use diff::{CameraChange, Change, diff};
+pub use filter::{BadFilter, log_filter};
 pub use overrides::Overrides;
 pub use problem::{Origin, Problem};
 pub use schema::schema;

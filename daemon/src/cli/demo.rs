@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context as _;
 
 use crate::{
-    config::{LogConfig, LogFormat},
+    config::{BadFilter, LogConfig, LogFormat, log_filter},
     demo::{self, Options},
     life, observe,
 };
@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 1_000_001)]
     seed: u64,
     /// Log filter; logs go to standard error.
-    #[arg(long, default_value = "error")]
+    #[arg(long, default_value = "error,rumqttd=off", value_parser = filter)]
     log: String,
 }
 
@@ -39,6 +39,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Options { cameras: args.cameras.into(), fps: args.fps, duration: args.duration, json: args.json, seed: args.seed };
     let exit = life::run(demo::run(options)).context("no async runtime")??;
     Ok(exit.into())
+}
+
+fn filter(text: &str) -> Result<String, BadFilter> {
+    log_filter(text).map(|_| text.to_owned())
 }
 
 /// A number of seconds, or one with `ms`, `s` or `m`.

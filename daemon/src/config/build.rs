@@ -9,6 +9,7 @@ use std::{ffi::OsString, net::SocketAddr};
 use super::{
     BatchConfig, Config, HttpConfig, LogConfig, MqttConfig, MqttVersion, RuntimeConfig, TlsConfig, TrackConfig, address,
     document::Entries,
+    filter::{BadFilter, log_filter},
     keys::{Batch, Http, Log, Mqtt, Runtime, Top, Track, Typed},
     kind::is_name,
     ledger::Ledger,
@@ -40,7 +41,7 @@ impl Surroundings<'_> {
 pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around: &Surroundings<'_>) -> Config {
     let device = device(&typed.top, around);
     let models = model::build(&typed.model, &entries.models, ledger);
-    let cameras = camera::build(typed.camera, &entries.cameras, &models, ledger, around);
+    let cameras = camera::build(typed.camera, entries, &models, ledger, around);
     Config {
         log: log(typed.log, ledger),
         mqtt: mqtt(typed.mqtt, &device, ledger, around),
@@ -80,12 +81,8 @@ fn graph_dir(top: Top, ledger: &mut Ledger) -> Option<std::path::PathBuf> {
 }
 
 fn log(log: Log, ledger: &mut Ledger) -> LogConfig {
-    if let Err(error) = log.filter.parse::<tracing_subscriber::EnvFilter>() {
-        ledger.problem(
-            "log.filter",
-            error.to_string(),
-            "write a level, e.g. \"info\", or levels per module, e.g. \"info,egret::source=debug\"",
-        );
+    if let Err(BadFilter { reason, remedy }) = log_filter(&log.filter) {
+        ledger.problem("log.filter", reason, remedy);
     }
     LogConfig { filter: log.filter, format: log.format.0 }
 }
@@ -120,8 +117,9 @@ fn runtime(runtime: Runtime, ledger: &mut Ledger) -> RuntimeConfig {
 
 fn batch(batch: &Batch, ledger: &mut Ledger) -> BatchConfig {
     if batch.staleness.0 <= batch.max_wait.0 {
-        ledger.problem(
+        ledger.clash(
             "batch.staleness",
+            "batch.max_wait",
             "frames would be stale before their batch may leave",
             "make it longer than batch.max_wait",
         );
@@ -131,15 +129,17 @@ fn batch(batch: &Batch, ledger: &mut Ledger) -> BatchConfig {
 
 fn track(track: &Track, ledger: &mut Ledger) -> TrackConfig {
     if track.low_confidence > track.high_confidence {
-        ledger.problem(
+        ledger.clash(
             "track.low_confidence",
+            "track.high_confidence",
             "above track.high_confidence, so no detection is left for the second association",
             "make it lower",
         );
     }
     if track.new_confidence < track.low_confidence {
-        ledger.problem(
+        ledger.clash(
             "track.new_confidence",
+            "track.low_confidence",
             "below track.low_confidence: it would start tracks from detections that are not looked at",
             "make it higher",
         );
@@ -156,14 +156,17 @@ fn track(track: &Track, ledger: &mut Ledger) -> TrackConfig {
 }
 
 fn mqtt(mqtt: Mqtt, device: &str, ledger: &mut Ledger, around: &Surroundings<'_>) -> Option<MqttConfig> {
+    if !mqtt.enabled {
+        return None;
+    }
     let Some(url) = &mqtt.url else {
-        let keys = Mqtt::SECTION.keys.iter().map(|key| Mqtt::SECTION.path(None, key.name));
-        if !ledger.is_set("mqtt.url") && keys.filter(|path| path != "mqtt.url").any(|path| ledger.is_set(&path)) {
+        let mut keys = Mqtt::SECTION.keys.iter().filter(|key| !matches!(key.name, "url" | "enabled"));
+        if !ledger.is_set("mqtt.url") && keys.any(|key| ledger.is_set(&Mqtt::SECTION.path(None, key.name))) {
             ledger.missing(
                 "mqtt",
                 "mqtt.url",
                 "the broker's address is missing",
-                "write url = \"mqtt://broker:1883\", or remove [mqtt]",
+                "write url = \"mqtt://broker:1883\", or enabled = false to publish nothing",
             );
         }
         return None;
@@ -256,7 +259,7 @@ fn base_topic(key: String, address: &address::Address, ledger: &mut Ledger) -> S
 }
 
 fn client_id(key: Option<String>, device: &str, version: MqttVersion, ledger: &mut Ledger) -> String {
-    let Some(id) = key else { return format!("egret-{device}") };
+    let Some(id) = key else { return MqttConfig::usual_client_id(device) };
     let remedy = "write a short one of letters and digits";
     if id.len() > LONGEST_CLIENT_ID {
         ledger.problem("mqtt.client_id", format!("longer than {LONGEST_CLIENT_ID} bytes"), remedy);

@@ -89,6 +89,13 @@ pub struct MqttConfig {
     pub track_update_interval: Duration,
 }
 
+impl MqttConfig {
+    /// The client identifier where none is configured.
+    pub(super) fn usual_client_id(device: &str) -> String {
+        format!("egret-{device}")
+    }
+}
+
 /// TLS towards a broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsConfig {

@@ -1,6 +1,6 @@
 //! What a reload changes.
 
-use super::{CameraConfig, Config};
+use super::{CameraConfig, Config, MqttConfig};
 
 /// What must be done to get from one configuration to another.
 #[derive(Debug, Default, PartialEq)]
@@ -62,7 +62,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let parts = [
         ("device", *device != new.device),
         ("log", *log != new.log),
-        ("mqtt", *mqtt != new.mqtt),
+        ("mqtt", broker(mqtt.as_ref(), device) != broker(new.mqtt.as_ref(), &new.device)),
         ("http", *http != new.http),
         ("runtime", *runtime != new.runtime),
         ("batch", *batch != new.batch),
@@ -79,6 +79,15 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let gone = models.iter().filter(|before| !new.models.iter().any(|model| model.name == before.name));
     keys.extend(gone.map(|model| format!("model.{}", model.name)));
     keys
+}
+
+/// A broker as it was configured: a client identifier that is only made of the device's name says nothing more than that name.
+fn broker(mqtt: Option<&MqttConfig>, device: &str) -> Option<MqttConfig> {
+    let mut mqtt = mqtt?.clone();
+    if mqtt.client_id == MqttConfig::usual_client_id(device) {
+        mqtt.client_id.clear();
+    }
+    Some(mqtt)
 }
 
 #[cfg(test)]
@@ -167,6 +176,10 @@ mod tests {
             assert_eq!(change.needs_restart, [key]);
             assert!(change.cameras_changed.is_empty());
         }
+        let nameless = |device: &str| {
+            config(&BASE.replace("client_id = \"a\"", "").replace("[mqtt]", &format!("device = {device:?}\n[mqtt]")))
+        };
+        assert_eq!(diff(&nameless("gate"), &nameless("yard")).needs_restart, ["device"], "its identifier at the broker follows");
         let two = BASE
             .replace("[[camera]]", "[[camera]]\nmodel = \"b\"")
             .replace("[[model]]", "[[model]]\nname = \"b\"\nbuiltin = \"null\"\n[[model]]");

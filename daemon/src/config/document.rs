@@ -117,6 +117,7 @@ impl Reader<'_> {
                 };
                 let spot = self.spot(value.span());
                 self.layer.ledger.problem_at(spot, section.name, None, "it is not written like this", remedy);
+                self.layer.ledger.spoil(section.name);
             }
         }
     }
@@ -140,6 +141,7 @@ impl Reader<'_> {
                 self.mask(item);
                 let remedy = format!("write each of them as [[{}]]", section.name);
                 self.layer.ledger.problem_at(spot, &section.path(Some(&nameless), ""), None, "it is no table", remedy);
+                self.layer.ledger.spoil(section.name);
                 continue;
             };
             let entry = self.entry(section, table, nameless, item.span(), &mut seen);
@@ -162,11 +164,18 @@ impl Reader<'_> {
     ) -> String {
         let Some(value) = table.get("name") else {
             let spot = self.spot(span);
+            self.layer.ledger.spoil(section.name);
+            if self.mistyped_name(section, table) {
+                return nameless;
+            }
             let remedy = format!("write name = \"…\" below [[{}]]", section.name);
             self.layer.ledger.problem_at(spot, &section.path(Some(&nameless), "name"), None, "it has no name", remedy);
             return nameless;
         };
-        let Some(name) = value.get_ref().as_str().filter(|name| is_name(name)) else { return nameless };
+        let Some(name) = value.get_ref().as_str().filter(|name| is_name(name)) else {
+            self.layer.ledger.spoil(section.name);
+            return nameless;
+        };
         if let Some(first) = seen.get(name) {
             let line = self.layer.ledger.line(self.text, *first);
             let (spot, shown) = (self.spot(value.span()), Some(format!("{name:?}")));
@@ -176,6 +185,13 @@ impl Reader<'_> {
         }
         seen.insert(name.to_owned(), value.span().start);
         name.to_owned()
+    }
+
+    /// Whether a key that is none will be told to be meant as `name`.
+    fn mistyped_name(&self, section: &Section, table: &DeTable<'_>) -> bool {
+        let known = || section.keys.iter().map(|key| key.name);
+        let mut strange = table.keys().map(|key| key.get_ref().as_ref()).filter(|key| section.key(key).is_none());
+        !self.layer.ledger.is_full() && strange.any(|key| suggest::nearest(key, known()) == Some("name"))
     }
 
     fn table(&mut self, section: &Section, entry: Option<&str>, table: &DeTable<'_>) {
@@ -220,6 +236,10 @@ impl Reader<'_> {
                 (section.path(entry, &name), suggest::nearest(&name, keys).map(str::to_owned))
             }
         };
+        if let Some(nearest) = &nearest {
+            let meant = place.map_or_else(|| nearest.clone(), |(section, entry)| section.path(entry, nearest));
+            self.layer.ledger.spoil(meant);
+        }
         let elsewhere = || SECTIONS.iter().filter(|section| section.key(&name).is_some()).map(title).collect::<Vec<_>>();
         let remedy = match nearest {
             Some(nearest) => format!("did you mean {nearest}?"),

@@ -228,6 +228,8 @@ section! {
     Mqtt: Table "mqtt" {
         /// mqtt://host:port or mqtts://host:port (TLS, certificate verified). A path is the base topic.
         url: Url, otherwise "nothing is published";
+        /// Whether anything is published; false: the other keys stay, and mean nothing.
+        enabled: Flag = true;
         /// Protocol version.
         version: Choice[MqttVersion] = "5";
         /// Client identifier, unique at the broker.

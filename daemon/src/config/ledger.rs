@@ -73,6 +73,9 @@ pub(super) struct Ledger {
     problems: Vec<Finding>,
     advice: Vec<Finding>,
     untold: usize,
+    /// Keys whose value could not be read, and those that a mistyped key or table was meant to be. What is missing or does not go
+    /// together because of them is no second problem.
+    spoilt: HashSet<String>,
 }
 
 impl Ledger {
@@ -122,6 +125,16 @@ impl Ledger {
         }
     }
 
+    /// Notes that a key, or a table, has its problem already.
+    pub(super) fn spoil(&mut self, path: impl Into<String>) {
+        self.spoilt.insert(path.into());
+    }
+
+    /// Whether a key, or a table, has its problem already, so that what stands for it is a default.
+    pub(super) fn is_spoilt(&self, path: &str) -> bool {
+        self.spoilt.contains(path)
+    }
+
     /// Whether anything is wrong so far.
     pub(super) fn has_problems(&self) -> bool {
         !self.problems.is_empty()
@@ -159,14 +172,34 @@ impl Ledger {
         self.problems.len() >= MOST_PROBLEMS
     }
 
-    /// A key's value is wrong.
+    /// A key's value is wrong. One that could not even be read has been told.
     pub(super) fn problem(&mut self, path: &str, reason: impl Into<String>, remedy: impl Into<String>) {
+        if self.is_spoilt(path) {
+            return;
+        }
         let (spot, shown) = self.look_up(path);
         self.problem_at(spot, path, shown, reason, remedy);
     }
 
-    /// A key is missing from the table that stands at `table`.
+    /// Two keys' values do not go together; said of the first. Where one of them could not be read there is nothing to compare.
+    pub(super) fn clash(&mut self, path: &str, other: &str, reason: impl Into<String>, remedy: impl Into<String>) {
+        if !self.is_spoilt(other) {
+            self.problem(path, reason, remedy);
+        }
+    }
+
+    /// A key names something that there is not. Where a text is no TOML, it may be in the part that could not be read.
+    pub(super) fn unresolved(&mut self, path: &str, reason: impl Into<String>, remedy: impl Into<String>) {
+        let (spot, shown) = self.look_up(path);
+        let (key, reason, remedy) = (path.to_owned(), reason.into(), remedy.into());
+        self.push(Finding { class: Class::Missing, spot, key, shown, reason, remedy });
+    }
+
+    /// A key is missing from the table that stands at `table`, not merely mistyped.
     pub(super) fn missing(&mut self, table: &str, key: &str, reason: impl Into<String>, remedy: impl Into<String>) {
+        if self.is_spoilt(key) {
+            return;
+        }
         let (spot, _) = self.look_up(table);
         let (key, reason, remedy) = (key.to_owned(), reason.into(), remedy.into());
         self.push(Finding { class: Class::Missing, spot, key, shown: None, reason, remedy });

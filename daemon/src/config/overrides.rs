@@ -17,7 +17,7 @@ pub struct Overrides {
     /// A camera: NAME=URL, e.g. door=rtsp://192.168.1.20/stream1. Repeatable.
     #[arg(long = "camera", value_name = "NAME=URL")]
     pub cameras: Vec<Secret>,
-    /// The broker: `mqtt://[user:password@]host[:port][/base-topic]`.
+    /// The broker: `mqtt://[user:password@]host[:port][/base-topic]`, or off.
     #[arg(long, value_name = "URL")]
     pub broker: Option<Secret>,
     /// The network: an ONNX file, or stored:NAME, builtin:demo, builtin:null, scripted:FILE.
@@ -59,7 +59,11 @@ impl Overrides {
             None => {}
         }
         if let Some(url) = &self.broker {
-            put(&mut layer, &Mqtt::SECTION, None, "url", &Raw::from(url.expose()), "--broker");
+            let off = url.expose() == "off";
+            put(&mut layer, &Mqtt::SECTION, None, "enabled", &Raw::from(!off), "--broker");
+            if !off {
+                put(&mut layer, &Mqtt::SECTION, None, "url", &Raw::from(url.expose()), "--broker");
+            }
         }
         if let Some(model) = &self.model {
             read_model(&mut layer, model, entries);

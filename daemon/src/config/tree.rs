@@ -113,7 +113,10 @@ impl Layer<'_> {
         self.ledger.place(path.clone(), Place { layer: self.number, spot: spot.clone(), shown: shown.clone() });
         match key.kind.read(raw, self.base) {
             Ok(value) => self.tree.set(section, entry, key.name, value),
-            Err(refusal) => self.ledger.problem_at(spot, &path, shown, refusal.reason, refusal.remedy),
+            Err(refusal) => {
+                self.ledger.problem_at(spot, &path, shown, refusal.reason, refusal.remedy);
+                self.ledger.spoil(path);
+            }
         }
     }
 }

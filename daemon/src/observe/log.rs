@@ -8,18 +8,18 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{BadFilter, LogConfig, LogFormat, log_filter};
 
 /// Why there are no logs.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The filter does not parse.
+    /// The filter is none.
     #[error("log.filter {filter:?}: {source}")]
     Filter {
         /// As configured.
         filter: String,
         /// What is wrong with it.
-        source: tracing_subscriber::filter::ParseError,
+        source: BadFilter,
     },
     /// journald was asked for and is not there.
     #[error("log.format journald: {0}")]
@@ -48,7 +48,7 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 fn filter(filter: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder().parse(filter).map_err(|source| LogError::Filter { filter: filter.into(), source })
+    log_filter(filter).map_err(|source| LogError::Filter { filter: filter.into(), source })
 }
 
 fn text<W>(writer: W, colour: bool) -> Boxed

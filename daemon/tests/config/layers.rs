@@ -149,6 +149,9 @@ fn the_environment_wins_over_files_and_options_over_all() {
     assert_eq!((config.log.filter.as_str(), config.http), ("debug", None));
     assert!(matches!(&config.cameras[0].source, SourceConfig::Rtsp(rtsp) if rtsp.url.as_str() == "rtsp://10.0.0.2/other"));
     assert_eq!(config.cameras[0].max_fps, Some(5.0), "the rest of the camera stays");
+
+    sources.overrides.broker = Some(Secret::new("off"));
+    assert_eq!(loaded(config::load(&sources)).config.mqtt, None);
 }
 
 #[test]

@@ -30,7 +30,9 @@ fn values_of_a_wrong_kind_or_out_of_range() {
         ("shutdown_deadline = 1979-05-27", "shutdown_deadline", "a date"),
         ("device = 99999999999999999999", "device", "beyond all range"),
         ("[log]\nformat = \"xml\"", "log.format", "\"journald\""),
-        ("[log]\nfilter = \"egret=loud=x\"", "log.filter", "write a level"),
+        ("[log]\nfilter = \"egret=loud=x\"", "log.filter", "is no level"),
+        ("[log]\nfilter = \"inof\"", "log.filter", "did you mean info?"),
+        ("[log]\nfilter = \"info,egert::source=debug\"", "log.filter", "did you mean egret::source?"),
         ("[http]\nenabled = \"yes\"", "http.enabled", "true or false"),
         ("[http]\nlisten = \"localhost:9180\"", "http.listen", "IP address"),
         ("[http]\nlisten = \"127.0.0.1\"", "http.listen", "and a port"),
@@ -118,7 +120,9 @@ fn brokers() {
         ("url = \"mqtt://broker\"\nkeep_alive = \"19h\"", "keep_alive", "18h"),
         ("url = \"mqtt://broker\"\nca_file = \"/etc/hostname\"", "ca_file", "without TLS"),
         ("url = \"mqtts://broker\"\nca_file = \"/nowhere.pem\"", "ca_file", "PEM"),
-        ("username = \"egret\"", "url", "missing"),
+        ("username = \"egret\"", "url", "enabled = false"),
+        ("ulr = \"mqtt://egret:hunter2@broker\"\nusername = \"egret\"", "ulr", "did you mean url?"),
+        ("enabled = \"no\"", "enabled", "true or false"),
         ("url = \"mqtt://broker\"\nversion = \"3.1.1\"\npassword = \"hunter2\"", "username", "3.1.2.9"),
         ("url = \"mqtt://broker\"\npassword = \"\"", "password", "empty"),
     ] {
@@ -197,6 +201,60 @@ fn cameras() {
 fn a_camera_without_a_model_is_told_what_to_do_once() {
     let text = "[[camera]]\nname = \"a\"\nurl = \"rtsp://cam\"\n[[camera]]\nname = \"b\"\nurl = \"rtsp://cam\"\n";
     refused(text, "model", "file = \"/path/of/yolox_nano.onnx\"");
+}
+
+#[test]
+fn one_mistake_is_one_problem_whatever_follows_from_it() {
+    let camera = "[[camera]]\nname = \"door\"\nurl = \"test:\"\n";
+    for (text, key, part) in [
+        // A camera without a URL, a model without a source, cameras without a model: all because of one letter.
+        (
+            format!("{MODEL}[[camera]]\nname = \"door\"\nulr = \"rtsp://egret:hunter2@cam\""),
+            "camera.door.ulr",
+            "did you mean url?",
+        ),
+        (format!("{camera}[[model]]\nname = \"m\"\nfiel = \"/m.onnx\""), "model.m.fiel", "did you mean file?"),
+        (format!("{camera}[[model]]\nname = \"m\"\nbiultin = \"null\""), "model.m.biultin", "did you mean builtin?"),
+        (format!("{camera}model = \"m\"\n[[modle]]\nname = \"m\"\nbuiltin = \"null\""), "modle", "did you mean model?"),
+        (format!("{camera}[[model]]\nname = \"m\""), "model.m.file", "nothing says where the model comes from"),
+        (format!("{camera}[[model]]\nnmae = \"m\"\nbuiltin = \"null\""), "model.#1.nmae", "did you mean name?"),
+        (format!("{camera}[model]\nname = \"m\"\nbuiltin = \"null\""), "model", "[[model]]"),
+        (format!("{camera}model = \"m m\"\n[[model]]\nname = \"m\"\nbuiltin = \"null\""), "camera.door.model", "letters"),
+        // What is compared with a value that could not be read.
+        ("[batch]\nmax_wait = \"5msec\"\nstaleness = \"20ms\"".to_owned(), "batch.max_wait", "duration"),
+        ("[batch]\nmax_wait = \"1s\"\nstaleness = \"soon\"".to_owned(), "batch.staleness", "duration"),
+        ("[track]\nhigh_confidence = 5\nlow_confidence = 0.6".to_owned(), "track.high_confidence", "from 0 to 1"),
+        ("[track]\nlow_confidence = -1\nnew_confidence = 0.05".to_owned(), "track.low_confidence", "from 0 to 1"),
+        (format!("{MODEL}tile_columns = 9\ntile_overlap = 0.3\ntile_whole = false"), "model.m.tile_columns", "from 1 to 8"),
+        (
+            format!("{MODEL}[[model]]\nname = \"n\"\nbuiltin = \"null\"\non = \"frame\"\nof = \"m\"\nevery = \"2s\""),
+            "model.n.on",
+            "\"frames\"",
+        ),
+        (
+            format!("{MODEL}[[camera]]\nname = \"a\"\nsub_stream_url = \"rtsp://cam\"\nstream = \"subb\""),
+            "camera.a.stream",
+            "\"sub\"",
+        ),
+        ("[mqtt]\nurl = \"mqtt://b/x\"\nbase_topic = 5".to_owned(), "mqtt.base_topic", "a whole number"),
+    ] {
+        refused(&text, key, part);
+    }
+    // A model that is nowhere is missing once, however many cameras name it.
+    let several = [0, 1, 2].map(|i| format!("[[camera]]\nname = \"c{i}\"\nurl = \"test:\"\nmodel = \"yolox\"\n")).concat();
+    refused(&several, "camera.c0.model", "define it");
+    refused(&format!("{MODEL}{several}"), "camera.c0.model", "define it");
+    // Where a text is no TOML, the model may stand in the part that could not be read.
+    let broken = format!("{several}[[model]]\nname = yolox\nbuiltin = \"null\"\n");
+    assert!(problems(load(&broken)).iter().all(|problem| problem.key.is_empty()), "{}", list(&problems(load(&broken))));
+}
+
+#[test]
+fn publishing_can_be_turned_off_with_all_else_left_as_it_is() {
+    let off = loaded(load("[mqtt]\nenabled = false\nusername = \"egret\"\nkeep_alive = \"1m\""));
+    assert_eq!((off.config.mqtt, off.advice.len()), (None, 0));
+    let off = loaded(load("[mqtt]\nurl = \"mqtt://broker\"\nenabled = false"));
+    assert_eq!(off.config.mqtt, None);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The cameras.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use super::{
     Surroundings,
@@ -9,6 +12,7 @@ use super::{
 use crate::config::{
     CameraConfig, Credentials, FileConfig, ModelConfig, RtspConfig, SourceConfig, TestConfig,
     address::{self, password_parameter},
+    document::Entries,
     keys::{Camera, Section, Stream},
     ledger::Ledger,
     suggest,
@@ -50,20 +54,23 @@ const PATTERNS: [&str; 25] = [
 /// Checks all cameras, in the order of their names' first appearance.
 pub(super) fn build(
     mut typed: HashMap<String, Camera>,
-    names: &[String],
+    entries: &Entries,
     models: &[ModelConfig],
     ledger: &mut Ledger,
     around: &Surroundings<'_>,
 ) -> Vec<CameraConfig> {
+    let names = &entries.cameras;
     if let Some(name) = names.get(MOST) {
         ledger.problem(&SECTION.path(Some(name), ""), format!("more than {MOST} cameras"), "split them over several devices");
     }
-    let mut complain = true;
+    // A model that is there but refused has its own problem.
+    let no_model = entries.models.is_empty() && !ledger.is_spoilt("model");
+    let mut missed = HashSet::new();
     let mut cameras = Vec::new();
     for name in names.iter().take(MOST) {
         let Some(camera) = typed.remove(name) else { continue };
         let mut check = Check { name, ledger, around };
-        let model = check.model(camera.model.as_deref(), models, &mut complain);
+        let model = check.model(camera.model.as_deref(), models, no_model, &mut missed);
         check.rates(&camera);
         check.classes(&camera, model.and_then(|model| models.iter().find(|known| known.name == model)));
         let source = check.source(&camera);
@@ -97,8 +104,14 @@ impl Check<'_> {
         SECTION.path(Some(self.name), key)
     }
 
-    /// The camera's model: the one it names, else the first. That there is none is said once.
-    fn model<'m>(&mut self, named: Option<&'m str>, models: &'m [ModelConfig], complain: &mut bool) -> Option<&'m str> {
+    /// The camera's model: the one it names, else the first. That there is none, or none of a name, is said of the first camera only.
+    fn model<'m>(
+        &mut self,
+        named: Option<&'m str>,
+        models: &'m [ModelConfig],
+        no_model: bool,
+        missed: &mut HashSet<String>,
+    ) -> Option<&'m str> {
         if let Some(named) = named {
             if let Some(model) = models.iter().find(|model| model.name == named) {
                 if model.step.is_some() {
@@ -108,23 +121,27 @@ impl Check<'_> {
                 }
                 return Some(named);
             }
-            // A model that is there but refused has its own problem.
             if !self.ledger.is_set(&format!("model.{named}.name")) {
-                let remedy = match suggest::nearest(named, models.iter().map(|model| model.name.as_str())) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("define it: [[model]] with name = {named:?} and file = \"/path/of/model.onnx\""),
-                };
-                self.ledger.problem(&self.path("model"), "no model has this name", remedy);
+                self.no_such_model(named, models, missed);
             }
             return None;
         }
-        if models.is_empty() && *complain {
-            *complain = false;
+        if no_model && missed.insert(String::new()) {
             let remedy = "name an ONNX detector: [[model]] with name = \"yolox\" and file = \"/path/of/yolox_nano.onnx\", or --model FILE. \
                           To try egret without one: egret demo";
             self.ledger.missing(&self.path(""), "model", "there is a camera but no model that looks at its pictures", remedy);
         }
         models.iter().find(|model| model.step.is_none()).map(|model| model.name.as_str())
+    }
+
+    fn no_such_model(&mut self, named: &str, models: &[ModelConfig], missed: &mut HashSet<String>) {
+        let (path, reason) = (self.path("model"), "no model has this name");
+        if let Some(near) = suggest::nearest(named, models.iter().map(|model| model.name.as_str())) {
+            self.ledger.problem(&path, reason, format!("did you mean {near}?"));
+        } else if !self.ledger.is_spoilt("model") && missed.insert(named.to_owned()) {
+            let remedy = format!("define it: [[model]] with name = {named:?} and file = \"/path/of/model.onnx\"");
+            self.ledger.unresolved(&path, reason, remedy);
+        }
     }
 
     fn rates(&mut self, camera: &Camera) {
@@ -153,7 +170,8 @@ impl Check<'_> {
     fn source(&mut self, camera: &Camera) -> Option<SourceConfig> {
         let (key, url) = match camera.stream.0 {
             Stream::Sub if camera.sub_stream_url.is_none() => {
-                if !self.ledger.is_set(&self.path("sub_stream_url")) {
+                let url = self.path("sub_stream_url");
+                if !self.ledger.is_set(&url) && !self.ledger.is_spoilt(&url) {
                     self.ledger.problem(
                         &self.path("stream"),
                         "there is no sub_stream_url",
@@ -166,7 +184,7 @@ impl Check<'_> {
             Stream::Main => (
                 "url",
                 camera.url.as_ref().or_else(|| {
-                    if !self.ledger.is_set(&self.path("url")) {
+                    if !self.ledger.is_set(&self.path("url")) && !self.ledger.is_spoilt(&self.path("stream")) {
                         let remedy = "write url = \"rtsp://…\"";
                         self.ledger.missing(
                             &self.path(""),

@@ -96,8 +96,10 @@ fn tiles(name: &str, model: &Model, ledger: &mut Ledger) -> Option<TilesConfig> 
     let (columns, rows) = (model.tile_columns as usize, model.tile_rows as usize);
     let path = |key: &str| SECTION.path(Some(name), key);
     if columns * rows == 1 {
+        // A number that could not be read may have been meant to be more than one.
+        let meant = ["tile_columns", "tile_rows"].iter().any(|key| ledger.is_spoilt(&path(key)));
         for key in ["tile_overlap", "tile_whole"] {
-            if ledger.is_set(&path(key)) {
+            if ledger.is_set(&path(key)) && !meant {
                 ledger.problem(&path(key), "there is only one tile", "set tile_columns or tile_rows to 2 or more, or remove it");
             }
         }
@@ -105,7 +107,12 @@ fn tiles(name: &str, model: &Model, ledger: &mut Ledger) -> Option<TilesConfig> 
     }
     if model.on.0 != On::Cameras {
         let key = if columns > 1 { "tile_columns" } else { "tile_rows" };
-        ledger.problem(&path(key), "only a model that looks at cameras looks in tiles", "remove it, or write on = \"cameras\"");
+        ledger.clash(
+            &path(key),
+            &path("on"),
+            "only a model that looks at cameras looks in tiles",
+            "remove it, or write on = \"cameras\"",
+        );
     }
     Some(TilesConfig { columns, rows, overlap: model.tile_overlap as f32, whole: model.tile_whole })
 }
@@ -123,7 +130,11 @@ fn pick(name: &str, keys: &[&'static str], ledger: &mut Ledger) -> Option<&'stat
 }
 
 fn source(name: &str, model: &Model, ledger: &mut Ledger) -> Option<ModelSource> {
-    let Some(key) = pick(name, &["file", "stored", "builtin", "scripted"], ledger) else {
+    const KEYS: [&str; 4] = ["file", "stored", "builtin", "scripted"];
+    let Some(key) = pick(name, &KEYS, ledger) else {
+        if KEYS.iter().any(|key| ledger.is_spoilt(&SECTION.path(Some(name), key))) {
+            return None;
+        }
         let remedy = "write file = \"/path/of/model.onnx\", or stored = \"NAME\" for one of egret model list";
         ledger.missing(
             &SECTION.path(Some(name), ""),

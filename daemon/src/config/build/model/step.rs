@@ -23,7 +23,7 @@ pub(super) fn check(name: &str, model: &Model, ledger: &mut Ledger) -> Option<St
         On::Frames => (Some(StepOn::Frames), &TRACK_KEYS[..], "write on = \"tracks\", or remove it"),
     };
     for key in foreign {
-        if ledger.is_set(&path(key)) {
+        if ledger.is_set(&path(key)) && !ledger.is_spoilt(&path("on")) {
             let reason =
                 if on.is_some() { "it means nothing for whole frames" } else { "it means nothing for a model of cameras" };
             ledger.problem(&path(key), reason, remedy);
@@ -66,7 +66,7 @@ pub(super) fn connect(models: &mut [ModelConfig], typed: &HashMap<String, Model>
         if step.of.is_empty() {
             let Some(first) = cameras().next() else {
                 // A model that is there but refused has its own problem.
-                if typed.values().all(|model| model.on.0 != On::Cameras) {
+                if typed.values().all(|model| model.on.0 != On::Cameras) && !ledger.is_spoilt("model") {
                     let reason = "no model looks at cameras, so there is nothing that it could look at";
                     let remedy = "define one: [[model]] with name = \"yolox\" and file = \"/path/of/yolox_nano.onnx\"";
                     ledger.problem(&path("on"), reason, remedy);
@@ -77,11 +77,14 @@ pub(super) fn connect(models: &mut [ModelConfig], typed: &HashMap<String, Model>
         }
         let Some(of) = known.iter().find(|other| other.name == step.of) else {
             if !ledger.is_set(&format!("model.{}.name", step.of)) {
-                let remedy = match suggest::nearest(&step.of, cameras().map(|other| other.name.as_str())) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None => format!("known: {}", cameras().map(|other| other.name.as_str()).collect::<Vec<_>>().join(", ")),
-                };
-                ledger.problem(&path("of"), "no model has this name", remedy);
+                match suggest::nearest(&step.of, cameras().map(|other| other.name.as_str())) {
+                    Some(near) => ledger.problem(&path("of"), "no model has this name", format!("did you mean {near}?")),
+                    None if !ledger.is_spoilt("model") => {
+                        let known = cameras().map(|other| other.name.as_str()).collect::<Vec<_>>().join(", ");
+                        ledger.unresolved(&path("of"), "no model has this name", format!("known: {known}"));
+                    }
+                    None => {}
+                }
             }
             continue;
         };
