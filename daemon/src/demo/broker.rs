@@ -6,11 +6,20 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rumqttd::{Broker, Config, ConnectionSettings, RouterConfig, ServerSettings};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
+/// How long it may take to come up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Protocol versions on the wire.
+const V5: u8 = 5;
+const V311: u8 = 4;
 /// Longest MQTT payload that the broker takes.
 const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 
@@ -57,9 +66,8 @@ impl EmbeddedBroker {
             }
         })?;
         let broker = Self { v5, v4 };
-        for address in [v5, v4] {
-            wait_for(address).await?;
-        }
+        wait_for(v5, V5).await?;
+        wait_for(v4, V311).await?;
         Ok(broker)
     }
 
@@ -95,14 +103,37 @@ fn server(name: &str, listen: SocketAddr) -> ServerSettings {
     }
 }
 
-async fn wait_for(address: SocketAddr) -> Result<(), BrokerError> {
-    let patience = Duration::from_secs(10);
-    let started = Instant::now();
-    while started.elapsed() < patience {
-        if tokio::net::TcpStream::connect(address).await.is_ok() {
-            return Ok(());
+/// Speaks MQTT with it until it answers. To connect and hang up would be told by it as an error.
+async fn wait_for(address: SocketAddr, version: u8) -> Result<(), BrokerError> {
+    let answered = async {
+        while greet(address, version).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    tokio::time::timeout(PATIENCE, answered).await.map_err(|_| BrokerError::Silent(address, PATIENCE))
+}
+
+/// CONNECT, CONNACK, DISCONNECT (MQTT 3.1.1 and 5, §3.1, §3.2, §3.14) of a client that leaves no trace.
+async fn greet(address: SocketAddr, version: u8) -> io::Result<()> {
+    const CONNECT: u8 = 0x10;
+    const CONNACK: u8 = 0x20;
+    const DISCONNECT: [u8; 2] = [0xe0, 0];
+    const CLEAN: u8 = 0x02;
+    const KEEP_ALIVE_S: u8 = 5;
+    let mut hello = vec![0, 4, b'M', b'Q', b'T', b'T', version, CLEAN, 0, KEEP_ALIVE_S];
+    if version == V5 {
+        // No properties.
+        hello.push(0);
     }
-    Err(BrokerError::Silent(address, patience))
+    // No identifier: the broker gives one of its own each time. It panics, for good, where one comes back too soon.
+    hello.extend([0, 0]);
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(&[&[CONNECT, hello.len() as u8], &*hello].concat()).await?;
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).await?;
+    stream.read_exact(&mut vec![0; head[1].into()]).await?;
+    if head[0] != CONNACK {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    stream.write_all(&DISCONNECT).await
 }
