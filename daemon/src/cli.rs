@@ -51,6 +51,19 @@ enum Command {
     Demo(demo::Args),
 }
 
+/// An error and its causes on one line. A cause that the error before it quotes already is left out.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
 impl Cli {
     /// Runs the command.
     ///
@@ -71,5 +84,27 @@ impl Cli {
             #[cfg(feature = "demo")]
             Command::Demo(args) => demo::run(args),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot listen: {source}")]
+    struct Quoting {
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let cause = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let error = Err::<(), _>(Quoting { source: cause() }).context("is the daemon running?").expect_err("an error");
+        assert_eq!(told(&error), "is the daemon running?: cannot listen: broken pipe");
+        let error = Err::<(), _>(cause()).context("standard output").expect_err("an error");
+        assert_eq!(told(&error), "standard output: broken pipe");
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use egret::cli::Cli;
+use egret::cli::{Cli, told};
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
             let unread = error.root_cause().downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe);
             if !unread {
                 // Where standard error is closed there is nobody to tell.
-                let _nobody = writeln!(io::stderr().lock(), "egret: {error:#}");
+                let _nobody = writeln!(io::stderr().lock(), "egret: {}", told(&error));
             }
             ExitCode::FAILURE
         }

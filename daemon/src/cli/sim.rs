@@ -21,7 +21,7 @@ use crate::sim::{Fault, Sim, SimCamera, SimConfig, TimedFault, parse_time};
 
 /// Arguments of `egret sim`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, override_usage = "egret sim [OPTIONS] --camera <CAMERA>...")]
 pub(super) struct Args {
     /// A camera. Repeat for more.
     #[arg(long = "camera", value_name = "CAMERA", required = true)]
