@@ -69,7 +69,7 @@ async fn listen(config: &Config, panel: &Arc<Panel>, cancel: &CancellationToken,
         }
         Err(error) => {
             tracing::error!(%error, "name a free address, or turn the listener off with http.enabled = false");
-            Err(Exit::Configuration)
+            Err(if error.may_pass() { Exit::Failure } else { Exit::Configuration })
         }
     }
 }

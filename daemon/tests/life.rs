@@ -172,3 +172,16 @@ fn a_wrong_configuration_is_exit_78() {
     assert_eq!(output.status.code(), Some(78), "{told}");
     assert!(told.contains("mqtt.port") && told.contains("http.listen"), "all problems at once: {told}");
 }
+
+#[test]
+fn a_port_that_is_taken_is_exit_1_since_it_may_be_free_again() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("egret.toml");
+    std::fs::write(&file, format!("[http]\nlisten = \"{address}\"\n")).expect("written");
+    let output = command(&file).stdin(Stdio::null()).output().expect("egret runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("http.listen") && told.contains(&address.to_string()), "{told}");
+}

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: asked to stop, and everything stopped; or the work is done.
     Clean,
-    /// 1: a device failed or egret has a bug. systemd starts it again, with a limit.
+    /// 1: a device failed, an address is taken, or egret has a bug. systemd starts it again, with a limit.
     Failure,
     /// 78 (`EX_CONFIG` of sysexits.h): the configuration is wrong; starting again does not help, and the unit does not.
     Configuration,

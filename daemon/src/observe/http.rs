@@ -104,6 +104,14 @@ pub struct HttpError {
     source: io::Error,
 }
 
+impl HttpError {
+    /// Whether it may pass without anybody changing the configuration: another process has the address (one that is just ending,
+    /// perhaps), or an interface does not have it yet.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+    }
+}
+
 /// A bound listener that does not answer yet.
 #[derive(Debug)]
 pub struct Server {
