@@ -175,6 +175,12 @@ impl Line {
                 SourceConfig::Rtsp(rtsp) => self.rtsp_session(&rtsp).await,
                 source => self.gst_session(&source).await,
             };
+            if let SessionEnd::Failed(failure) | SessionEnd::Finished(Some(failure)) = &end
+                && failure.state == CameraState::DecodeError
+            {
+                // Whoever found it: the decoder, or before it the one that takes packets apart.
+                self.outlet.count(|status| status.decode_errors += 1);
+            }
             let pictures = (self.outlet.delivered() > before).then(|| started.elapsed());
             match end {
                 SessionEnd::Stopped => return,

@@ -79,7 +79,7 @@ pub struct CameraStatus {
     pub packets_lost: u64,
     /// Access units skipped while waiting for a random access point.
     pub skipped_to_idr: u64,
-    /// Errors that the decoder reported.
+    /// How often what came could not be decoded: pictures, or the packets that they come in.
     pub decode_errors: u64,
 }
 

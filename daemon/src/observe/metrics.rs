@@ -151,7 +151,11 @@ impl Scrape {
         out.counter("egret_camera_reconnects", "Sessions after the first one", each(|s| s.reconnects))?;
         out.counter("egret_camera_packets_lost", "RTP packets that never came", each(|s| s.packets_lost))?;
         out.counter("egret_camera_skipped_to_idr", "Access units skipped to the next IDR", each(|s| s.skipped_to_idr))?;
-        out.counter("egret_camera_decode_errors", "Errors that the decoder reported", each(|s| s.decode_errors))
+        out.counter(
+            "egret_camera_decode_errors",
+            "How often what came could not be decoded: pictures, or the packets that they come in",
+            each(|s| s.decode_errors),
+        )
     }
 
     fn engines(&self, out: &mut Families<'_>) -> fmt::Result {

@@ -58,12 +58,7 @@ impl Line {
                 self.convert = true;
                 SessionEnd::Again
             }
-            (End::Fault(fault), _) => {
-                if fault.state() == CameraState::DecodeError {
-                    self.outlet.count(|status| status.decode_errors += 1);
-                }
-                Self::gst_failed(fault.into(), source, delivered)
-            }
+            (End::Fault(fault), _) => Self::gst_failed(fault.into(), source, delivered),
             (End::Eos, SourceConfig::File(_)) if !delivered => {
                 SessionEnd::Failed(Failure::new(CameraState::DecodeError, "no picture came out of the file"))
             }

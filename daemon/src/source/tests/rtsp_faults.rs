@@ -86,6 +86,49 @@ async fn descriptions_without_a_usable_video() {
     }
 }
 
+/// Answers as a camera does, and sends what is no RTSP once it plays.
+async fn babbling() -> (String, tokio::task::JoinHandle<()>) {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("rtsp://{}/x", listener.local_addr().unwrap());
+    let sdp =
+        "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:0\r\n";
+    let server = tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            let (from, mut to) = connection.into_split();
+            let mut lines = BufReader::new(from).lines();
+            let (mut method, mut sequence) = (String::new(), String::new());
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Some(number) = line.strip_prefix("CSeq: ") {
+                    sequence = number.to_owned();
+                } else if method.is_empty() {
+                    method = line.split(' ').next().unwrap_or_default().to_owned();
+                } else if line.is_empty() {
+                    let rest = match method.as_str() {
+                        "DESCRIBE" => format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len()),
+                        "SETUP" => "Session: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n".to_owned(),
+                        "PLAY" => "Session: 1\r\n\r\nthis is no RTSP\r\n\r\n".to_owned(),
+                        _ => "\r\n".to_owned(),
+                    };
+                    let _ = to.write_all(format!("RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\n{rest}").as_bytes()).await;
+                    method.clear();
+                }
+            }
+        }
+    });
+    (url, server)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_taken_apart_counts_as_not_decoded() {
+    let (url, server) = babbling().await;
+    let rig = Rig::start(&camera(SourceConfig::Rtsp(rtsp(&url))));
+    let status = rig.state(CameraState::DecodeError).await;
+    assert!(status.decode_errors > 0 && status.detail.contains("RTSP"), "{status:?}");
+    rig.stop().await;
+    server.abort();
+}
+
 fn simulated() -> (Sim, Rig) {
     let sim = Sim::start(SimConfig::new(vec![SimCamera::test("door")])).unwrap();
     let config = RtspConfig { request_timeout: Duration::from_secs(1), ..rtsp(&sim.url("door").unwrap()) };
