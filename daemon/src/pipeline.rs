@@ -232,8 +232,9 @@ impl Pipeline {
 
     /// Ends the line in order: cameras, engines, tracking, publishing. What was taken in is finished first.
     pub async fn stop(self) {
-        let Self { cameras, lines, steps, to_track, track, publish, stop_publishing, .. } = self;
+        let Self { board, cameras, lines, steps, to_track, track, publish, stop_publishing, .. } = self;
         join_all(cameras.into_values().filter_map(|running| running.camera).map(Camera::stop)).await;
+        board.shut_down();
         for line in lines.values() {
             line.batcher.close();
         }

@@ -38,6 +38,8 @@ pub enum CameraState {
     Ended,
     /// Switched off by configuration.
     Disabled,
+    /// egret was shut down in order, and does not look at the camera any more.
+    Offline,
 }
 
 impl CameraState {
@@ -56,6 +58,7 @@ impl CameraState {
             Self::DecodeError => "decode_error",
             Self::Ended => "ended",
             Self::Disabled => "disabled",
+            Self::Offline => "offline",
         }
     }
 }
@@ -163,6 +166,15 @@ impl StatusBoard {
         });
     }
 
+    /// egret shuts down: no camera is doing any more what it did. A file that has ended and a camera that is switched off stay so.
+    pub fn shut_down(&self) {
+        for (stream, status) in self.snapshot() {
+            if !matches!(status.state, CameraState::Ended | CameraState::Disabled) {
+                self.set(&stream, CameraState::Offline, "egret was shut down");
+            }
+        }
+    }
+
     /// Changes a camera's entry. Publishing hears of it if state, detail, codec or size changed; counters alone are silent.
     pub fn update(&self, stream: &StreamId, change: impl FnOnce(&mut CameraStatus)) {
         let mut inner = self.lock();
@@ -221,6 +233,23 @@ mod tests {
         assert_eq!(changes.changed[0].1.packets_lost, 3);
         board.remove(&door);
         assert_eq!(board.take_changes().removed, [door]);
+    }
+
+    #[test]
+    fn after_a_shutdown_no_camera_claims_to_be_seen() {
+        let board = StatusBoard::new();
+        let streams =
+            [(1, CameraState::Online), (2, CameraState::Unreachable), (3, CameraState::Ended), (4, CameraState::Disabled)];
+        for (number, state) in streams {
+            let stream = StreamId::new(number, state.as_str());
+            board.add(&stream);
+            board.set(&stream, state, "");
+        }
+        board.take_changes();
+        board.shut_down();
+        let changed = board.take_changes().changed;
+        assert_eq!(changed.iter().map(|(stream, _)| stream.name()).collect::<Vec<_>>(), ["online", "unreachable"]);
+        assert!(changed.iter().all(|(_, status)| status.state == CameraState::Offline && !status.detail.is_empty()));
     }
 
     #[test]

@@ -154,6 +154,16 @@ async fn a_camera_is_seen_by_a_subscriber_and_its_picture_by_the_curious() {
     let seen = tokio::time::timeout(PATIENCE, seen).await.expect("in time").expect("a picture");
     assert_eq!(seen.frame.pixels.size(), (320, 240));
     pipeline.stop().await;
+    let mut last = Value::Null;
+    loop {
+        let (topic, payload) = next(&mut received).await;
+        match topic.as_str() {
+            "egret/box/cam/door/status" => last = payload,
+            "egret/box/status" if payload["state"] == "offline" => break,
+            _ => {}
+        }
+    }
+    assert_eq!(last["state"], "offline", "the camera's goes before the daemon's");
     sim.stop();
 }
 

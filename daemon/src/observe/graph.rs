@@ -170,7 +170,7 @@ impl Rates<'_> {
 fn colour(state: CameraState) -> &'static str {
     match state {
         CameraState::Online => "#c8e6c9",
-        CameraState::Connecting | CameraState::Ended | CameraState::Disabled => "#eceff1",
+        CameraState::Connecting | CameraState::Ended | CameraState::Disabled | CameraState::Offline => "#eceff1",
         CameraState::NoData | CameraState::Frozen => "#ffe0b2",
         CameraState::AuthFailed
         | CameraState::NotFound

@@ -19,7 +19,7 @@ use crate::{
 /// The type of the text that [`render`] makes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-const STATES: [CameraState; 12] = [
+const STATES: [CameraState; 13] = [
     CameraState::Connecting,
     CameraState::Online,
     CameraState::NoData,
@@ -32,6 +32,7 @@ const STATES: [CameraState; 12] = [
     CameraState::DecodeError,
     CameraState::Ended,
     CameraState::Disabled,
+    CameraState::Offline,
 ];
 
 /// The snapshot as OpenMetrics text.

@@ -84,7 +84,8 @@ pub struct DeviceStatus<'a> {
     pub published_at: Stamp,
 }
 
-/// `cam/<id>/status`, retained, cleared (empty) when the camera is removed.
+/// `cam/<id>/status`, retained, cleared (empty) when the camera is removed. An ordered shutdown leaves it `offline`; where the daemon
+/// goes without a word, only [`DeviceStatus`] says so, by its last will, until the next start writes every camera's status anew.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CameraStatus<'a> {
     /// [`SCHEMA`]
