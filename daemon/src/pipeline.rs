@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     batch::{Batcher, Limits, Mode, StreamSettings},
     config::{self, CameraConfig, Config, ModelConfig, SourceConfig},
-    infer::{self, LoadError},
-    life::{FaultSender, Progress},
+    infer::{self, Detector, LoadError},
+    life::{FaultSender, Progress, Stage},
     media::{ModelInfo, StreamId, Tracked},
     observe::View,
     publish,
@@ -304,24 +304,36 @@ impl Line {
             staleness: config.batch.staleness,
             instances: model.workers,
         });
-        let mut engines = Vec::new();
-        for (i, detector) in loaded.instances().into_iter().enumerate() {
-            let name = format!("infer:{}/{i}", model.name);
-            let (batcher, to_track, stage) = (Arc::clone(&batcher), to_track.clone(), progress.stage(&*name));
-            let (fault, stage_name) = (faults.clone(), name.clone());
-            let work = move || {
-                if let Err(error) = infer::worker(&batcher, detector, &to_track, &stage) {
-                    fault.report(&stage_name, error.to_string());
-                }
-            };
-            engines.push(faults.spawn_stage(&name, work).map_err(|source| StartError::Thread { stage: name, source })?);
-        }
+        let (source, to_track) = (Arc::clone(&batcher), to_track.clone());
+        let work = move |detector, stage: &Stage| infer::worker(&source, detector, &to_track, stage);
+        let engines = start_engines(&format!("infer:{}", model.name), loaded.instances(), work, progress, faults)?;
         Ok(Self { config: model.clone(), info, telling, batcher, engines })
     }
 
     fn entry(&self) -> ModelEntry {
         ModelEntry { config: self.config.clone(), info: Arc::clone(&self.info), batcher: Arc::clone(&self.batcher) }
     }
+}
+
+/// Starts a thread for each instance of a network: `NAME/0` and so on. It works until there is no more; its failure is a fault.
+fn start_engines<E: std::error::Error>(
+    name: &str,
+    instances: Vec<Box<dyn Detector>>,
+    work: impl Fn(Box<dyn Detector>, &Stage) -> Result<(), E> + Clone + Send + 'static,
+    progress: &Arc<Progress>,
+    faults: &FaultSender,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let engines = instances.into_iter().enumerate().map(|(i, detector)| {
+        let name = format!("{name}/{i}");
+        let (work, stage, fault, stage_name) = (work.clone(), progress.stage(&*name), faults.clone(), name.clone());
+        let work = move || {
+            if let Err(error) = work(detector, &stage) {
+                fault.report(&stage_name, error.to_string());
+            }
+        };
+        faults.spawn_stage(&name, work).map_err(|source| StartError::Thread { stage: name, source })
+    });
+    engines.collect()
 }
 
 /// The ways back from tracking.

@@ -6,11 +6,11 @@ use std::{
     thread::JoinHandle,
 };
 
-use super::{Line, StartError, books::StepEntry};
+use super::{Line, StartError, books::StepEntry, start_engines};
 use crate::{
     config::{Config, ModelConfig, StepConfig},
     infer,
-    life::{FaultSender, Progress},
+    life::{FaultSender, Progress, Stage},
     step::{self, StepLimits, StepQueue},
     track::{Plan, Telling, ToTrack},
 };
@@ -58,18 +58,9 @@ impl StepLine {
             clips: loaded.spec().map(|spec| spec.input.clone()).filter(|input| input.clip.is_some()),
             queue: Arc::clone(&queue),
         };
-        let mut threads = Vec::new();
-        for (i, detector) in loaded.instances().into_iter().enumerate() {
-            let name = format!("step:{}/{i}", model.name);
-            let (queue, to_track, stage) = (Arc::clone(&queue), to_track.clone(), progress.stage(&*name));
-            let (fault, stage_name) = (faults.clone(), name.clone());
-            let work = move || {
-                if let Err(error) = step::worker(&queue, detector, &to_track, &stage) {
-                    fault.report(&stage_name, error.to_string());
-                }
-            };
-            threads.push(faults.spawn_stage(&name, work).map_err(|source| StartError::Thread { stage: name, source })?);
-        }
+        let to_track = to_track.clone();
+        let work = move |detector, stage: &Stage| step::worker(&queue, detector, &to_track, stage);
+        let threads = start_engines(&format!("step:{}", model.name), loaded.instances(), work, progress, faults)?;
         Ok(Self { config: model.clone(), plan: Arc::new(plan), threads })
     }
 
