@@ -1,6 +1,9 @@
 //! The whole line in one process or as a user starts it: files, simulated cameras, a broker, a subscriber.
 #![cfg(feature = "demo")]
 
+#[allow(dead_code, reason = "the tests of the line use more of it")]
+mod running;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -11,8 +14,6 @@ use std::{
 use egret::{
     config,
     demo::{EmbeddedBroker, Received, subscribe},
-    life::{self, Progress},
-    pipeline::Pipeline,
     sim::{Sim, SimCamera, SimConfig},
 };
 use gstreamer::prelude::*;
@@ -89,11 +90,7 @@ async fn a_file_once_every_frame_in_order_and_exit_0() {
 async fn one_file_fills_batches_of_16() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = config::load_text(Path::new("test.toml"), &every_frame(&file(dir.path()), "")).expect("sound").config;
-    let (faults, _fault_receiver) = life::faults();
-    let mut pipeline = tokio::task::spawn_blocking(move || Pipeline::start(config, &Progress::new(), &faults))
-        .await
-        .expect("no panic")
-        .expect("starts");
+    let (mut pipeline, _faults) = running::stages(config).await;
     pipeline.start_cameras();
     tokio::time::timeout(PATIENCE, pipeline.ended()).await.expect("the file ends");
     let books = Arc::clone(pipeline.books());
@@ -126,11 +123,7 @@ async fn a_camera_is_seen_by_a_subscriber_and_its_picture_by_the_curious() {
         sim.url("door").expect("a URL")
     );
     let config = config::load_text(Path::new("test.toml"), &text).expect("sound").config;
-    let (faults, _fault_receiver) = life::faults();
-    let mut pipeline = tokio::task::spawn_blocking(move || Pipeline::start(config, &Progress::new(), &faults))
-        .await
-        .expect("no panic")
-        .expect("starts");
+    let (mut pipeline, _faults) = running::stages(config).await;
     pipeline.start_cameras();
     let (mut online, mut new_track, mut frame) = (false, None, None);
     while !online || new_track.is_none() || frame.is_none() {

@@ -5,6 +5,9 @@
 #[allow(dead_code, reason = "the tests of the library use more of it")]
 mod onnx;
 mod rig;
+#[allow(dead_code, reason = "the tests of the line use more of it")]
+#[path = "../running/mod.rs"]
+mod running;
 mod shapes;
 
 use std::{fmt::Write as _, fs, path::PathBuf};

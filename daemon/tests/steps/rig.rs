@@ -1,36 +1,20 @@
-//! A line that runs, and a subscriber that was there before its first frame.
+//! A line with steps that runs, and what a subscriber has heard of it.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use egret::{
-    config::{self, Config},
-    demo::{EmbeddedBroker, Received, subscribe},
-    life::{self, FaultReceiver, Progress},
-    observe,
-    pipeline::Pipeline,
-    sim::{Sim, SimCamera, SimConfig},
-};
+use egret::{demo::Received, observe, sim::SimCamera};
 use serde_json::Value;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, timeout_at},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// What a machine that does other things besides may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::running::Running;
+
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) struct Rig {
-    sim: Sim,
-    /// It ends when it is dropped.
-    _broker: EmbeddedBroker,
-    received: mpsc::Receiver<Received>,
-    pipeline: Pipeline,
+    line: Running,
     /// Messages about frames and tracks, by camera.
     frames: BTreeMap<String, Vec<Value>>,
     tracks: BTreeMap<String, Vec<Value>>,
-    deadline: Instant,
-    faults: FaultReceiver,
 }
 
 impl Rig {
@@ -42,21 +26,9 @@ impl Rig {
     /// The same with more keys for each camera; NAME in them stands for its name.
     pub(crate) async fn start_with(cameras: Vec<SimCamera>, models: &str, keys: &str) -> Self {
         let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
-        let broker = EmbeddedBroker::start().await.expect("a broker");
-        let sim = Sim::start(SimConfig::new(cameras)).expect("cameras");
-        let config = configuration(&sim, &broker, &names, models, keys);
-        let mut received = subscribe(broker.v5(), "egret/#");
-        let (to_faults, faults) = life::faults();
-        let progress = Progress::new();
-        let started = tokio::task::spawn_blocking(move || Pipeline::start(config, &progress, &to_faults));
-        let mut pipeline = started.await.expect("no panic").expect("the line starts");
-        let deadline = Instant::now() + PATIENCE;
-        // The daemon is heard: no frame will be missed.
-        let first = timeout_at(deadline, received.recv()).await.expect("in time").expect("a message");
-        assert!(first.topic.ends_with("/status"), "{}", first.topic);
-        pipeline.start_cameras();
-        let (frames, tracks) = (BTreeMap::new(), BTreeMap::new());
-        Self { sim, _broker: broker, received, pipeline, frames, tracks, deadline, faults }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let line = Running::start(cameras, &names, models, keys).await;
+        Self { line, frames: BTreeMap::new(), tracks: BTreeMap::new() }
     }
 
     /// Looks at the line and takes messages, again and again, until `done` or too late. Every look finds the frames accounted for.
@@ -65,19 +37,19 @@ impl Rig {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !done(self) {
             let last: Vec<_> = self.frames.values().filter_map(|frames| frames.last()).collect();
-            assert!(Instant::now() < self.deadline, "not in time: {what}; latest {last:?}\n{}", self.metrics());
+            assert!(Instant::now() < self.line.deadline, "not in time: {what}; latest {last:?}\n{}", self.metrics());
             tokio::select! {
-                message = self.received.recv() => self.take(&message.expect("the broker stays")),
+                message = self.line.received.recv() => self.take(&message.expect("the broker stays")),
                 _ = look.tick() => self.look(),
             }
         }
     }
 
     fn look(&mut self) {
-        for camera in self.pipeline.books().snapshot().cameras {
+        for camera in self.line.pipeline.books().snapshot().cameras {
             assert!(camera.counts.balanced(), "{}: {:?}", camera.name, camera.counts);
         }
-        assert!(self.faults.try_recv().is_err(), "a stage has failed");
+        assert!(self.line.faults.try_recv().is_err(), "a stage has failed");
     }
 
     fn take(&mut self, message: &Received) {
@@ -103,21 +75,10 @@ impl Rig {
 
     /// `/metrics` now.
     pub(crate) fn metrics(&self) -> String {
-        observe::render_metrics(self.pipeline.books().snapshot()).expect("text")
+        observe::render_metrics(self.line.pipeline.books().snapshot()).expect("text")
     }
 
-    pub(crate) async fn stop(mut self) {
-        self.pipeline.stop().await;
-        assert_eq!(self.faults.try_recv().ok(), None, "no stage has failed");
-        self.sim.stop();
+    pub(crate) async fn stop(self) {
+        self.line.stop().await;
     }
-}
-
-fn configuration(sim: &Sim, broker: &EmbeddedBroker, cameras: &[String], models: &str, keys: &str) -> Config {
-    let mut text = format!("device = \"line\"\n[mqtt]\nurl = \"mqtt://{}\"\n[http]\nenabled = false\n{models}", broker.v5());
-    for name in cameras {
-        let url = sim.url(name).expect("simulated");
-        writeln!(text, "[[camera]]\nname = \"{name}\"\nurl = \"{url}\"\n{}", keys.replace("NAME", name)).expect("memory");
-    }
-    config::load_text(Path::new("steps.toml"), &text).expect("a configuration").config
 }
