@@ -20,8 +20,7 @@ pub(crate) mod builder;
 mod tests;
 
 pub use detector::{Contract, detector};
-pub use graph::{Attribute, AttributeValue, Dim, Graph, Model, Node, ValueInfo, read};
-pub use kinds::refused_by_name;
+pub use graph::{Attribute, AttributeValue, Dim, Graph, Model, Node, ValueInfo, read, read_named};
 pub use tensor::{ElementType, Tensor};
 
 /// Largest file that is read.

@@ -293,7 +293,7 @@ struct Understood {
 /// Reads a network, its manifest and what the configuration says of it, as [`load`] does first.
 fn understand(file: &str, bytes: &[u8], manifest: Option<&Manifest>, model: &ModelConfig) -> Result<Understood, LoadError> {
     let refused = |refused| LoadError::Model { file: file.to_owned(), refused };
-    let graph = onnx::read(bytes).map_err(refused)?;
+    let graph = onnx::read_named(file, bytes).map_err(refused)?;
     graph.standard_operators().map_err(refused)?;
     let sha256 = file::sha256(bytes);
     let spec = match manifest {

@@ -38,13 +38,7 @@ pub fn read_network(path: &Path) -> Result<Vec<u8>, StoreError> {
         Unread::Io(source) => failed(source),
         Unread::TooLarge(bytes) => refused(Refused::TooLarge { bytes }),
     })?;
-    if let Err(read) = onnx::read(&bytes) {
-        // Where the bytes say nothing of what it is, its name may.
-        let silent = matches!(read, Refused::Damaged { .. })
-            || matches!(&read, Refused::NotOnnx { kind, .. } if kind.contains("other data"));
-        let named = silent.then(|| onnx::refused_by_name(&name_of(path))).flatten();
-        return Err(refused(named.unwrap_or(read)));
-    }
+    onnx::read_named(&name_of(path), &bytes).map_err(refused)?;
     Ok(bytes)
 }
 

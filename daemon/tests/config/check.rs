@@ -65,6 +65,8 @@ fn check_looks_into_the_model_files() {
     let bad = check(half.path());
     let said = text(&bad);
     assert_eq!(bad.status.code(), Some(78), "{said}");
+    fs::write(half.path(), b"\xff\xd8\xff\xe0\0\x10JFIF\0").expect("written");
+    assert!(text(&check(half.path())).contains("it is a JPEG picture, not an ONNX model"), "{}", text(&check(half.path())));
     assert!(said.contains("truncated") && said.contains(half.path().to_str().expect("UTF-8")) && said.contains("-> "), "{said}");
 }
 

@@ -16,6 +16,8 @@ const MAX_RANK: usize = 16;
 /// Over the whole file: bounds the memory that lists of short names take.
 const MAX_NAMES: usize = 1_000_000;
 const EXPORT: &str = "export the network to ONNX and name that file";
+/// Protobuf, perhaps, but no ONNX.
+const OTHER_DATA: &str = "some other data (it has no graph or no IR version)";
 
 /// A file's model.
 #[derive(Debug)]
@@ -153,6 +155,17 @@ pub fn read(bytes: &[u8]) -> Result<Model<'_>, Refused> {
     Ok(model)
 }
 
+/// [`read`] of a file of this name: where the bytes of what is no ONNX file say nothing of what it is, its name may.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_named<'a>(name: &str, bytes: &'a [u8]) -> Result<Model<'a>, Refused> {
+    read(bytes).map_err(|refused| {
+        let silent = matches!(refused, Refused::Damaged { .. } | Refused::NotOnnx { kind: OTHER_DATA, .. });
+        silent.then(|| kinds::refused_by_name(name)).flatten().unwrap_or(refused)
+    })
+}
+
 /// `ModelProto`: ir_version 1, producer_name 2, graph 7, opset_import 8, metadata_props 14, functions 25.
 fn read_model(message: Slice<'_>) -> Result<Model<'_>, Refused> {
     let (mut ir_version, mut producer, mut opset, mut graph, mut metadata) = (0, "", 0, None, Vec::new());
@@ -172,7 +185,7 @@ fn read_model(message: Slice<'_>) -> Result<Model<'_>, Refused> {
     }
     match graph {
         Some(graph) if ir_version > 0 => Ok(Model { ir_version, producer, opset, metadata, graph }),
-        _ => Err(Refused::NotOnnx { kind: "some other data (it has no graph or no IR version)", export: EXPORT }),
+        _ => Err(Refused::NotOnnx { kind: OTHER_DATA, export: EXPORT }),
     }
 }
 

@@ -48,6 +48,13 @@ pub(super) fn by_content(bytes: &[u8]) -> Option<Refused> {
         _ if starts(b"version https://git-lfs") => ("a Git LFS pointer, not the file itself", "fetch it with `git lfs pull`"),
         _ if starts(b"<?xml") && within(b"<net ") => ("an OpenVINO network", OPENVINO),
         _ if starts(b"<!DOCTYPE") || starts(b"<html") || starts(b"<?xml") => ("a web page or XML", NOT_A_MODEL),
+        _ if starts(b"\xff\xd8\xff") => ("a JPEG picture", NOT_A_MODEL),
+        _ if starts(b"\x89PNG\r\n\x1a\n") => ("a PNG picture", NOT_A_MODEL),
+        _ if starts(b"GIF8") || starts(b"BM") && bytes.get(6..10) == Some(&[0; 4]) => ("a picture", NOT_A_MODEL),
+        _ if starts(b"RIFF") => ("a WebP picture or an AVI film", NOT_A_MODEL),
+        _ if bytes.get(4..8) == Some(b"ftyp") => ("an MP4 film", NOT_A_MODEL),
+        _ if starts(b"\x1aE\xdf\xa3") => ("a Matroska film", NOT_A_MODEL),
+        _ if starts(b"%PDF") => ("a PDF document", NOT_A_MODEL),
         _ if starts(b"7767517") => ("an NCNN network", NCNN),
         _ if starts(b"[net]") => ("a Darknet configuration, a text file", DARKNET),
         _ if head.iter().take(512).all(|b| matches!(b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e)) => ("a text file", NOT_A_MODEL),
@@ -76,7 +83,7 @@ fn is_safetensors(bytes: &[u8]) -> bool {
 }
 
 /// Other kinds by the ending of a file's name, for those whose bytes say nothing (encrypted or without a mark).
-pub fn refused_by_name(name: &str) -> Option<Refused> {
+pub(super) fn refused_by_name(name: &str) -> Option<Refused> {
     let (_, ending) = name.rsplit_once('.')?;
     let (kind, export) = match ending.to_ascii_lowercase().as_str() {
         "pt" | "pth" | "ckpt" => ("a PyTorch file", TORCH),
@@ -134,11 +141,22 @@ mod tests {
             (b"[net]\nbatch=1\n", "Darknet configuration"),
             (b"7767517\n75 83\n", "NCNN"),
             (&tar, "tar"),
+            (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG"),
+            (b"\x89PNG\r\n\x1a\n\0", "PNG"),
+            (b"\0\0\0\x20ftypisom", "MP4"),
         ] {
             let kind = kind(by_content(bytes));
             assert!(kind.contains(word), "{kind} is not {word}");
         }
         assert_eq!(by_content(b"\x08\x08\x12\x07pytorch"), None);
+    }
+
+    #[test]
+    fn a_name_is_asked_only_where_the_bytes_are_silent() {
+        let refused = |name: &str, bytes: &[u8]| crate::onnx::read_named(name, bytes).expect_err("no ONNX").to_string();
+        assert!(refused("/a/net.etlt", b"\x93\x01\xfe\xa7").contains("TAO"));
+        assert!(refused("/a/net.etlt", b"\x89PNG\r\n\x1a\n\0").contains("PNG"));
+        assert!(refused("/a/net.onnx", b"\x93\x01\xfe\xa7").contains("damaged"));
     }
 
     #[test]
