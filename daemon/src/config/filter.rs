@@ -72,7 +72,7 @@ mod tests {
             "3",
             "info,egret::source=debug",
             "error,rumqttd=off",
-            " info , retina=trace",
+            "info,retina=trace",
             "",
             "[camera]=debug",
         ] {
