@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     config::{self, Config, Origin, Overrides, Problem, Rejected, Sources},
-    infer,
+    infer::{self, Flaw},
 };
 
 /// `EX_CONFIG` of sysexits.h: what `RestartPreventExitStatus=` of the unit names.
@@ -56,13 +56,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// What is wrong with the model files, as far as that can be told without running them.
 fn models(config: &Config) -> Vec<Problem> {
     let examined = config.models.iter().filter_map(|model| Some((model, infer::examine(model).err()?)));
-    let problem = |(model, error): (&config::ModelConfig, infer::LoadError)| {
-        let text = error.to_string();
-        // Each of these errors ends with its remedy.
-        let (reason, remedy) = text.rsplit_once("; ").unwrap_or((&text, "use another model file"));
-        Problem::new(Origin::Nowhere, format!("model.{}", model.name), reason.to_owned(), remedy.to_owned())
-    };
-    examined.map(problem).collect()
+    let flaws = examined.flat_map(|(model, error)| error.flaws().into_iter().map(move |flaw| (model, flaw)));
+    flaws
+        .map(|(model, Flaw { reason, remedy })| Problem::new(Origin::Nowhere, format!("model.{}", model.name), reason, remedy))
+        .collect()
 }
 
 fn print(out: &mut impl io::Write, what: &str, problems: &[Problem]) -> io::Result<()> {

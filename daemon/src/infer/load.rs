@@ -1,11 +1,8 @@
 //! From a configured model to engine instances.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod error;
+
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use egret_models::{
     head::{HeadSpec, Thresholds},
@@ -16,12 +13,14 @@ use egret_models::{
 };
 
 use super::{
-    Cpu, DetectError, Detector, Null, Scripted,
+    Cpu, Detector, Null, Scripted,
     engine::Engine,
     onnxruntime::{self, Library},
     rten,
     tiles::{Merging, Tiled},
 };
+pub use error::{Flaw, LoadError};
+
 use crate::{
     config::{CpuRuntime, ModelConfig, ModelSource, RuntimeConfig},
     file::{self, Unread},
@@ -33,106 +32,6 @@ use crate::{
 const FLOAT16: ElementType = ElementType(10);
 /// Smallest confidence where neither the configuration nor a manifest says one.
 const CONFIDENCE: f32 = 0.3;
-
-/// Why a model cannot be used. Each says which file, why, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The file cannot be read.
-    #[error("{file}: {source}; check the path and the permissions", file = file.display())]
-    Read {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is no model that egret takes.
-    #[error("{file}: {refused}; {remedy}", remedy = refused.remedy())]
-    Model {
-        /// The file, or what stands for one.
-        file: String,
-        /// Why.
-        refused: Refused,
-    },
-    /// The manifest beside the file is wrong, or says something else than the file.
-    #[error("{file}: {problems}", file = file.display())]
-    Manifest {
-        /// The manifest.
-        file: PathBuf,
-        /// Each problem with its remedy.
-        problems: String,
-    },
-    /// The asked-for runtime is not there.
-    #[error(
-        "{file}: ONNX Runtime cannot be loaded ({reason}); set runtime.onnxruntime_library or EGRET_ONNXRUNTIME to \
-         libonnxruntime.so (1.17 or later), or runtime.cpu to `auto`"
-    )]
-    NoRuntime {
-        /// The model that was to be run.
-        file: String,
-        /// What was tried.
-        reason: String,
-    },
-    /// The runtime does not take the model.
-    #[error("{file}: {runtime} refuses it ({reason}); export it again with an older operator set, without custom operators")]
-    Runtime {
-        /// The model's file.
-        file: String,
-        /// Which runtime.
-        runtime: String,
-        /// Its words.
-        reason: String,
-    },
-    /// The network loads, but a picture does not get through it.
-    #[error("{file}: its first run failed ({source}); compare it with a plain run in Python, and export it again")]
-    TrialRun {
-        /// The model's file.
-        file: String,
-        /// What happened.
-        source: DetectError,
-    },
-    /// A class has a confidence of its own, but the model does not know it.
-    #[error("model `{model}`: it knows no class {class:?}, which class_confidence names; it knows {known}")]
-    Class {
-        /// Name of the model.
-        model: String,
-        /// The class.
-        class: String,
-        /// Some of those that it knows.
-        known: String,
-    },
-    /// Tiles are for detectors.
-    #[error(
-        "model `{model}`: a {task} network says nothing of tiles that could be put together; remove tile_columns and tile_rows"
-    )]
-    Tiles {
-        /// Name of the model.
-        model: String,
-        /// What it is for.
-        task: &'static str,
-    },
-    /// A script is wrong.
-    #[error("{file} line {line}: {reason}; correct that line", file = file.display())]
-    Script {
-        /// The file.
-        file: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The model is a null or scripted one.
-    #[error("model `{model}` is no network; name an ONNX file as the model")]
-    NoNetwork {
-        /// Name of the model.
-        model: String,
-    },
-    /// This binary has no demo network.
-    #[error("model `{model}`: this build of egret contains no demo network; name an ONNX file as the model")]
-    NoDemo {
-        /// Name of the model.
-        model: String,
-    },
-}
 
 /// A model that is ready: its instances, one per worker.
 pub struct Loaded {
@@ -249,18 +148,12 @@ fn manifest_beside(network: &Path) -> Result<Option<Manifest>, LoadError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(LoadError::Read { file: path, source }),
     };
-    let manifest =
-        Manifest::parse(&text).map_err(|problems| LoadError::Manifest { file: path.clone(), problems: told(&problems) })?;
+    let manifest = Manifest::parse(&text).map_err(|problems| LoadError::Manifest { file: path.clone(), problems })?;
     let about_it = network.file_name().is_some_and(|name| name == manifest.card.file.as_str());
     if !about_it {
         tracing::info!(manifest = %path.display(), about = manifest.card.file, file = %network.display(), "the manifest is about another file");
     }
     Ok(about_it.then_some(manifest))
-}
-
-/// Problems on one line.
-fn told(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
 }
 
 /// An ONNX model on the CPU.
@@ -354,7 +247,7 @@ fn declared(
         }
         spec.classes.clone_from(classes);
     }
-    if problems.is_empty() { Ok(spec) } else { Err(LoadError::Manifest { file: path, problems: told(&problems) }) }
+    if problems.is_empty() { Ok(spec) } else { Err(LoadError::Manifest { file: path, problems }) }
 }
 
 /// What a graph without a manifest is: a YOLOX-shaped detector, or nothing that can be used.

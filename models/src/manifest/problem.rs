@@ -35,14 +35,20 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// `key = value: reason`, without the remedy.
+    pub fn what(&self) -> String {
+        match (self.key.as_str(), &self.value) {
+            ("", _) => self.reason.clone(),
+            (key, Some(value)) => format!("{key} = {value}: {}", self.reason),
+            (key, None) => format!("{key}: {}", self.reason),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     /// One line: `key = value: reason; remedy`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.key.as_str(), &self.value) {
-            ("", _) => {}
-            (key, Some(value)) => write!(f, "{key} = {value}: ")?,
-            (key, None) => write!(f, "{key}: ")?,
-        }
-        write!(f, "{}; {}", self.reason, self.remedy)
+        write!(f, "{}; {}", self.what(), self.remedy)
     }
 }

@@ -1,0 +1,182 @@
+//! Why a model cannot be used.
+
+use std::{fmt, io, path::PathBuf};
+
+use egret_models::{manifest::Problem, onnx::Refused};
+
+use crate::infer::DetectError;
+
+/// Why a model cannot be used. Each says which file, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no model that egret takes.
+    Model {
+        /// The file, or what stands for one.
+        file: String,
+        /// Why.
+        refused: Refused,
+    },
+    /// The manifest beside the file is wrong, or says something else than the file.
+    Manifest {
+        /// The manifest.
+        file: PathBuf,
+        /// Each problem with its remedy; at least one.
+        problems: Vec<Problem>,
+    },
+    /// The asked-for runtime is not there.
+    NoRuntime {
+        /// The model that was to be run.
+        file: String,
+        /// What was tried.
+        reason: String,
+    },
+    /// The runtime does not take the model.
+    Runtime {
+        /// The model's file.
+        file: String,
+        /// Which runtime.
+        runtime: String,
+        /// Its words.
+        reason: String,
+    },
+    /// The network loads, but a picture does not get through it.
+    TrialRun {
+        /// The model's file.
+        file: String,
+        /// What happened.
+        source: DetectError,
+    },
+    /// A class has a confidence of its own, but the model does not know it.
+    Class {
+        /// Name of the model.
+        model: String,
+        /// The class.
+        class: String,
+        /// Some of those that it knows.
+        known: String,
+    },
+    /// Tiles are for detectors.
+    Tiles {
+        /// Name of the model.
+        model: String,
+        /// What it is for.
+        task: &'static str,
+    },
+    /// A script is wrong.
+    Script {
+        /// The file.
+        file: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The model is a null or scripted one.
+    NoNetwork {
+        /// Name of the model.
+        model: String,
+    },
+    /// This binary has no demo network.
+    NoDemo {
+        /// Name of the model.
+        model: String,
+    },
+}
+
+/// One thing that is wrong with a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// Which file or model, and what is wrong with it.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl LoadError {
+    /// What is wrong: one thing, but for a manifest, which is judged as a whole.
+    pub fn flaws(&self) -> Vec<Flaw> {
+        if let Self::Manifest { file, problems } = self {
+            let told = problems.iter().map(|problem| Flaw {
+                reason: format!("{}: {}", file.display(), problem.what()),
+                remedy: problem.remedy.clone(),
+            });
+            return told.collect();
+        }
+        vec![Flaw { reason: self.reason(), remedy: self.remedy() }]
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Read { file, source } => format!("{}: {source}", file.display()),
+            Self::Model { file, refused } => format!("{file}: {refused}"),
+            Self::Manifest { file, problems } => {
+                format!("{}: {}", file.display(), problems.iter().map(Problem::what).collect::<Vec<_>>().join(" | "))
+            }
+            Self::NoRuntime { file, reason } => format!("{file}: ONNX Runtime cannot be loaded ({reason})"),
+            Self::Runtime { file, runtime, reason } => format!("{file}: {runtime} refuses it ({reason})"),
+            Self::TrialRun { file, source } => format!("{file}: its first run failed ({source})"),
+            Self::Class { model, class, .. } => {
+                format!("model `{model}`: it knows no class {class:?}, which class_confidence names")
+            }
+            Self::Tiles { model, task } => {
+                format!("model `{model}`: a {task} network says nothing of tiles that could be put together")
+            }
+            Self::Script { file, line, reason } => format!("{} line {line}: {reason}", file.display()),
+            Self::NoNetwork { model } => format!("model `{model}` is no network"),
+            Self::NoDemo { model } => format!("model `{model}`: this build of egret contains no demo network"),
+        }
+    }
+
+    fn remedy(&self) -> String {
+        let remedy = match self {
+            Self::Read { .. } => "check the path and the permissions",
+            Self::Model { refused, .. } => refused.remedy(),
+            Self::Manifest { .. } => "correct the manifest",
+            Self::NoRuntime { .. } => {
+                "set runtime.onnxruntime_library or EGRET_ONNXRUNTIME to libonnxruntime.so (1.17 or later), or runtime.cpu to `auto`"
+            }
+            Self::Runtime { .. } => "export it again with an older operator set, without custom operators",
+            Self::TrialRun { .. } => "compare it with a plain run in Python, and export it again",
+            Self::Class { known, .. } => return format!("it knows {known}"),
+            Self::Tiles { .. } => "remove tile_columns and tile_rows",
+            Self::Script { .. } => "correct that line",
+            Self::NoNetwork { .. } | Self::NoDemo { .. } => "name an ONNX file as the model",
+        };
+        remedy.to_owned()
+    }
+}
+
+impl fmt::Display for LoadError {
+    /// One line: everything that is wrong, each with its remedy.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, Flaw { reason, remedy }) in self.flaws().iter().enumerate() {
+            write!(f, "{}{reason}; {remedy}", if i == 0 { "" } else { " | " })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_of_a_manifest_is_told_with_its_own_remedy() {
+        let problems = vec![
+            Problem::new("input.width", 7, "no multiple of 32; nor of 16", "write 416"),
+            Problem::missing("", "it has no classes", "list them"),
+        ];
+        let error = LoadError::Manifest { file: "/m/model.toml".into(), problems };
+        let flaws = error.flaws();
+        assert_eq!(flaws[0].reason, "/m/model.toml: input.width = 7: no multiple of 32; nor of 16");
+        assert_eq!(flaws.iter().map(|flaw| flaw.remedy.as_str()).collect::<Vec<_>>(), ["write 416", "list them"]);
+        assert_eq!(error.to_string().matches("/m/model.toml").count(), 2);
+    }
+}
