@@ -358,3 +358,19 @@ fn yolox_as_a_head_is_yolox() {
     let found = one(json!({ "kind": "yolox" }), &[1, 84, 8], &data).unwrap();
     assert!(found.iter().map(|f| (f.class, f.score, f.bbox)).eq(candidates.iter().map(|c| (c.class, c.score, c.bbox))));
 }
+
+#[test]
+fn masks_are_made_unless_nobody_wants_them() {
+    let spec = spec(json!({ "kind": "segment", "coefficients": 2 }));
+    let (table, prototypes) = ([1, 6 + CLASSES, 1], [1, 2, 2, 2]);
+    let names = |shape: &[usize], name: &str| (name.to_owned(), shape.to_vec());
+    let mut head = head(&spec, &[names(&table, "table"), names(&prototypes, "prototypes")]).unwrap();
+    let row: Vec<f32> = [32.0, 32.0, 20.0, 20.0, 0.9].into_iter().chain(vec![0.0; CLASSES - 1]).chain([1.0, 0.0]).collect();
+    let data = [1.0; 8];
+    let outputs: [(&str, &[usize], &[f32]); 2] = [("table", &table, &row), ("prototypes", &prototypes, &data)];
+    let with = decode(&mut head, &outputs, 0.3).unwrap().remove(0);
+    assert!(matches!(&with[0].extra, Extra::Mask(mask) if mask.area() == 400), "{with:?}");
+    head.make_masks(false);
+    let without = decode(&mut head, &outputs, 0.3).unwrap().remove(0);
+    assert_eq!(without, [Found { extra: Extra::Nothing, ..with[0].clone() }]);
+}
