@@ -302,8 +302,7 @@ section! {
         lost_after: Span["100ms" ..= "1m"] = "1s";
         /// In how many frames an object is seen before it is announced.
         confirm_frames: Count[1 ..= 100] = 2;
-        /// Whether the network looks again, at the source's resolution, at an object that it is not sure of, before it is
-        /// announced.
+        /// Whether the network looks again, at full resolution, at an object that it is not sure of before it is announced.
         second_look: Flag = false;
     }
 }
@@ -341,8 +340,7 @@ section! {
         max_batch: Count[1 ..= 64] = 8;
         /// Engine instances, one thread each.
         workers: Count[1 ..= 256], otherwise "one per CPU core";
-        /// Large frames in overlapping tiles: how many side by side. All tiles of a frame are looked at, and what is seen in
-        /// several of them is told once.
+        /// Large frames in overlapping tiles: how many side by side. What is seen in several of them is told once.
         tile_columns: Count[1 ..= 8] = 1;
         /// How many one above the other.
         tile_rows: Count[1 ..= 8] = 1;
@@ -350,8 +348,7 @@ section! {
         tile_overlap: Real[0.0 ..= 0.5] = 0.2;
         /// Whether the whole frame is looked at besides, for objects that no tile holds.
         tile_whole: Flag = true;
-        /// What it looks at. cameras: frames of the cameras that name it. tracks: what another model's tracks follow, cut out.
-        /// frames: frames that another model has looked at.
+        /// cameras: frames of the cameras that name it. tracks: what another model follows, cut out. frames: its whole frames.
         on: Choice[On] = "cameras";
         /// tracks, frames: which model's.
         of: Name, otherwise "the first model that looks at cameras";
@@ -365,8 +362,7 @@ section! {
         clips: Count[1 ..= 16] = 1;
         /// Networks that take clips: the span.
         span: Span["100ms" ..= "10m"] = "2s";
-        /// Whether messages carry the whole vector of an embedding, the whole mask of a segmentation, and the masks of objects of an
-        /// instance segmentation.
+        /// Whether messages carry whole vectors and whole masks, those of the objects of an instance segmentation too.
         details: Flag = false;
     }
 }
