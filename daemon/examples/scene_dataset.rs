@@ -37,19 +37,17 @@ struct Args {
 }
 
 fn config(seed: u64, condition: &str) -> anyhow::Result<SceneConfig> {
-    // Each seed's conditions follow from the seed alone.
-    let lot = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    // How busy it is and how good the sensor follow from the seed alone, as all conditions do for `any`.
+    let mixed = SceneConfig::mixed(seed);
     let (time, rain) = match condition {
-        "any" => (if lot.is_multiple_of(2) { TimeOfDay::Day } else { TimeOfDay::Night }, lot / 2 % 10 < 3),
+        "any" => (mixed.time, mixed.rain),
         "day" => (TimeOfDay::Day, false),
         "night" => (TimeOfDay::Night, false),
         "day-rain" => (TimeOfDay::Day, true),
         "night-rain" => (TimeOfDay::Night, true),
         other => anyhow::bail!("unknown condition {other:?}"),
     };
-    let density = 0.4 + (lot / 20 % 100) as f32 / 100.0;
-    let noise = (lot / 2000).is_multiple_of(3).then_some((lot / 6000 % 8) as f32);
-    Ok(SceneConfig { seed, time, rain, density, noise, ..SceneConfig::default() })
+    Ok(SceneConfig { time, rain, ..mixed })
 }
 
 fn main() -> anyhow::Result<()> {

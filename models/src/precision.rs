@@ -5,6 +5,7 @@
 
 mod calibrate;
 mod double;
+mod fold;
 mod fp16;
 mod half;
 mod prepare;
@@ -16,6 +17,7 @@ mod upgrade;
 
 pub use calibrate::{Calibration, CalibrationError, Run};
 pub use double::{DownCast, down_cast};
+pub use fold::fold_batch_norms;
 pub use fp16::{Fp16Options, Fp16Report, KeptFloat, MAX_HALF, convert};
 pub use prepare::prepare;
 pub use qdq::{Layer, Plan, QdqOptions, QdqReport, quantizable_ops};

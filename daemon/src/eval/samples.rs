@@ -54,7 +54,7 @@ enum Kind {
     Stills(Stills),
     Video(Clip),
     #[cfg(feature = "sim")]
-    Streets(Box<Drawing>),
+    Streets(Drawing),
 }
 
 impl Source {
@@ -260,46 +260,27 @@ pub struct Streets {
 
 /// Streets on their way.
 #[cfg(feature = "sim")]
-struct Drawing {
-    streets: Streets,
-    number: u64,
-    scene: Option<(u64, crate::sim::scene::Scene)>,
-}
+struct Drawing(Box<dyn Iterator<Item = crate::sim::scene::Shot>>);
 
 #[cfg(feature = "sim")]
 impl Drawing {
-    /// Pictures of one street.
-    const PER_STREET: u64 = 4;
-    /// The first of them, and how many scene frames (a fifteenth of a second each) lie between two.
-    const FIRST: u64 = 30;
-    const APART: u64 = 60;
+    fn open(Streets { seed, frames, night, rain }: Streets) -> Source {
+        use crate::sim::scene::{Class, SceneConfig, TimeOfDay, Tour};
 
-    fn open(streets: Streets) -> Source {
-        let name = |class: &crate::sim::scene::Class| format!("{class:?}").to_lowercase();
-        let categories = crate::sim::scene::Class::ALL.iter().map(name).collect();
-        let kind = Kind::Streets(Box::new(Self { streets, number: 0, scene: None }));
-        Source { categories: Some(categories), notes: Vec::new(), len: usize::try_from(streets.frames).ok(), kind }
+        let time = if night { TimeOfDay::Night } else { TimeOfDay::Day };
+        let config = move |seed| SceneConfig { seed, time, rain, ..SceneConfig::default() };
+        let len = usize::try_from(frames).unwrap_or(usize::MAX);
+        let name = |class: &Class| format!("{class:?}").to_lowercase();
+        let categories = Class::ALL.iter().map(name).collect();
+        let kind = Kind::Streets(Self(Box::new(Tour::new(seed, config).take(len))));
+        Source { categories: Some(categories), notes: Vec::new(), len: Some(len), kind }
     }
 
     fn next(&mut self) -> Option<Sample> {
-        use crate::{
-            media::HostPicture,
-            sim::scene::{Class, Scene, SceneConfig, TimeOfDay},
-        };
+        use crate::{media::HostPicture, sim::scene::Class};
 
-        let Streets { seed, frames, night, rain } = self.streets;
-        if self.number == frames {
-            return None;
-        }
-        let (street, shot) = (seed.wrapping_add(self.number / Self::PER_STREET), self.number % Self::PER_STREET);
-        if self.scene.as_ref().is_none_or(|(of, _)| *of != street) {
-            let time = if night { TimeOfDay::Night } else { TimeOfDay::Day };
-            self.scene = Some((street, Scene::new(SceneConfig { seed: street, time, rain, ..SceneConfig::default() })));
-        }
-        let (_, scene) = self.scene.as_mut()?;
-        let number = Self::FIRST + shot * Self::APART;
-        let (bytes, truth) = scene.frame(number);
-        let objects = truth.objects.iter().map(|object| {
+        let shot = self.0.next()?;
+        let objects = shot.truth.objects.iter().map(|object| {
             let [x1, y1, x2, y2] = object.visible_box.map(f64::from);
             let (w, h) = (x2 - x1, y2 - y1);
             let ignore = !super::labels::judged(h, f64::from(object.visible), f64::from(object.inside));
@@ -307,10 +288,8 @@ impl Drawing {
             Labelled { category, bbox: [x1, y1, w, h], area: w * h, crowd: false, ignore }
         });
         let objects = objects.collect();
-        let size = (scene.config().width, scene.config().height);
-        let picture = HostPicture::tight_i420(size, bytes.into()).ok()?;
-        self.number += 1;
-        let name = format!("street {street}, frame {number}");
-        Some(Sample { id: None, name, frame: Some(pictures::frame(picture, self.number)), objects })
+        let picture = HostPicture::tight_i420(shot.size, shot.i420.into()).ok()?;
+        let name = format!("street {}, frame {}", shot.seed, shot.number);
+        Some(Sample { id: None, name, frame: Some(pictures::frame(picture, shot.number)), objects })
     }
 }

@@ -88,6 +88,14 @@ pub enum PrecisionFailure {
         /// Why.
         reason: String,
     },
+    /// Drawn streets that cannot be had.
+    #[error("{text}: {reason}")]
+    Seed {
+        /// What was asked for.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// There are too few pictures.
     #[error("{place}: {count} {what} among the {of}, at least {needed} are needed; {remedy}")]
     TooFew {

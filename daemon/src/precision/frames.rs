@@ -10,6 +10,8 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::PrecisionFailure;
+#[cfg(feature = "sim")]
+use crate::sim::scene::{SceneConfig, Shot, Tour};
 use crate::{
     eval::pictures::{self, Video},
     file,
@@ -31,22 +33,56 @@ pub enum From {
         /// Time between two pictures.
         every: Duration,
     },
+    /// Streets that egret draws itself: day and night, dry and in rain, four pictures of each.
+    #[cfg(feature = "sim")]
+    Streets {
+        /// Their seeds.
+        seeds: std::ops::Range<u64>,
+    },
 }
 
+/// What stands before the seed of drawn streets.
+const SCENE: &str = "scene:";
+
 impl From {
-    /// A folder, or a video of which a picture is taken `every` so often.
+    /// A folder, a video of which a picture is taken `every` so often, or `scene:SEED` or
+    /// `scene:FIRST..END` for drawn streets.
     ///
     /// # Errors
-    /// [`PrecisionFailure::File`]
+    /// [`PrecisionFailure::File`], [`PrecisionFailure::Seed`]
     pub fn path(path: &Path, every: Duration) -> Result<Self, PrecisionFailure> {
+        if let Some(seed) = path.to_str().and_then(|text| text.strip_prefix(SCENE)) {
+            return Self::streets(seed);
+        }
         let metadata = fs::metadata(path).map_err(|source| PrecisionFailure::File { path: path.to_owned(), source })?;
         Ok(if metadata.is_dir() { Self::Folder(path.to_owned()) } else { Self::Video { file: path.to_owned(), every } })
     }
 
-    /// The folder or the file.
-    pub fn place(&self) -> &Path {
+    #[cfg(feature = "sim")]
+    fn streets(text: &str) -> Result<Self, PrecisionFailure> {
+        let (first, end) = text.split_once("..").map_or((text, None), |(first, end)| (first, Some(end)));
+        let seeds = first.parse().ok().zip(end.map_or(Some(u64::MAX), |end| end.parse().ok()));
+        match seeds {
+            Some((first, end)) if first < end => Ok(Self::Streets { seeds: first..end }),
+            _ => {
+                let reason = "give a seed, or the first and the one after the last: scene:400000, scene:400000..400050";
+                Err(PrecisionFailure::Seed { text: format!("{SCENE}{text}"), reason })
+            }
+        }
+    }
+
+    #[cfg(not(feature = "sim"))]
+    fn streets(text: &str) -> Result<Self, PrecisionFailure> {
+        let reason = "this build draws no streets: build with the feature `sim`, or give a folder or a video";
+        Err(PrecisionFailure::Seed { text: format!("{SCENE}{text}"), reason })
+    }
+
+    /// The folder, the file, or the streets, as they were named.
+    pub fn place(&self) -> String {
         match self {
-            Self::Folder(path) | Self::Video { file: path, .. } => path,
+            Self::Folder(path) | Self::Video { file: path, .. } => path.display().to_string(),
+            #[cfg(feature = "sim")]
+            Self::Streets { seeds } => format!("{SCENE}{}..{}", seeds.start, seeds.end),
         }
     }
 }
@@ -70,7 +106,14 @@ pub(super) struct Pictures {
 
 enum Kind {
     Files(std::vec::IntoIter<PathBuf>),
-    Video { video: Video, file: PathBuf, every: Duration, next: Duration },
+    Video {
+        video: Video,
+        file: PathBuf,
+        every: Duration,
+        next: Duration,
+    },
+    #[cfg(feature = "sim")]
+    Streets(Box<dyn Iterator<Item = Shot>>),
 }
 
 impl Pictures {
@@ -86,6 +129,12 @@ impl Pictures {
             From::Video { file, every } => {
                 let video = Video::open(file).map_err(|reason| PrecisionFailure::Decode { path: file.clone(), reason })?;
                 Kind::Video { video, file: file.clone(), every: *every, next: Duration::ZERO }
+            }
+            #[cfg(feature = "sim")]
+            From::Streets { seeds } => {
+                let end = seeds.end;
+                let shots = Tour::new(seeds.start, SceneConfig::mixed).take_while(move |shot| shot.seed < end);
+                Kind::Streets(Box::new(shots.take(wanted)))
             }
         };
         Ok(Self { kind, seen: HashSet::new(), repeated: 0 })
@@ -119,6 +168,13 @@ impl Kind {
                     return Ok(Some(picture));
                 }
             },
+            #[cfg(feature = "sim")]
+            Self::Streets(shots) => {
+                let Some(Shot { seed, size, i420, .. }) = shots.next() else { return Ok(None) };
+                let path = || PathBuf::from(format!("{SCENE}{seed}"));
+                let picture = HostPicture::tight_i420(size, i420.into());
+                picture.map(Some).map_err(|fault| PrecisionFailure::Decode { path: path(), reason: fault.to_string() })
+            }
         }
     }
 }

@@ -1,11 +1,15 @@
 //! A float network and pictures in, an INT8 file that agrees with it out.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+};
 
 use egret_models::{
     eval::agreement::Gate,
     manifest::PrecisionKind,
     precision::{Calibration, CalibrationError, Method, Plan, QdqOptions, Ranges, Searched},
+    spec::BatchAxis,
 };
 
 use super::{
@@ -144,9 +148,10 @@ fn enough(from: &From, count: usize, what: &'static str, remedy: &'static str) -
     let of = match from {
         From::Folder(_) => "JPEG and PNG files of this folder, not of folders in it",
         From::Video { .. } => "pictures of this video, one every --every",
+        #[cfg(feature = "sim")]
+        From::Streets { .. } => "pictures of these drawn streets",
     };
-    let place = from.place().display().to_string();
-    Err(PrecisionFailure::TooFew { place, of, count, what, needed: FEWEST, remedy })
+    Err(PrecisionFailure::TooFew { place: from.place(), of, count, what, needed: FEWEST, remedy })
 }
 
 /// Quantizes a network, or says why not. `progress` is told what is being done.
@@ -164,7 +169,11 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
     let mut held = Held::of(options.holdout.as_ref())?;
     let mut tensors = bench.letterbox();
     let values = plan.values();
-    let mut calibration = Calibration::new(&mut probe, plan.model(), &values).map_err(|error| failed(&bench, error))?;
+    let calibration = Calibration::new(&mut probe, plan.model(), &values).map_err(|error| failed(&bench, error))?;
+    // In a fixed batch of several the channels of one picture do not lie together.
+    let channels =
+        if matches!(bench.manifest.spec.input.batch, BatchAxis::Fixed(2..)) { BTreeMap::new() } else { plan.channels() };
+    let mut calibration = calibration.by_channel(&channels);
     let (mut glancer, mut glances) = (bench.detector(&float, &options.gate.matching())?, Vec::new());
     let gathered = gather(&options.from, options.frames, options.holdout.is_none(), &mut held, |picture| {
         if glances.len() < GLANCES {
@@ -228,10 +237,15 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
         gate: options.gate,
     };
     let mut outcome = Outcome::new(&bench, record, contents.len(), exam.pictures().len());
-    outcome.layers = layers.len();
+    outcome.layers = layers.len() + options.qdq.keep_float.len();
     outcome.all_converted = Some(searched.all_quantized);
     outcome.ranked = searched.ranked;
     outcome.kept = report.kept;
+    if !report.equalized.is_empty() {
+        outcome
+            .notes
+            .push(format!("the input channels of {} depthwise layers are brought to one range first", report.equalized.len()));
+    }
     outcome.shared = gathered.shared;
     outcome.repeated = gathered.repeated;
     outcome.reasons = reasons;

@@ -52,7 +52,7 @@ pub struct Outcome {
     pub reasons: Vec<String>,
     /// What was written.
     pub written: Option<Written>,
-    /// One run of the float network and one of the new one, on one thread of this machine.
+    /// CPU time of one run of the float network and of one of the new one, on one thread of this machine, taken in turns.
     pub times: Option<(Duration, Duration)>,
     classes: Vec<String>,
     pub(super) record: Record,
@@ -82,11 +82,10 @@ impl Outcome {
     }
 
     pub(super) fn time(&mut self, probe: &mut Probe, float: &[u8], new: &[u8], input: &[f32]) -> Result<(), PrecisionFailure> {
-        let mut time = |network: &[u8]| {
-            bench::time(probe, network, input)
-                .map_err(|reason| PrecisionFailure::Runtime { what: format!("{} converted", self.model.display()), reason })
-        };
-        self.times = Some((time(float)?, time(new)?));
+        let what = || format!("{} converted", self.model.display());
+        let times = bench::time(probe, [float, new], input);
+        let [float, new] = times.map_err(|reason| PrecisionFailure::Runtime { what: what(), reason })?;
+        self.times = Some((float, new));
         Ok(())
     }
 
@@ -134,7 +133,12 @@ pub fn write_table(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     if let Some((float, new)) = outcome.times {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         let ratio = ms(float) / ms(new).max(1e-9);
-        writeln!(out, "\none run on one thread: float {:.2} ms, {word} {:.2} ms ({ratio:.2} x as fast)", ms(float), ms(new))?;
+        writeln!(
+            out,
+            "\nCPU of one run, in turns on one thread: float {:.2} ms, {word} {:.2} ms ({ratio:.2} x as fast)",
+            ms(float),
+            ms(new)
+        )?;
     }
     let Some(Written { network, bytes, manifest }) = &outcome.written else {
         writeln!(out, "\nREFUSED: nothing was written")?;

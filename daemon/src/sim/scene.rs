@@ -16,6 +16,7 @@ mod props;
 mod street;
 #[cfg(test)]
 mod tests;
+mod tour;
 mod traffic;
 mod vehicle;
 mod view;
@@ -29,6 +30,7 @@ use dice::Dice;
 use order::Item;
 use props::Prop;
 use street::Street;
+pub use tour::{Shot, Tour};
 use traffic::{Actor, Body, Traffic};
 use view::View;
 

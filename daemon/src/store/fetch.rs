@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -27,10 +27,43 @@ const MAX_BARREN: usize = 2;
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     pub(super) proxies: Proxies,
+    pub(super) authorities: Authorities,
     /// Longest time without a byte.
     pub(super) patience: Duration,
     /// Largest file.
     pub(super) limit: u64,
+}
+
+/// Who signs for servers: what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the authorities of the system.
+#[derive(Clone, Debug)]
+pub(super) struct Authorities {
+    file: Option<PathBuf>,
+    directory: Option<PathBuf>,
+}
+
+impl Authorities {
+    pub(super) fn of(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+        let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self { file: path("SSL_CERT_FILE"), directory: path("SSL_CERT_DIR") }
+    }
+
+    /// Their certificates; `Err`: why there are none.
+    fn certificates(&self) -> Result<Vec<Certificate<'static>>, String> {
+        let named = self.file.is_some() || self.directory.is_some();
+        let found = if named {
+            rustls_native_certs::load_certs_from_paths(self.file.as_deref(), self.directory.as_deref())
+        } else {
+            rustls_native_certs::load_native_certs()
+        };
+        if found.certs.is_empty() {
+            let places = [("SSL_CERT_FILE", &self.file), ("SSL_CERT_DIR", &self.directory)];
+            let places = places.iter().filter_map(|(name, path)| Some(format!("{name} {}", path.as_ref()?.display())));
+            let place = if named { places.collect::<Vec<_>>().join(" and ") } else { "the system".to_owned() };
+            let error = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
+            return Err(format!("{place} has no certificate authorities{error}"));
+        }
+        Ok(found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect())
+    }
 }
 
 /// Where a `.part` file comes from: it is continued only from there.
@@ -160,7 +193,10 @@ impl Client {
             }
             let remedy = "check the network, the proxy (https_proxy, http_proxy, no_proxy) and the address; `egret model add` takes a file \
                           that was downloaded elsewhere";
-            let response = request.call().map_err(|error| fail(at.as_str(), error.to_string(), remedy))?;
+            let response = request.call().map_err(|error| {
+                let remedy = if distrusted(&error) { DISTRUSTED } else { remedy };
+                fail(at.as_str(), error.to_string(), remedy)
+            })?;
             let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
             let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
             let Some(location) = location.filter(|_| moved) else { return Ok(response) };
@@ -195,9 +231,23 @@ impl Client {
             .timeout_per_read(Some(self.patience))
             .user_agent(concat!("egret/", env!("CARGO_PKG_VERSION")));
         if url.scheme() == "https" {
-            config = config.tls_config(tls(url)?);
+            config = config.tls_config(self.tls(url)?);
         }
         Ok(config.build().new_agent())
+    }
+
+    /// rustls with ring; certificates are always verified.
+    fn tls(&self, url: &Url) -> Result<TlsConfig, StoreError> {
+        let roots = self.authorities.certificates().map_err(|reason| StoreError::Download {
+            url: shown(url.as_str()),
+            reason,
+            remedy: "install ca-certificates, or name a PEM file of certificates in SSL_CERT_FILE",
+        })?;
+        let config = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(RootCerts::new_with_certs(&roots));
+        Ok(config.build())
     }
 
     fn too_large(&self, url: &str) -> StoreError {
@@ -206,22 +256,17 @@ impl Client {
     }
 }
 
-/// rustls with ring and the authorities of the system; certificates are always verified.
-fn tls(url: &Url) -> Result<TlsConfig, StoreError> {
-    let native = rustls_native_certs::load_native_certs();
-    if native.certs.is_empty() {
-        return Err(StoreError::Download {
-            url: shown(url.as_str()),
-            reason: "the system has no certificate authorities".into(),
-            remedy: "install ca-certificates, or set SSL_CERT_FILE",
-        });
-    }
-    let roots: Vec<_> = native.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    let config = TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::new_with_certs(&roots));
-    Ok(config.build())
+const DISTRUSTED: &str = "nothing was downloaded: if the server or a proxy that reads along has an authority of its own, name that \
+                          authority's certificate in SSL_CERT_FILE (PEM); else somebody else answers in the server's place";
+
+/// Whether a request failed because the server's certificate is not trusted.
+fn distrusted(error: &ureq::Error) -> bool {
+    let of_tls = match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => None,
+    };
+    matches!(of_tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// The `.part` file, cut to what is kept of it, and its origin beside it.

@@ -13,7 +13,7 @@ use egret_models::{
 use super::{
     Entry, MANIFEST, Store, StoreError,
     entry::{check_digest, pin},
-    fetch::{Client, forget, origin_of, shown},
+    fetch::{Authorities, Client, forget, origin_of, shown},
     file::{digest_of, read_network, write_whole},
     proxy::Proxies,
 };
@@ -31,9 +31,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// Through the proxies that these variables name (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`).
+    /// Through the proxies that these variables name (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`), trusting the
+    /// authorities of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else the system's.
     pub fn new(variable: &dyn Fn(&str) -> Option<String>) -> Self {
-        Self { client: Client { proxies: Proxies::of(variable), patience: PATIENCE, limit: MAX_FILE_BYTES } }
+        let (proxies, authorities) = (Proxies::of(variable), Authorities::of(variable));
+        Self { client: Client { proxies, authorities, patience: PATIENCE, limit: MAX_FILE_BYTES } }
     }
 }
 

@@ -3,8 +3,12 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used)]
 
+mod shipped;
+mod site;
+
 use std::{
     env, fs,
+    ops::Range,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -13,13 +17,13 @@ use std::{
 use egret::{
     config::{CpuRuntime, RuntimeConfig},
     precision::{FpOptions, From, Outcome, PrecisionFailure, QuantizeOptions, fp16, quantize},
-    sim::scene::{Scene, SceneConfig, TimeOfDay},
+    sim::scene::{Scene, SceneConfig},
 };
 use egret_models::{
     eval::agreement::Gate,
     manifest::Manifest,
-    onnx,
-    precision::{Fp16Options, Method, QdqOptions},
+    onnx::{self, edit::Model},
+    precision::{Fp16Options, Method, Plan, QdqOptions},
 };
 use serde_json::Value;
 
@@ -45,12 +49,19 @@ fn pictures(folder: &Path, count: u64, mut picture: impl FnMut(u64) -> Vec<u8>) 
     }
 }
 
-/// Streets by day and by night.
-fn streets(folder: &Path, first: u64, count: u64) {
-    pictures(folder, count, |i| {
-        let time = if i % 2 == 0 { TimeOfDay::Day } else { TimeOfDay::Night };
-        Scene::new(SceneConfig { seed: first + i, time, ..SceneConfig::default() }).frame(60).0
-    });
+/// Pictures of a street, a second apart, as files.
+fn street(folder: &Path, seed: u64, count: u64) {
+    let mut scene = Scene::new(SceneConfig { seed, ..SceneConfig::default() });
+    pictures(folder, count, |i| scene.frame(30 + 15 * i).0);
+}
+
+/// Four pictures each of so many streets.
+fn streets(first: u64, count: u64) -> From {
+    From::path(Path::new(&format!("scene:{first}..{}", first + count)), Duration::from_secs(1)).unwrap()
+}
+
+fn folder(path: &Path) -> From {
+    From::path(path, Duration::from_secs(1)).unwrap()
 }
 
 /// Pictures of nothing: each pixel by itself.
@@ -65,12 +76,12 @@ fn noise(folder: &Path, count: u64) {
     });
 }
 
-fn options(from: &Path, holdout: &Path, out: PathBuf) -> QuantizeOptions {
+fn options(from: From, holdout: From, out: PathBuf) -> QuantizeOptions {
     QuantizeOptions {
         model: STREET.into(),
-        from: From::path(from, Duration::from_secs(1)).unwrap(),
+        from,
         frames: 100,
-        holdout: Some(From::path(holdout, Duration::from_secs(1)).unwrap()),
+        holdout: Some(holdout),
         method: Method::Percentile(99.99),
         qdq: QdqOptions::default(),
         gate: Gate::default(),
@@ -105,31 +116,29 @@ fn told(text: &str) {
 #[test]
 fn the_street_detector_becomes_int8_and_fp16() {
     let folder = tempfile::tempdir().unwrap();
-    let (calibration, held_out) = (folder.path().join("calibration"), folder.path().join("held out"));
-    streets(&calibration, 2_000_000, 24);
-    streets(&held_out, 3_000_000, 24);
     let int8 = folder.path().join("int8/street.onnx");
     fs::create_dir(int8.parent().unwrap()).unwrap();
-    let options = options(&calibration, &held_out, int8.clone());
+    let options = options(streets(2_000_000, 4), streets(3_000_000, 4), int8.clone());
     let Some(outcome) = tried(quantize(&options, &mut told)) else { return };
     assert_eq!(outcome.reasons, [""; 0]);
     let total = &outcome.judged().unwrap().agreement.total;
-    assert!(total.reference > 50 && total.recall >= Some(0.97) && total.precision >= Some(0.97), "{total:?}");
+    assert!(total.reference > 30 && total.recall >= Some(0.97) && total.precision >= Some(0.97), "{total:?}");
     // What was written says how it was made, in itself and beside.
     let bytes = fs::read(&int8).unwrap();
     let graph = onnx::read(&bytes).unwrap();
     let property = |key: &str| graph.metadata.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
     assert_eq!((property("egret.precision"), property("names")), (Some("int8"), Some("person,bicycle,car")));
-    assert!(property("egret.gate").is_some_and(|gate| gate.starts_with("passed=true frames=24")), "{:?}", graph.metadata);
+    assert!(property("egret.gate").is_some_and(|gate| gate.starts_with("passed=true frames=16")), "{:?}", graph.metadata);
     let manifest = Manifest::parse(&fs::read_to_string(int8.with_file_name("model.toml")).unwrap()).unwrap();
     assert_eq!(manifest.contradictions(&graph), []);
     let precision = manifest.precision.unwrap();
     assert_eq!(
         (precision.calibration_frames, precision.calibration_sha256.as_deref()),
-        (Some(24), property("egret.calibration_sha256"))
+        (Some(16), property("egret.calibration_sha256"))
     );
     let half = fp16_of(&options, folder.path());
-    check(&[int8, half], &held_out.join("000.jpg"));
+    street(folder.path(), 3_000_000, 1);
+    check(&[int8, half], &folder.path().join("000.jpg"));
 }
 
 /// The FP16 file of the same network.
@@ -170,19 +179,26 @@ fn check(files: &[PathBuf], picture: &Path) {
     assert!(found[0]["weights"]["INT8"].as_u64() > Some(20) && found[1]["weights"]["FLOAT16"].as_u64() > Some(20), "{found:?}");
 }
 
+/// Some layers of the street detector alone are to be quantized, where the rest only takes time.
+fn only(layers: Range<usize>) -> QdqOptions {
+    let plan = Plan::new(Model::read(&fs::read(STREET).unwrap()).unwrap(), &QdqOptions::default()).unwrap();
+    let others = plan.layers().iter().enumerate().filter(|(i, _)| !layers.contains(i));
+    QdqOptions { keep_float: others.map(|(_, layer)| layer.name.clone()).collect(), ..QdqOptions::default() }
+}
+
 #[test]
 fn a_calibration_on_noise_is_refused_and_says_why() {
-    let folder = tempfile::tempdir().unwrap();
-    let (calibration, held_out) = (folder.path().join("noise"), folder.path().join("held out"));
-    noise(&calibration, 12);
-    streets(&held_out, 3_000_000, 12);
-    let out = folder.path().join("int8.onnx");
-    let Some(outcome) = tried(quantize(&options(&calibration, &held_out, out.clone()), &mut told)) else { return };
-    assert!(outcome.written.is_none() && !out.exists() && !folder.path().join("model.toml").exists());
+    let place = tempfile::tempdir().unwrap();
+    let noisy = place.path().join("noise");
+    noise(&noisy, 8);
+    let out = place.path().join("int8.onnx");
+    let options = QuantizeOptions { qdq: only(23..33), ..options(folder(&noisy), streets(3_000_000, 2), out.clone()) };
+    let Some(outcome) = tried(quantize(&options, &mut told)) else { return };
+    assert!(outcome.written.is_none() && !out.exists() && !place.path().join("model.toml").exists());
     let reasons = outcome.reasons.join("\n");
-    assert!(reasons.contains("of its values are beyond"), "{reasons}");
+    assert!(reasons.contains("of its values are beyond") || reasons.contains("finds 0.00 boxes"), "{reasons}");
     // Without other pictures to judge on, noise is all there is, and nothing can be said of it.
-    let alone = QuantizeOptions { holdout: None, ..options(&calibration, &held_out, out.clone()) };
+    let alone = QuantizeOptions { holdout: None, ..options };
     match quantize(&alone, &mut told) {
         Ok(outcome) => assert!(outcome.reasons[0].contains("found nothing"), "{:?}", outcome.reasons),
         Err(error) => assert!(matches!(error, PrecisionFailure::TooFew { .. }), "{error}"),
@@ -190,12 +206,38 @@ fn a_calibration_on_noise_is_refused_and_says_why() {
     assert!(!out.exists());
 }
 
+/// A gate that some layers of a few keep shut: they are ranked, and the worst stay in float.
+#[test]
+fn the_worst_layers_stay_in_float_until_the_gate_holds() {
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("int8.onnx");
+    let drift = |drift| QuantizeOptions {
+        qdq: only(0..4),
+        gate: Gate { recall: 0.0, precision: 0.0, drift, ..Gate::default() },
+        most_float: 0.8,
+        ..options(streets(2_000_000, 2), streets(3_000_000, 2), out.clone())
+    };
+    let Some(all) = tried(quantize(&drift(1.0), &mut told)) else { return };
+    assert!(all.float_nodes().len() == 29 && all.ranked.is_empty(), "what was asked for stays in float: {:?}", all.float_nodes());
+    let lost = all.judged().unwrap().agreement.total.mean_drift.unwrap();
+    let searched = tried(quantize(&drift(lost * 0.8), &mut told)).unwrap();
+    assert_eq!((searched.ranked.len(), searched.written.is_some()), (4, true), "{:?}", searched.reasons);
+    let float: Vec<&String> = searched.float_nodes().iter().filter(|name| !drift(1.0).qdq.keep_float.contains(name)).collect();
+    let worst: Vec<&String> = searched.ranked.iter().map(|ranked| &ranked.layer).take(float.len()).collect();
+    assert!((1..=3).contains(&float.len()) && float == worst, "{float:?}, {worst:?}");
+    assert!(searched.judged().unwrap().agreement.total.mean_drift.unwrap() <= lost * 0.8);
+    // Nothing is good enough for this one.
+    let refused = tried(quantize(&drift(0.0), &mut told)).unwrap();
+    let reasons = refused.reasons.join("\n");
+    assert!(refused.written.is_none() && reasons.contains("with the worst 3 of 4 layers in float"), "{reasons}");
+}
+
 #[test]
 fn pictures_that_were_held_out_are_never_calibrated_on() {
-    let folder = tempfile::tempdir().unwrap();
-    streets(&folder.path().join("all"), 2_000_000, 10);
-    let all = folder.path().join("all");
-    match quantize(&options(&all, &all, folder.path().join("int8.onnx")), &mut told) {
+    let place = tempfile::tempdir().unwrap();
+    let all = place.path().join("all");
+    street(&all, 2_000_000, 8);
+    match quantize(&options(folder(&all), folder(&all), place.path().join("int8.onnx")), &mut told) {
         Err(PrecisionFailure::NoRuntime { reason }) => eprintln!("SKIPPED: {reason}"),
         Err(PrecisionFailure::TooFew { count: 0, what: "calibration frames", .. }) => {}
         other => panic!("{:?}", other.map(|outcome| outcome.reasons)),

@@ -54,6 +54,7 @@ pub struct Calibration<R: Run> {
     networks: Vec<(R::Network, HashSet<String>)>,
     input: Option<String>,
     histograms: BTreeMap<String, Histogram>,
+    channels: BTreeMap<String, Vec<Histogram>>,
 }
 
 impl<R: Run> Calibration<R> {
@@ -76,7 +77,15 @@ impl<R: Run> Calibration<R> {
             networks.push((network, names.iter().map(ToString::to_string).collect()));
         }
         let histograms = values.iter().map(|name| (name.clone(), Histogram::default())).collect();
-        Ok(Self { networks, input, histograms })
+        Ok(Self { networks, input, histograms, channels: BTreeMap::new() })
+    }
+
+    /// Observes each channel of these values too, of `[1, C, …]`: names and C.
+    #[must_use]
+    pub fn by_channel(mut self, channels: &BTreeMap<String, usize>) -> Self {
+        let known = channels.iter().filter(|(name, _)| self.histograms.contains_key(*name));
+        self.channels = known.map(|(name, count)| (name.clone(), vec![Histogram::of_channel(); *count])).collect();
+        self
     }
 
     /// Observes one input.
@@ -87,12 +96,18 @@ impl<R: Run> Calibration<R> {
         if let Some(histogram) = self.input.as_ref().and_then(|name| self.histograms.get_mut(name)) {
             histogram.observe(input);
         }
+        if let Some(channels) = self.input.as_ref().and_then(|name| self.channels.get_mut(name)) {
+            each_channel(channels, input);
+        }
         for (network, names) in &mut self.networks {
-            let histograms = &mut self.histograms;
+            let (histograms, channels) = (&mut self.histograms, &mut self.channels);
             // The network's own outputs come out of every copy.
             let mut each = |name: &str, values: &[f32]| {
                 if let Some(histogram) = histograms.get_mut(name).filter(|_| names.contains(name)) {
                     histogram.observe(values);
+                    if let Some(channels) = channels.get_mut(name) {
+                        each_channel(channels, values);
+                    }
                 }
             };
             run.run(network, input, &mut each).map_err(CalibrationError::Run)?;
@@ -108,6 +123,13 @@ impl<R: Run> Calibration<R> {
         if let Some((name, histogram)) = self.histograms.iter().find(|(_, histogram)| histogram.not_finite() > 0) {
             return Err(CalibrationError::NotFinite { value: name.clone(), count: histogram.not_finite() });
         }
-        Ok(self.histograms.into_iter().collect())
+        Ok(Ranges::new(self.histograms, self.channels))
+    }
+}
+
+fn each_channel(channels: &mut [Histogram], values: &[f32]) {
+    let plane = values.len() / channels.len().max(1);
+    if plane > 0 {
+        channels.iter_mut().zip(values.chunks_exact(plane)).for_each(|(histogram, values)| histogram.observe(values));
     }
 }

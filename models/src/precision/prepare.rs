@@ -106,3 +106,15 @@ pub(super) fn unknown_node(nodes: &[Node], names: &[String]) -> Option<(String, 
 pub(super) fn half_constant(graph: &Graph) -> Option<&Tensor> {
     graph.initializers.iter().find(|tensor| tensor.element == ElementType::FLOAT16)
 }
+
+/// Takes out constants that nobody reads any more.
+pub(super) fn drop_unused(graph: &mut Graph) {
+    let used: HashSet<&str> = graph
+        .nodes
+        .iter()
+        .flat_map(|node| &node.inputs)
+        .chain(graph.outputs.iter().map(|v| &v.name))
+        .map(String::as_str)
+        .collect();
+    graph.initializers.retain(|tensor| used.contains(tensor.name.as_str()));
+}

@@ -6,13 +6,17 @@
 //! activation functions fuse. What lies between the last convolutions and the outputs is never quantized: there boxes of hundreds of
 //! pixels and scores below one would share a scale.
 
+mod equal;
 mod weights;
 mod write;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use equal::Equalizer;
+
 use super::{
     PrecisionError, Ranges,
+    fold::fold_batch_norms,
     prepare::{half_constant, prepare, unknown_node},
     ranges::Method,
     types, upgrade,
@@ -74,6 +78,8 @@ pub struct Layer {
     activations: Vec<usize>,
     /// The constant input that is stored as INT8.
     weight: Option<usize>,
+    /// Of a depthwise convolution, the channels of its input.
+    channels: Option<usize>,
 }
 
 /// What a quantized file has in it.
@@ -81,6 +87,8 @@ pub struct Layer {
 pub struct QdqReport {
     /// Layers that compute in INT8.
     pub quantized: Vec<String>,
+    /// Those of them whose input channels are brought to one range first.
+    pub equalized: Vec<String>,
     /// Layers that stay in float though they were to be quantized, and why.
     pub kept: Vec<(String, String)>,
 }
@@ -93,13 +101,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Prepares a float network: operator set 13, each node with a name.
+    /// Prepares a float network: operator set 13, each node with a name, batch normalisation folded into convolutions.
     ///
     /// # Errors
     /// [`PrecisionError`]
     pub fn new(mut model: Model, options: &QdqOptions) -> Result<Self, PrecisionError> {
         prepare(&mut model);
         refuse_converted(&model)?;
+        fold_batch_norms(&mut model);
         if let Some((name, near)) = unknown_node(&model.graph.nodes, &options.keep_float) {
             return Err(PrecisionError::NoNode { name, near });
         }
@@ -141,7 +150,26 @@ impl Plan {
 
     /// The network with all layers in INT8 but those in `float`.
     pub fn quantize(&self, ranges: &Ranges, method: Method, float: &HashSet<String>) -> (Model, QdqReport) {
-        write::write(self, &self.scales(ranges, method, float), float)
+        write::write(self, &self.scales(ranges, method, float), &self.equalizers(ranges, method), float)
+    }
+
+    /// The values that depthwise convolutions read, and their channels: each of these channels meets weights of its own alone, so
+    /// that ranges of their own cost no accuracy.
+    pub fn channels(&self) -> BTreeMap<String, usize> {
+        let inputs: HashMap<&str, &str> =
+            self.model.graph.nodes.iter().filter_map(|node| Some((node.name.as_str(), node.inputs.first()?.as_str()))).collect();
+        let channels = self.layers.iter().filter_map(|layer| Some((inputs.get(layer.name.as_str())?, layer.channels?)));
+        channels.map(|(value, count)| ((*value).to_owned(), count)).collect()
+    }
+
+    /// What brings each of these values' channels to one range.
+    fn equalizers(&self, ranges: &Ranges, method: Method) -> BTreeMap<String, Equalizer> {
+        let of = |(value, count): (String, usize)| {
+            let channels = ranges.channels(&value).filter(|channels| channels.len() == count)?;
+            let limits: Vec<f32> = channels.iter().map(|channel| channel.limit(method)).collect();
+            Some((value, Equalizer::new(&limits)?))
+        };
+        self.channels().into_iter().filter_map(of).collect()
     }
 
     /// The scale of each value; values that a mover joins share the largest.
@@ -188,7 +216,7 @@ fn refuse_converted(model: &Model) -> Result<(), PrecisionError> {
 fn layers(model: &Model, options: &QdqOptions) -> Result<Vec<Layer>, PrecisionError> {
     let types = types::follow(&model.graph)?;
     let head = head(model);
-    let constants: HashMap<&str, usize> = model.graph.initializers.iter().map(|t| (t.name.as_str(), t.dims.len())).collect();
+    let shapes: HashMap<&str, &[i64]> = model.graph.initializers.iter().map(|t| (t.name.as_str(), t.dims.as_slice())).collect();
     let wanted = |node: &&Node| {
         is_onnx(&node.domain)
             && options.ops.contains(&node.op)
@@ -198,7 +226,7 @@ fn layers(model: &Model, options: &QdqOptions) -> Result<Vec<Layer>, PrecisionEr
     };
     let layers = model.graph.nodes.iter().filter(wanted).filter_map(|node| {
         let float = |i: usize| types.get(node.inputs.get(i)?).filter(|t| **t == ElementType::FLOAT).map(|_| i);
-        let rank = |i: usize| constants.get(node.inputs[i].as_str()).copied();
+        let rank = |i: usize| shapes.get(node.inputs[i].as_str()).map(|dims| dims.len());
         let (activations, weight) = match node.op.as_str() {
             "Conv" | "Gemm" | "MatMul" => {
                 let (left, right) = (float(0)?, float(1)?);
@@ -219,9 +247,17 @@ fn layers(model: &Model, options: &QdqOptions) -> Result<Vec<Layer>, PrecisionEr
             }
             _ => (vec![float(0).filter(|i| rank(*i).is_none())?], None),
         };
-        Some(Layer { name: node.name.clone(), op: node.op.clone(), activations, weight })
+        let channels = weight.and_then(|i| depthwise(node, shapes.get(node.inputs[i].as_str())?));
+        Some(Layer { name: node.name.clone(), op: node.op.clone(), activations, weight, channels })
     });
     Ok(layers.collect())
+}
+
+/// The input channels of a convolution with as many groups, of weights `[M, 1, …]`.
+fn depthwise(node: &Node, weights: &[i64]) -> Option<usize> {
+    let groups = usize::try_from(node.int("group")?).ok()?;
+    let (filters, per_group) = (usize::try_from(*weights.first()?).ok()?, *weights.get(1)?);
+    (node.op == "Conv" && groups > 1 && per_group == 1 && filters % groups == 0).then_some(groups)
 }
 
 /// Names of the nodes from the outputs back to the last operators with weights, these not included.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-/// Bins of a histogram of magnitudes.
+/// Bins of a histogram of magnitudes, and of those of single channels, of which there are many.
 const BINS: usize = 2048;
+const CHANNEL_BINS: usize = 256;
 /// Magnitudes that 8 bits tell apart beside zero.
 const LEVELS: usize = 128;
 /// Candidate thresholds of the entropy method are this many bins apart.
@@ -31,7 +32,7 @@ impl std::fmt::Display for Method {
     }
 }
 
-/// A histogram of magnitudes, `[0, BINS·width)`. When a larger one comes, neighbouring bins are joined until it fits.
+/// A histogram of magnitudes, `[0, bins·width)`. When a larger one comes, neighbouring bins are joined until it fits.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     bins: Vec<u64>,
@@ -43,20 +44,30 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { bins: vec![0; BINS], width: 0.0, max: 0.0, count: 0, not_finite: 0 }
+        Self::of(BINS)
     }
 }
 
 impl Histogram {
+    fn of(bins: usize) -> Self {
+        Self { bins: vec![0; bins], width: 0.0, max: 0.0, count: 0, not_finite: 0 }
+    }
+
+    /// One of a single channel: coarser.
+    pub(super) fn of_channel() -> Self {
+        Self::of(CHANNEL_BINS)
+    }
+
     /// Adds values.
     pub fn observe(&mut self, values: &[f32]) {
         let max = values.iter().filter(|v| v.is_finite()).fold(0.0_f32, |max, v| max.max(v.abs()));
         self.make_room(max);
+        let last = self.bins.len() - 1;
         let per_width = if self.width > 0.0 { 1.0 / self.width } else { 0.0 };
         for value in values {
             if value.is_finite() {
                 let bin = (f64::from(value.abs()) * per_width) as usize;
-                self.bins[bin.min(BINS - 1)] += 1;
+                self.bins[bin.min(last)] += 1;
             } else {
                 self.not_finite += 1;
             }
@@ -65,13 +76,14 @@ impl Histogram {
     }
 
     fn make_room(&mut self, max: f32) {
+        let bins = self.bins.len();
         self.max = self.max.max(max);
         if max > 0.0 && self.width == 0.0 {
-            self.width = f64::from(max) / BINS as f64;
+            self.width = f64::from(max) / bins as f64;
         }
-        while f64::from(max) > self.width * BINS as f64 {
-            for i in 0..BINS {
-                self.bins[i] = if i < BINS / 2 { self.bins[2 * i] + self.bins[2 * i + 1] } else { 0 };
+        while f64::from(max) > self.width * bins as f64 {
+            for i in 0..bins {
+                self.bins[i] = if i < bins / 2 { self.bins[2 * i] + self.bins[2 * i + 1] } else { 0 };
             }
             self.width *= 2.0;
         }
@@ -102,7 +114,7 @@ impl Histogram {
         if self.width == 0.0 || self.count == 0 {
             return 0.0;
         }
-        let first = ((f64::from(limit) / self.width).ceil() as usize).min(BINS);
+        let first = ((f64::from(limit) / self.width).ceil() as usize).min(self.bins.len());
         self.bins[first..].iter().sum::<u64>() as f64 / self.count as f64
     }
 
@@ -158,28 +170,40 @@ fn divergence(counts: &[f64], bins: usize) -> f64 {
 
 /// What was observed of the values of a network, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Ranges(pub(super) BTreeMap<String, Histogram>);
+pub struct Ranges {
+    values: BTreeMap<String, Histogram>,
+    channels: BTreeMap<String, Vec<Histogram>>,
+}
 
 impl Ranges {
+    pub(super) fn new(values: BTreeMap<String, Histogram>, channels: BTreeMap<String, Vec<Histogram>>) -> Self {
+        Self { values, channels }
+    }
+
     /// The largest magnitude of a value; `None` where it was not observed.
     pub fn max(&self, name: &str) -> Option<f32> {
-        self.0.get(name).map(Histogram::max)
+        self.values.get(name).map(Histogram::max)
     }
 
     /// What was observed of a value.
     pub fn of(&self, name: &str) -> Option<&Histogram> {
-        self.0.get(name)
+        self.values.get(name)
+    }
+
+    /// What was observed of each channel of a value, where that was asked for.
+    pub fn channels(&self, name: &str) -> Option<&[Histogram]> {
+        self.channels.get(name).map(Vec::as_slice)
     }
 
     /// The values that were observed, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Histogram)> {
-        self.0.iter().map(|(name, histogram)| (name.as_str(), histogram))
+        self.values.iter().map(|(name, histogram)| (name.as_str(), histogram))
     }
 }
 
 impl FromIterator<(String, Histogram)> for Ranges {
     fn from_iter<I: IntoIterator<Item = (String, Histogram)>>(items: I) -> Self {
-        Self(items.into_iter().collect())
+        Self::new(items.into_iter().collect(), BTreeMap::new())
     }
 }
 

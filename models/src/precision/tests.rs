@@ -171,6 +171,64 @@ fn pairs_lie_before_the_inputs_of_layers() {
 }
 
 #[test]
+fn channels_of_depthwise_layers_have_a_range_of_their_own() {
+    let conv = |name: &str, inputs: &[&str], output: &str| (NODE, int(named("Conv", name, inputs, output).1, "group", 3));
+    let model = graph(&[
+        floats("w", &[6, 1, 1, 1], &[1.0, 2.0, 0.5, 0.5, 1.27, 3.0]),
+        floats("v", &[2, 6, 1, 1], &[1.0; 12]),
+        conv("deep", &["images", "w"], "a"),
+        conv("twin", &["images", "w"], "unused"),
+        named("Conv", "dense", &["a", "v"], "output"),
+    ]);
+    let plan = Plan::new(model, &QdqOptions::default()).unwrap();
+    assert_eq!(plan.channels(), [("images".to_owned(), 3)].into());
+    // Three channels that reach 127, 12.7 and nothing; the value as a whole 127.
+    let planes: Vec<f32> = [127.0_f32, -12.7, 0.0].iter().flat_map(|v| [*v; 4]).collect();
+    let mut calibration = Calibration::new(&mut Fixed, plan.model(), &plan.values()).unwrap().by_channel(&plan.channels());
+    calibration.observe(&mut Fixed, &planes).unwrap();
+    let ranges = calibration.finish().unwrap();
+    assert_eq!(ranges.channels("images").unwrap().iter().map(Histogram::max).collect::<Vec<_>>(), [127.0, 12.7, 0.0]);
+    let (model, report) = plan.quantize(&ranges, Method::MinMax, &HashSet::from(["dense".into()]));
+    assert_eq!((report.quantized.as_slice(), report.equalized.len()), (["deep".to_owned(), "twin".to_owned()].as_slice(), 2));
+    let (deep, twin) = (find(&model, "deep"), find(&model, "twin"));
+    assert_eq!(deep.inputs[0], twin.inputs[0], "one pair for both");
+    let back = maker(&model, &deep.inputs[0]);
+    let multiplied = maker(&model, &maker(&model, &back.inputs[0]).inputs[0]);
+    let floats = |name: &str| model.graph.initializer(name).unwrap().as_floats().unwrap();
+    let factors = floats(&multiplied.inputs[1]);
+    assert_eq!(
+        (multiplied.op.as_str(), &model.graph.initializer(&multiplied.inputs[1]).unwrap().dims),
+        ("Mul", &vec![1, 3, 1, 1])
+    );
+    assert!(factors[0] == 1.0 && (factors[1] - 10.0).abs() < 1e-4 && factors[2] == 1.0, "{factors:?}");
+    assert!((floats(&back.inputs[1])[0] - 1.0).abs() < 1e-6);
+    // What the factors raise, the scales of the two filters of each channel take back.
+    let scales = floats(&maker(&model, &deep.inputs[1]).inputs[1]);
+    let wanted = [1.0, 2.0, 0.05, 0.05, 1.27, 3.0].map(|w| w / 127.0);
+    assert!(scales.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6), "{scales:?}");
+    // Nothing was seen of single channels: as any other layer.
+    let ranges = ranges.iter().map(|(name, histogram)| (name.to_owned(), histogram.clone())).collect();
+    let (_, report) = plan.quantize(&ranges, Method::MinMax, &HashSet::from(["dense".into()]));
+    assert_eq!((report.quantized.len(), report.equalized.len()), (2, 0));
+}
+
+/// Runs nothing: there is nothing in between to observe.
+struct Fixed;
+
+impl Run for Fixed {
+    type Network = ();
+    type Error = String;
+
+    fn load(&mut self, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn run(&mut self, (): &mut (), _: &[f32], _: &mut dyn FnMut(&str, &[f32])) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
 fn layers_stay_float_by_request_and_where_nothing_was_seen() {
     let model = line([1.0, -2.0, 0.5], [0.254, f32::NAN]);
     let keep = |name: &str| QdqOptions { keep_float: vec![name.into()], ..QdqOptions::default() };

@@ -12,8 +12,8 @@ use crate::precision::{FpOptions, fp16};
 pub(super) struct Args {
     /// The float network.
     model: PathBuf,
-    /// Pictures on which values in between are observed and the gate is asked: a folder, a video, or `cameras`.
-    #[arg(long, value_name = "DIR|VIDEO|cameras")]
+    /// Pictures on which values in between are observed and the gate is asked: a folder, a video, `cameras`, or scene:SEED.
+    #[arg(long, value_name = "DIR|VIDEO|cameras|scene:SEED[..END]")]
     from: Option<String>,
     /// Nodes that stay in FP32, by name; may be given several times.
     #[arg(long, value_name = "NODE")]

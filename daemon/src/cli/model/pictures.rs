@@ -29,8 +29,8 @@ pub(super) struct PictureArgs {
     /// Of a video, the time between two pictures.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
     every: Duration,
-    /// Other pictures to judge on: a folder or a video. Else a quarter of --from, chosen by content.
-    #[arg(long, value_name = "DIR|VIDEO")]
+    /// Other pictures to judge on: a folder, a video, or scene:SEED. Else a quarter of --from, chosen by content.
+    #[arg(long, value_name = "DIR|VIDEO|scene:SEED[..END]")]
     holdout: Option<PathBuf>,
     /// What must hold, e.g. recall=0.97,precision=0.97,iou=0.75,drift=0.03.
     #[arg(long, value_name = "LIMITS", default_value = "", hide_default_value = true, value_parser = gate)]

@@ -13,8 +13,9 @@ use crate::precision::{QuantizeOptions, quantize};
 pub(super) struct Args {
     /// The float network.
     model: PathBuf,
-    /// Pictures to calibrate on: a folder of JPEG and PNG files, a video, or `cameras` for those of --config.
-    #[arg(long, value_name = "DIR|VIDEO|cameras")]
+    /// Pictures to calibrate on: a folder of JPEG and PNG files, a video, `cameras` for those of --config, or scene:SEED for streets
+    /// that egret draws itself.
+    #[arg(long, value_name = "DIR|VIDEO|cameras|scene:SEED[..END]")]
     from: String,
     /// How ranges are chosen: minmax, percentile (99.99 %), percentile=99.9, or entropy.
     #[arg(long, default_value = "percentile", value_parser = method)]

@@ -1,6 +1,7 @@
 //! Downloads from a server in this process, good and bad ones.
 
 mod server;
+mod tls;
 
 use std::{fs, path::Path};
 

@@ -15,6 +15,17 @@ pub(super) struct Quantized {
     pub(super) zeros: Tensor,
 }
 
+impl Quantized {
+    /// Divides the scales by factors that the input's channels were multiplied by: those of a depthwise convolution, whose filters
+    /// lie channel after channel.
+    pub(super) fn take_back(&mut self, factors: &[f32]) {
+        let Some(mut scales) = self.scales.as_floats().filter(|_| !factors.is_empty()) else { return };
+        let filters = scales.len() / factors.len();
+        scales.iter_mut().enumerate().for_each(|(i, scale)| *scale /= factors[i / filters]);
+        self.scales = Tensor::floats("", &self.scales.dims, &scales);
+    }
+}
+
 /// The axis of a layer's output channels in its weights.
 pub(super) fn channel_axis(node: &Node, rank: usize) -> Option<usize> {
     match node.op.as_str() {

@@ -2,27 +2,34 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Layer, Plan, QdqReport, weights};
+use super::{Equalizer, Layer, Plan, QdqReport, weights};
 use crate::{
     onnx::{
         ElementType,
-        edit::{Graph, Model, Node, Tensor},
+        edit::{Model, Node, Tensor},
     },
-    precision::prepare::{fresh, value_names},
+    precision::prepare::{drop_unused, fresh, value_names},
 };
 
 /// What a smaller scale stands for would vanish in halves as well.
 const SMALLEST_SCALE: f32 = 1e-7;
 
-pub(super) fn write(plan: &Plan, scales: &BTreeMap<String, f32>, float: &HashSet<String>) -> (Model, QdqReport) {
+pub(super) fn write(
+    plan: &Plan,
+    scales: &BTreeMap<String, f32>,
+    equalizers: &BTreeMap<String, Equalizer>,
+    float: &HashSet<String>,
+) -> (Model, QdqReport) {
     let graph = &plan.model.graph;
     let layers: HashMap<&str, &Layer> = plan.layers.iter().map(|layer| (layer.name.as_str(), layer)).collect();
     let constants = graph.initializers.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     let mut writer = Writer {
         scales,
+        equalizers,
         constants,
         names: value_names(graph),
         pairs: HashMap::new(),
+        equalized: HashMap::new(),
         weights: HashMap::new(),
         nodes: Vec::with_capacity(graph.nodes.len() * 2),
         made: Vec::new(),
@@ -32,7 +39,10 @@ pub(super) fn write(plan: &Plan, scales: &BTreeMap<String, f32>, float: &HashSet
         let mut node = node.clone();
         if let Some(layer) = layers.get(node.name.as_str()).filter(|layer| !float.contains(&layer.name)) {
             match writer.quantize(layer, &mut node) {
-                Ok(()) => report.quantized.push(layer.name.clone()),
+                Ok(equalized) => {
+                    report.quantized.push(layer.name.clone());
+                    report.equalized.extend(equalized.then(|| layer.name.clone()));
+                }
                 Err(reason) => report.kept.push((layer.name.clone(), reason)),
             }
         }
@@ -48,10 +58,13 @@ pub(super) fn write(plan: &Plan, scales: &BTreeMap<String, f32>, float: &HashSet
 
 struct Writer<'a> {
     scales: &'a BTreeMap<String, f32>,
+    equalizers: &'a BTreeMap<String, Equalizer>,
     constants: HashMap<&'a str, &'a Tensor>,
     names: HashSet<String>,
     /// Value → the output of its pair.
     pairs: HashMap<String, String>,
+    /// Value → the output of the pair behind its equalizer.
+    equalized: HashMap<String, String>,
     /// Weights and axis → the output of their `DequantizeLinear`, or why there is none.
     weights: HashMap<(String, Option<usize>), Result<String, String>>,
     nodes: Vec<Node>,
@@ -59,8 +72,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Puts pairs before a layer's inputs. `Err`: why it stays in float; nothing is changed then.
-    fn quantize(&mut self, layer: &Layer, node: &mut Node) -> Result<(), String> {
+    /// Puts pairs before a layer's inputs; whether its channels are equalized. `Err`: why it stays in float; nothing is changed then.
+    fn quantize(&mut self, layer: &Layer, node: &mut Node) -> Result<bool, String> {
         for i in &layer.activations {
             let value = &node.inputs[*i];
             let scale = self.scales.get(value).ok_or_else(|| format!("nothing was observed of `{value}`"))?;
@@ -68,13 +81,35 @@ impl Writer<'_> {
                 return Err(format!("`{value}` was zero in every calibration frame"));
             }
         }
+        let equalizer = layer.channels.and_then(|_| self.equalizers.get(&node.inputs[0]));
+        if let (Some(equalizer), Some(i)) = (equalizer, layer.weight) {
+            let tensor = *self.constants.get(node.inputs[i].as_str()).ok_or("its weights are not constant")?;
+            node.inputs[i] = self.dequantized(tensor, Some(0), &equalizer.factors)?;
+            node.inputs[0] = self.equalized(&node.inputs[0], equalizer, tensor.dims.len());
+            return Ok(true);
+        }
         if let Some(i) = layer.weight {
             node.inputs[i] = self.weight(node, i)?;
         }
         for i in &layer.activations {
             node.inputs[*i] = self.pair(&node.inputs[*i]);
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// The pair of a value of the given rank whose channels are brought to one range.
+    fn equalized(&mut self, value: &str, equalizer: &Equalizer, rank: usize) -> String {
+        if let Some(known) = self.equalized.get(value) {
+            return known.clone();
+        }
+        let [factors, multiplied] = ["factors", "equalized"].map(|part| self.fresh(&format!("{value}_{part}")));
+        let mut dims = vec![1; rank];
+        dims[1] = equalizer.factors.len() as i64;
+        self.made.push(Tensor::floats(&factors, &dims, &equalizer.factors));
+        self.nodes.push(Node::new("Mul", &format!("{multiplied}_Mul"), &[value, &factors], &[&multiplied]));
+        let back = self.pair_of(&multiplied, equalizer.limit / 127.0);
+        self.equalized.insert(value.to_owned(), back.clone());
+        back
     }
 
     fn fresh(&mut self, base: &str) -> String {
@@ -88,15 +123,21 @@ impl Writer<'_> {
         if let Some(pair) = self.pairs.get(value) {
             return pair.clone();
         }
+        let step = self.scales.get(value).copied().unwrap_or(1.0);
+        let back = self.pair_of(value, step);
+        self.pairs.insert(value.to_owned(), back.clone());
+        back
+    }
+
+    /// A new pair of a value.
+    fn pair_of(&mut self, value: &str, step: f32) -> String {
         let [scale, zero, quantized, back] =
             ["scale", "zero", "quantized", "dequantized"].map(|part| self.fresh(&format!("{value}_{part}")));
-        let step = self.scales.get(value).copied().unwrap_or(1.0);
         self.made.push(Tensor::floats(&scale, &[], &[step]));
         self.made.push(Tensor::raw(&zero, &[], ElementType::INT8, vec![0]));
         let node = |op: &str, from: &str, to: &str| Node::new(op, &format!("{to}_{op}"), &[from, &scale, &zero], &[to]);
         self.nodes.push(node("QuantizeLinear", value, &quantized));
         self.nodes.push(node("DequantizeLinear", &quantized, &back));
-        self.pairs.insert(value.to_owned(), back.clone());
         back
     }
 
@@ -108,13 +149,15 @@ impl Writer<'_> {
         if let Some(known) = self.weights.get(&key) {
             return known.clone();
         }
-        let made = self.dequantized(tensor, axis);
+        let made = self.dequantized(tensor, axis, &[]);
         self.weights.insert(key, made.clone());
         made
     }
 
-    fn dequantized(&mut self, tensor: &Tensor, axis: Option<usize>) -> Result<String, String> {
+    /// `factors` of the input's channels, if it has any, are taken back here.
+    fn dequantized(&mut self, tensor: &Tensor, axis: Option<usize>, factors: &[f32]) -> Result<String, String> {
         let mut quantized = weights::quantize(tensor, axis)?;
+        quantized.take_back(factors);
         let parts = [(&mut quantized.values, "int8"), (&mut quantized.scales, "scale"), (&mut quantized.zeros, "zero")];
         for (part, what) in parts {
             part.name = self.fresh(&format!("{}_{what}", tensor.name));
@@ -129,16 +172,4 @@ impl Writer<'_> {
         self.made.extend([quantized.values, quantized.scales, quantized.zeros]);
         Ok(back)
     }
-}
-
-/// Float weights that nobody reads any more.
-fn drop_unused(graph: &mut Graph) {
-    let used: HashSet<&str> = graph
-        .nodes
-        .iter()
-        .flat_map(|node| &node.inputs)
-        .chain(graph.outputs.iter().map(|v| &v.name))
-        .map(String::as_str)
-        .collect();
-    graph.initializers.retain(|tensor| used.contains(tensor.name.as_str()));
 }

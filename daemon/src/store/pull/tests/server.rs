@@ -10,6 +10,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 /// What is sent back.
 pub(super) struct Reply {
     status: String,
@@ -65,7 +67,7 @@ impl Reply {
         self
     }
 
-    fn send(&self, stream: &mut TcpStream) -> io::Result<()> {
+    fn send(&self, stream: &mut impl io::Write) -> io::Result<()> {
         write!(stream, "HTTP/1.1 {}\r\nConnection: close\r\n", self.status)?;
         if self.length {
             write!(stream, "Content-Length: {}\r\n", self.body.len())?;
@@ -79,7 +81,7 @@ impl Reply {
 }
 
 /// The head of a request: its first line as it is, then its headers in lower case.
-fn head(stream: &TcpStream) -> io::Result<String> {
+fn head(stream: impl io::Read) -> io::Result<String> {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     loop {
@@ -166,6 +168,24 @@ impl Server {
     pub(super) fn files_at(at: SocketAddr, content: &[u8]) -> Self {
         let content = content.to_vec();
         Self::start_at(at, move |request, _| Reply::ranged(request, &content))
+    }
+
+    /// Serves one file over TLS.
+    pub(super) fn tls(content: &[u8], config: Arc<ServerConfig>) -> Self {
+        let (content, requests) = (content.to_vec(), Arc::new(Mutex::new(Vec::new())));
+        let heard = requests.clone();
+        let listener = Listener::start(any(), move |stream| {
+            let session = ServerConnection::new(config.clone()).expect("a session");
+            let mut stream = StreamOwned::new(session, stream);
+            // A client that does not trust the certificate never sends its request.
+            let Ok(request) = head(&mut stream) else { return };
+            let reply = Reply::ranged(&request, &content);
+            heard.lock().expect("not poisoned").push(request);
+            reply.send(&mut stream).expect("sent");
+            stream.conn.send_close_notify();
+            let _closed = stream.flush();
+        });
+        Self { listener, requests }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
