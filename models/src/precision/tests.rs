@@ -200,7 +200,7 @@ fn channels_of_depthwise_layers_have_a_range_of_their_own() {
         (multiplied.op.as_str(), &model.graph.initializer(&multiplied.inputs[1]).unwrap().dims),
         ("Mul", &vec![1, 3, 1, 1])
     );
-    assert!(factors[0] == 1.0 && (factors[1] - 10.0).abs() < 1e-4 && factors[2] == 1.0, "{factors:?}");
+    assert!(factors.iter().zip([1.0, 10.0, 1.0]).all(|(factor, wanted)| (factor - wanted).abs() < 1e-4), "{factors:?}");
     assert!((floats(&back.inputs[1])[0] - 1.0).abs() < 1e-6);
     // What the factors raise, the scales of the two filters of each channel take back.
     let scales = floats(&maker(&model, &deep.inputs[1]).inputs[1]);

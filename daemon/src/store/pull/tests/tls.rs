@@ -19,12 +19,14 @@ impl Authority {
     fn new(name: &str) -> Option<Self> {
         let folder = TempDir::new().expect("a folder");
         fs::write(folder.path().join("names"), format!("subjectAltName={name}\nbasicConstraints=CA:FALSE\n")).expect("written");
+        // Two authorities of one name would be told apart by their signatures alone.
+        let subject = format!("/CN=authority {}", folder.path().file_name().unwrap_or_default().display());
         let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
         let run = |arguments: &[&str]| {
             let made = Command::new("openssl").args(arguments).current_dir(folder.path()).output();
             made.is_ok_and(|made| made.status.success())
         };
-        let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"];
+        let authority = ["req", "-x509", "-days", "2", "-subj", &subject, "-keyout", "ca.key", "-out", "ca.pem"];
         let request = ["req", "-subj", "/CN=server", "-keyout", "key.pem", "-out", "request.pem"];
         let signed = ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"];
         let made = run(&[&authority[..], &key].concat())
