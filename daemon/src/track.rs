@@ -9,6 +9,7 @@ pub mod associate;
 mod axis;
 pub mod bytetrack;
 mod counters;
+pub mod egret;
 mod ids;
 mod kalman;
 mod line;

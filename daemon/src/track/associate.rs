@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::{bytetrack, ocsort, sort};
+use super::{bytetrack, egret, ocsort, sort};
 use crate::media::{BBox, Detection};
 
 /// The trackers, by the names that the configuration and `egret track-eval` use.
@@ -17,27 +17,31 @@ pub enum Kind {
     ByteTrack,
     /// OC-SORT (Cao et al. 2023).
     OcSort,
+    /// Our own, see `docs/trackers.md`.
+    Egret,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Sort, Self::ByteTrack, Self::OcSort];
+    pub const ALL: [Self; 4] = [Self::Sort, Self::ByteTrack, Self::OcSort, Self::Egret];
 
-    /// `sort`, `bytetrack` or `ocsort`.
+    /// `sort`, `bytetrack`, `ocsort` or `egret`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sort => "sort",
             Self::ByteTrack => "bytetrack",
             Self::OcSort => "ocsort",
+            Self::Egret => "egret",
         }
     }
 
-    /// Its parameters: as published.
+    /// Its parameters: as published, or as tuned for our own.
     pub fn params(self) -> Params {
         match self {
             Self::Sort => Params::Sort(sort::Params::default()),
             Self::ByteTrack => Params::ByteTrack(bytetrack::Params::default()),
             Self::OcSort => Params::OcSort(ocsort::Params::default()),
+            Self::Egret => Params::Egret(egret::Params::default()),
         }
     }
 }
@@ -50,7 +54,7 @@ impl fmt::Display for Kind {
 
 /// No tracker has this name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("no tracker is called {0:?}; there are sort, bytetrack and ocsort")]
+#[error("no tracker is called {0:?}; there are sort, bytetrack, ocsort and egret")]
 pub struct UnknownTracker(String);
 
 impl FromStr for Kind {
@@ -70,6 +74,8 @@ pub enum Params {
     ByteTrack(bytetrack::Params),
     /// Of OC-SORT.
     OcSort(ocsort::Params),
+    /// Of our own.
+    Egret(egret::Params),
 }
 
 /// A track in a frame.
@@ -97,6 +103,7 @@ enum Inner {
     Sort(sort::Sort),
     ByteTrack(bytetrack::ByteTrack),
     OcSort(ocsort::OcSort),
+    Egret(Box<egret::Egret>),
 }
 
 impl Associator {
@@ -106,6 +113,7 @@ impl Associator {
             Params::Sort(params) => Inner::Sort(sort::Sort::new(params)),
             Params::ByteTrack(params) => Inner::ByteTrack(bytetrack::ByteTrack::new(params)),
             Params::OcSort(params) => Inner::OcSort(ocsort::OcSort::new(params)),
+            Params::Egret(params) => Inner::Egret(Box::new(egret::Egret::new(params))),
         };
         Self { inner, ended: Vec::new() }
     }
@@ -120,6 +128,7 @@ impl Associator {
             Inner::Sort(tracker) => tracker.update(at, detections, out, &mut self.ended),
             Inner::ByteTrack(tracker) => tracker.update(at, detections, out, &mut self.ended),
             Inner::OcSort(tracker) => tracker.update(at, detections, out, &mut self.ended),
+            Inner::Egret(tracker) => tracker.update(at, detections, out, &mut self.ended),
         }
     }
 

@@ -27,6 +27,14 @@ impl Axis {
         self.rate_var += dt * rate_noise;
     }
 
+    /// Moves on by `dt`, where the rate is a random walk whose variance grows by `rate_noise` in one unit of time: the same in one step
+    /// as in many.
+    pub(super) fn drift(&mut self, dt: f64, rate_noise: f64) {
+        self.predict(dt, 0.0, rate_noise);
+        self.cov += rate_noise * dt * dt / 2.0;
+        self.var += rate_noise * dt * dt * dt / 3.0;
+    }
+
     /// Takes in a value that was measured with this variance.
     pub(super) fn correct(&mut self, measured: f64, var: f64) {
         let total = self.var + var;
@@ -80,6 +88,19 @@ mod tests {
             aspect.correct(value, 1.0);
         }
         assert!((aspect.value - 4.0).abs() < 1e-4 && (aspect.var - 1.0 / 3.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_drift_is_the_same_in_one_step_as_in_many() {
+        let mut once = Axis { value: 3.0, rate: 2.0, var: 1.0, cov: 0.25, rate_var: 4.0 };
+        let mut often = once;
+        once.drift(0.8, 0.5);
+        for _ in 0..16 {
+            often.drift(0.05, 0.5);
+        }
+        for (a, b) in [(once.value, often.value), (once.var, often.var), (once.cov, often.cov), (once.rate_var, often.rate_var)] {
+            assert!((a - b).abs() < 1e-9, "{once:?} {often:?}");
+        }
     }
 
     proptest! {

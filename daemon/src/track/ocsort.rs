@@ -259,7 +259,7 @@ fn direction(from: &BBox, to: &BBox) -> (f64, f64) {
 impl Track {
     /// How well the way to a detection agrees with the track's own way: ±0.5 times the weight and the detection's confidence.
     fn agreement(&self, detection: &Detection, params: &Params) -> f64 {
-        let Some(earlier) = self.history.before(self.age, f64::from(params.momentum_span)) else { return 0.0 };
+        let Some(earlier) = self.history.before(self.age, f64::from(params.momentum_span) + 0.5) else { return 0.0 };
         let way = direction(&earlier, &detection.bbox);
         let cos = (way.0 * self.direction.0 + way.1 * self.direction.1).clamp(-1.0, 1.0);
         let agreement = (std::f64::consts::FRAC_PI_2 - cos.acos()) / std::f64::consts::PI;
@@ -267,7 +267,7 @@ impl Track {
     }
 
     fn take(&mut self, index: u32, bbox: &BBox, params: &Params) {
-        if let Some(earlier) = self.history.before(self.age, f64::from(params.momentum_span)) {
+        if let Some(earlier) = self.history.before(self.age, f64::from(params.momentum_span) + 0.5) {
             self.direction = direction(&earlier, bbox);
         }
         if let (Some((filter, since)), Some(from)) = (self.frozen.take(), self.history.last_at()) {

@@ -27,6 +27,7 @@ pub(super) fn params(kind: Kind, as_published: bool) -> Params {
             Params::Sort(params) => params.frame_rate = 0.0,
             Params::ByteTrack(params) => params.frame_rate = 0.0,
             Params::OcSort(params) => params.frame_rate = 0.0,
+            Params::Egret(_) => {}
         }
     }
     params

@@ -215,3 +215,41 @@ fn all_figures_of_random_sequences_are_those_of_trackeval_itself() {
     }
     told.iter().zip(reference(&asked)).for_each(|(judged, reference)| same(judged, &reference));
 }
+
+/// Our own tracker on the same detections: at the full rate better in every figure than the best of the three, and at a half and a quarter of
+/// it. Figures that were reached, a little rounded down.
+#[test]
+fn our_own_is_better_in_every_figure_at_every_rate() {
+    let Some(dir) = data() else { return };
+    let rates = ["MOT17-02=30", "MOT17-05=14", "MOT17-09=30", "MOT17-13=25"].map(str::to_owned);
+    let rates = Rates::new(&rates).expect("rates");
+    let reached = [(1, (63.2, 68.5, 58.3, 110)), (2, (62.5, 68.0, 57.8, 180)), (4, (61.8, 65.8, 56.2, 180))];
+    for (every, (mota, idf1, hota, switches)) in reached {
+        let options = Options {
+            trackers: Kind::ALL.to_vec(),
+            rates: rates.clone(),
+            every,
+            as_published: true,
+            ..options(&dir.join("mot17"))
+        };
+        let report = judged(&options).expect("judged");
+        let (own, others) = report.trackers.split_last().expect("four trackers");
+        let own = own.combined.figures;
+        for other in others {
+            let figures = other.combined.figures;
+            assert!(
+                own.mota > figures.mota && own.idf1 > figures.idf1 && own.hota > figures.hota,
+                "{}: {figures:?}",
+                other.tracker
+            );
+        }
+        eprintln!(
+            "every {every}: MOTA {:.3}, IDF1 {:.3}, HOTA {:.3}, {} switches",
+            own.mota, own.idf1, own.hota, own.id_switches
+        );
+        assert!(
+            own.mota >= mota && own.idf1 >= idf1 && own.hota >= hota && own.id_switches <= switches,
+            "every {every}: {own:?}"
+        );
+    }
+}

@@ -2,10 +2,10 @@
 
 use crate::media::BBox;
 
-/// Observations that are kept. As many frames back as matters, at twice the frame rate that the counts refer to.
+/// Observations that are kept.
 const KEPT: usize = 8;
 
-/// The last observations of a track with its age at each.
+/// The last observations of a track, each with its time, in any unit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct History {
     kept: [(f64, BBox); KEPT],
@@ -13,12 +13,12 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn push(&mut self, age: f64, bbox: BBox) {
+    pub(super) fn push(&mut self, at: f64, bbox: BBox) {
         if self.len == KEPT {
             self.kept.rotate_left(1);
             self.len -= 1;
         }
-        self.kept[self.len] = (age, bbox);
+        self.kept[self.len] = (at, bbox);
         self.len += 1;
     }
 
@@ -30,10 +30,10 @@ impl History {
         self.last_at().map(|(_, bbox)| bbox)
     }
 
-    /// The oldest observation that is no older than `span`, else the last one.
+    /// The oldest observation that is no older than `span` and not of now, else the last one.
     pub(super) fn before(&self, now: f64, span: f64) -> Option<BBox> {
         let kept = &self.kept[..self.len];
-        let within = kept.iter().find(|(age, _)| now - age <= span + 0.5 && now - age > 0.0);
+        let within = kept.iter().find(|(at, _)| now - at <= span && now - at > 0.0);
         within.or(kept.last()).map(|(_, bbox)| *bbox)
     }
 }
