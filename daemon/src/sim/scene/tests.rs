@@ -121,3 +121,25 @@ fn truth_is_one_json_line() -> Result<(), serde_json::Error> {
     assert_eq!(serde_json::from_str::<Truth>(&line)?, truth);
     Ok(())
 }
+
+#[test]
+fn outlines_lie_around_what_is_drawn() {
+    let (mut seen, mut near) = (0, 0);
+    for seed in 1..7 {
+        let mut scene = scene(seed, TimeOfDay::Day, false);
+        for n in [0, 77, 1500] {
+            let outlines = scene.outlines(n as f64 / 15.0);
+            for object in scene.frame(n).1.objects.iter().filter(|object| object.inside > 0.9 && object.visible > 0.9) {
+                let outline = outlines.iter().find(|o| o.id == object.id).expect("everybody who is drawn has an outline");
+                assert_eq!(outline.class, object.class);
+                let drawn = object.full_box.map(|v| v as f32);
+                // A body fills its block, but for its round corners and a swinging limb.
+                let height = drawn[3] - drawn[1];
+                let off = (0..4).map(|i| (outline.bbox[i] - drawn[i]).abs()).fold(0.0, f32::max);
+                seen += 1;
+                near += usize::from(off <= 3.0 + 0.15 * height);
+            }
+        }
+    }
+    assert!(seen > 60 && near * 20 >= seen * 19, "{near} of {seen}");
+}

@@ -116,6 +116,11 @@ impl Car {
     pub(super) fn half_length(&self) -> f32 {
         BODIES[self.body].half_length
     }
+
+    /// From the ground to its roof.
+    pub(super) fn height(&self) -> f32 {
+        BODIES[self.body].cabin.iter().map(|corner| corner.1).fold(0.0, f32::max)
+    }
 }
 
 /// A vehicle's place: the middle on the ground and +1 or -1 along the street.
