@@ -1,6 +1,7 @@
 //! egret turns a Jetson-class box into a camera appliance. ARCHITECTURE.md is the map.
 #![forbid(unsafe_code)]
 
+pub mod analyse;
 pub mod batch;
 pub mod bench;
 pub mod cli;

@@ -17,7 +17,10 @@ use bytes::Bytes;
 
 pub use self::extras::{Boxes, Extra, Extras, MAX_PARTS, ObjectMask, Thrown, Turned};
 pub use self::findings::{Finding, Found, ModelInfo, Reading, StepReport, StepState};
-pub use crate::timecard::{Mark, TimeCard};
+pub use crate::{
+    analyse::Verdicts,
+    timecard::{Mark, TimeCard},
+};
 
 /// One camera's identity for as long as it is configured: a number never used again in this process, and its name.
 ///
@@ -491,6 +494,8 @@ pub struct Tracked {
     pub tracks: Vec<Track>,
     /// What steps did, and what they and networks that are no detectors have found out; `None`: there is nothing to say.
     pub steps: Option<Box<StepReport>>,
+    /// What the camera's rules say of it; `None`: nothing.
+    pub verdicts: Option<Box<Verdicts>>,
     /// Which model saw it.
     pub model: Arc<ModelInfo>,
     /// No frame was looked at: the stream stopped or is gone, and its tracks end. The rest is that of its last frame; no mark is set.

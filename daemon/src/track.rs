@@ -34,6 +34,7 @@ pub use steps::Plan;
 use tokio::sync::oneshot;
 
 use crate::{
+    analyse::{self, CameraRules},
     batch::{Batcher, Step},
     media::{Detection, Inferred, ModelInfo, StreamId},
     step::Answered,
@@ -48,6 +49,8 @@ pub struct Ways {
     pub steps: Vec<Arc<Plan>>,
     /// How networks that are no detectors are told, by name.
     pub told: BTreeMap<String, Telling>,
+    /// Where rules are counted.
+    pub rules: Arc<analyse::Counters>,
 }
 
 impl Ways {
@@ -84,6 +87,13 @@ pub enum ToTrack {
     },
     /// No more frames come, of any camera: steps are asked for their last looks. Answered when they are.
     Last(oneshot::Sender<()>),
+    /// What a camera is watched for. Holds for the frames that come after it.
+    Rules {
+        /// Whose.
+        stream: StreamId,
+        /// Its rules and masks.
+        rules: Arc<CameraRules>,
+    },
     /// A camera was removed: its tracks end, frames of it that still come are dropped.
     Gone(StreamId),
 }

@@ -14,6 +14,7 @@ use super::{
     stream::{Following, Item, WayOut},
 };
 use crate::{
+    analyse::Cameras,
     config::TrackConfig,
     life::Stage,
     media::{Inferred, Mark, StreamId, Tracked},
@@ -49,6 +50,7 @@ pub fn run(
         streams: HashMap::new(),
         wanted: HashMap::new(),
         gone: VecDeque::new(),
+        cameras: Cameras::new(back.rules.clone()),
     };
     let mut looked_after = Instant::now();
     loop {
@@ -69,12 +71,14 @@ pub fn run(
             looked_after = started;
             line.close_idle(started, &mut out);
         }
+        line.cameras.look(&mut out);
         if !send(output, out) {
             return;
         }
     }
     let mut out = Vec::new();
     line.finish(&mut out);
+    line.cameras.look(&mut out);
     send(output, out);
 }
 
@@ -100,6 +104,7 @@ struct Line<'a> {
     /// Which classes are followed, for streams that do not follow all: indexed by class.
     wanted: HashMap<StreamId, Box<[bool]>>,
     gone: VecDeque<StreamId>,
+    cameras: Cameras,
 }
 
 impl Line<'_> {
@@ -119,12 +124,14 @@ impl Line<'_> {
             ToTrack::Classes { stream, wanted: None } => {
                 self.wanted.remove(&stream);
             }
+            ToTrack::Rules { stream, rules } => self.cameras.configure(&stream, &rules),
             ToTrack::Gone(stream) => {
                 self.wanted.remove(&stream);
                 if let Some(mut following) = self.streams.remove(&stream) {
                     following.close(self.counters, out);
                     self.tell_activity(&following);
                 }
+                self.cameras.forget(&stream, out);
                 if self.gone.len() == REMEMBERED {
                     self.gone.pop_front();
                 }
@@ -146,6 +153,9 @@ impl Line<'_> {
             }
             if let Some(wanted) = self.wanted.get(&frame.stream) {
                 extras.retain(&mut detections, |detection| wanted.get(usize::from(detection.class)).copied().unwrap_or_default());
+            }
+            if let Some(hidden) = self.cameras.hidden(&frame, &model) {
+                extras.retain(&mut detections, |detection| !hidden.holds(detection));
             }
             let (stream, batcher) = (frame.stream.clone(), self.back.batchers.get(&model.name));
             let following = self.streams.entry(stream).or_insert_with(|| {

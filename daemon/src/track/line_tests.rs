@@ -368,3 +368,38 @@ fn what_belongs_to_a_detection_stays_with_it_through_all_sieves() {
     }
     assert_eq!((missing, counters.snapshot().extras_rejected, counters.snapshot().extras_excess), (1, 1, 0));
 }
+
+/// Over a line in the middle of the way that [`person`] takes; and a mask over everything from x = 400 on.
+fn gate_and_mask() -> crate::analyse::CameraRules {
+    let text = "[[model]]\nname = \"m\"\nbuiltin = \"null\"\n[[camera]]\nname = \"door\"\nurl = \"test:smpte\"\npicture_size = \"640x480\"\n\
+        [[camera.rule]]\nname = \"gate\"\nkind = \"line\"\nline = [[160, 400], [160, 10]]\n\
+        [[camera.rule]]\nname = \"yard\"\nkind = \"zone\"\nzone = [[1, 1], [639, 1], [639, 479], [1, 479]]\n\
+        [[camera.rule]]\nname = \"far\"\nkind = \"mask\"\nzone = [[400, 0], [640, 0], [640, 480], [400, 480]]\n";
+    let config = crate::config::load_text(std::path::Path::new("egret.toml"), text).expect("rules").config;
+    (*config.cameras[0].rules).clone()
+}
+
+#[test]
+fn rules_and_masks_hold_for_the_frames_after_them() {
+    use crate::analyse::EventPhase::{End, Once, Start};
+
+    let door = StreamId::new(1, "door");
+    let rules = ToTrack::Rules { stream: door.clone(), rules: Arc::new(gate_and_mask()) };
+    let mut messages = vec![rules];
+    for number in 0..60 {
+        let ToTrack::Inferred(mut inferred) = batch(vec![frame(&door, number)], false) else { unreachable!() };
+        inferred.detections[0].push(Detection { class: 0, confidence: 0.9, bbox: BBox::new(500.0, 100.0, 540.0, 200.0) });
+        messages.push(ToTrack::Inferred(inferred));
+    }
+    messages.push(ToTrack::Gone(door.clone()));
+    let (out, _) = story(&config(), messages, &BTreeMap::new());
+    let stories: Vec<&Tracked> = out.iter().flatten().collect();
+    assert!(stories.iter().all(|tracked| tracked.detections.len() <= 1), "the other one stands in the mask");
+    let events: Vec<_> = stories.iter().filter_map(|tracked| tracked.verdicts.as_ref()).flat_map(|v| &v.events).collect();
+    let brief: Vec<_> = events.iter().map(|event| (&*event.rule, event.phase)).collect();
+    assert_eq!(brief, [("yard", Start), ("gate", Once), ("yard", End)]);
+    assert_eq!(events[0].id, events[2].id);
+    let gone: Vec<&str> =
+        stories.iter().filter_map(|tracked| tracked.verdicts.as_ref()).flat_map(|v| &v.gone).map(|name| &**name).collect();
+    assert_eq!(gone, ["gate", "yard"], "what is retained of them is cleared");
+}

@@ -83,6 +83,7 @@ impl Camera {
             extras: crate::media::Extras::default(),
             tracks: told.collect(),
             steps: None,
+            verdicts: None,
             model: Arc::default(),
             closing: false,
             times,

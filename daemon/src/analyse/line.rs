@@ -1,0 +1,150 @@
+//! Objects that cross a line.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    each::{Happening, NOBODY, REMEMBERED},
+    event::{EventPhase, Object, Tally, Way},
+    geometry::{CROSSING, Point},
+    memory::Memory,
+    place::Anchor,
+    rule::{LineConfig, RuleConfig, Strictness},
+    sight::{Look, Sight},
+};
+use crate::media::TrackId;
+
+/// How far beyond the line an object has to be, in heights of its box: boxes tremble.
+const MARGIN: f64 = 0.05;
+
+/// One object on its way.
+#[derive(Default)]
+struct Walker {
+    at: Option<Point>,
+    object: Option<Object>,
+    /// Quarters of crossings that are not settled.
+    pending: i32,
+    /// When they came to a whole one.
+    crossed: Duration,
+    /// Since when it was on one side only.
+    since: Duration,
+    /// Whether it is clear of the line.
+    clear: bool,
+}
+
+/// A crossing that counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Crossed {
+    pub(super) object: Object,
+    pub(super) way: Way,
+    pub(super) at: Duration,
+}
+
+/// Everybody on their way over a line.
+#[derive(Default)]
+pub(super) struct Crossings {
+    walkers: Memory<TrackId, Walker>,
+}
+
+impl Crossings {
+    /// Follows the objects into a frame; the crossings that count now.
+    pub(super) fn look(&mut self, rule: &RuleConfig, line: &LineConfig, look: &Look<'_>) -> Vec<Crossed> {
+        let mut out = Vec::new();
+        for sight in look.sights {
+            self.walkers.make_room(sight.track);
+            let walker = self.walkers.see(sight.track, look.now);
+            walker.step(sight, rule, line, look);
+            out.extend(walker.settle(rule, line, look.now));
+        }
+        for track in look.ended {
+            if let Some(walker) = self.walkers.get_mut(*track) {
+                out.extend(walker.end(line));
+            }
+        }
+        self.walkers.retain(|_, seen, _| look.now.saturating_sub(seen) <= REMEMBERED);
+        out.retain(|crossed| line.inward.is_none_or(|inward| inward == (crossed.way == Way::In)));
+        out
+    }
+
+    /// Nobody looks any more: what is not settled never will be.
+    pub(super) fn close(&mut self) {
+        self.walkers.clear();
+    }
+}
+
+impl Walker {
+    fn step(&mut self, sight: &Sight, rule: &RuleConfig, line: &LineConfig, look: &Look<'_>) {
+        let to = if rule.anchor == Anchor::Foot { sight.foot } else { sight.centre };
+        let Some(from) = self.at.replace(to) else {
+            self.since = look.now;
+            self.object = Some(sight.into());
+            return;
+        };
+        self.object = Some(sight.into());
+        let before = self.pending;
+        self.pending += line.line.crossings(from, to);
+        if self.pending.abs() >= CROSSING && (before.abs() < CROSSING || before.signum() != self.pending.signum()) {
+            self.crossed = look.now;
+        }
+        self.clear = match rule.anchor {
+            Anchor::Overlap => !line.line.meets(&sight.rect),
+            Anchor::Foot | Anchor::Centre => line.line.distance(to, look.aspect) >= MARGIN * sight.height,
+        };
+    }
+
+    fn settle(&mut self, rule: &RuleConfig, line: &LineConfig, now: Duration) -> Option<Crossed> {
+        if self.pending == 0 {
+            return None;
+        }
+        let stayed = now.saturating_sub(self.crossed) >= rule.debounce;
+        let settled = line.strictness == Strictness::Loose || (self.clear && stayed);
+        if self.pending.abs() < CROSSING || !settled {
+            return None;
+        }
+        let known = self.crossed.saturating_sub(self.since) >= rule.debounce || line.strictness != Strictness::Strict;
+        self.count().filter(|_| known)
+    }
+
+    /// The object is gone: what it did last counts, unless it has to be seen on both sides.
+    fn end(&mut self, line: &LineConfig) -> Option<Crossed> {
+        if self.pending.abs() < CROSSING || (line.strictness != Strictness::Loose && !self.clear) {
+            return None;
+        }
+        self.count().filter(|_| line.strictness != Strictness::Strict)
+    }
+
+    fn count(&mut self) -> Option<Crossed> {
+        let way = if self.pending > 0 { Way::In } else { Way::Out };
+        self.pending = 0;
+        self.since = self.crossed;
+        self.object.map(|object| Crossed { object, way, at: self.crossed })
+    }
+}
+
+/// The rule `line`.
+#[derive(Default)]
+pub(super) struct LineWatch {
+    crossings: Crossings,
+    tallies: BTreeMap<u16, Tally>,
+}
+
+impl LineWatch {
+    pub(super) fn look(&mut self, rule: &RuleConfig, line: &LineConfig, look: &Look<'_>, out: &mut Vec<Happening>) {
+        for Crossed { object, way, at } in self.crossings.look(rule, line, look) {
+            let tally = self.tallies.entry(object.class).or_default();
+            match way {
+                Way::In => tally.entered += 1,
+                Way::Out => tally.left += 1,
+            }
+            let key = (NOBODY, object.track);
+            out.push(Happening { phase: EventPhase::Once, key, objects: vec![object], since: at, way: Some(way), measure: None });
+        }
+    }
+
+    pub(super) fn tallies(&self) -> BTreeMap<u16, Tally> {
+        self.tallies.clone()
+    }
+
+    pub(super) fn close(&mut self) {
+        self.crossings.close();
+    }
+}
