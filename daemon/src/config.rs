@@ -124,7 +124,7 @@ fn assemble(sources: &Sources, ledger: &mut Ledger) -> Option<Config> {
 
 /// Lays the layers over the defaults and each other, and checks the outcome.
 fn lay_over(layers: Vec<Tree>, entries: &Entries, ledger: &mut Ledger, around: &Surroundings<'_>) -> Option<Config> {
-    let mut builder = config::Config::builder().add_source(Tree::defaults(&entries.models, &entries.cameras));
+    let mut builder = config::Config::builder().add_source(Tree::defaults(entries));
     for layer in layers {
         builder = builder.add_source(layer);
     }

@@ -95,7 +95,7 @@ where
             Err(error) => {
                 tracing::error!(%error, "egret cannot start");
                 return match error {
-                    StartError::Model(_) | StartError::Classes { .. } => Exit::Configuration,
+                    StartError::Model(_) | StartError::Classes { .. } | StartError::RuleClasses { .. } => Exit::Configuration,
                     StartError::Media(_) | StartError::Thread { .. } => Exit::Failure,
                 };
             }

@@ -29,6 +29,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        analyse::RuleCounts,
         batch::{Counts, Dropped},
         media::{Codec, ModelInfo, TimeCard},
         status::{CameraState, CameraStatus},
@@ -82,6 +83,8 @@ mod tests {
                 camera("yard", status(CameraState::AuthFailed, "401 Unauthorized"), Counts::default()),
             ],
             models: vec![ModelSnapshot { info: Arc::new(info), max_batch: 8, workers: 2, batches: 740, batched_frames: 1480 }],
+            rules: vec![RuleCounts { camera: "door".into(), rule: "gate".into(), kind: "line", events: 12, suppressed: 3 }],
+            masked: vec![("door".into(), 5)],
             steps: vec![StepSnapshot {
                 info: Arc::new(ModelInfo { name: "reid".into(), precision: "int8", ..ModelInfo::default() }),
                 of: "yolox".into(),

@@ -68,6 +68,20 @@ pub enum StartError {
         /// Some of those that it knows.
         known: String,
     },
+    /// A rule is about a class that its camera's model does not know.
+    #[error("camera.{camera}.rule.{rule}: model `{model}` knows no class {class:?}; it knows {known}")]
+    RuleClasses {
+        /// Name of the camera.
+        camera: String,
+        /// Name of the rule.
+        rule: String,
+        /// Name of the model.
+        model: String,
+        /// The class.
+        class: String,
+        /// Some of those that it knows.
+        known: String,
+    },
     /// GStreamer does not work.
     #[error("GStreamer cannot be initialised: {0}; are its libraries installed?")]
     Media(#[from] glib::Error),
@@ -126,12 +140,17 @@ impl Pipeline {
         for model in config.models.iter().filter(|model| model.step.is_none()) {
             lines.insert(model.name.clone(), Line::start(model, &config, &to_track, progress, faults)?);
         }
+        for camera in &config.cameras {
+            if let Some(line) = lines.get(&camera.model) {
+                known_classes(camera, &line.info)?;
+            }
+        }
         let steps = steps::start(&config, &lines, &to_track, progress, faults)?;
         let board = StatusBoard::new();
         let models = lines.iter().map(|(name, line)| (name.clone(), line.entry())).collect();
         let books =
             Books::new(&config, Arc::clone(&board), to_publish.downgrade(), models, steps.iter().map(StepLine::entry).collect());
-        let ways = ways(&lines, &steps);
+        let ways = ways(&lines, &steps, &books);
         let track = start_track(&config, from_engines, to_publish, ways, &books, progress, faults)?;
         let stop_publishing = CancellationToken::new();
         let publish = start_publish(&config, from_track, &board, &books, stop_publishing.clone(), faults)?;
@@ -200,9 +219,11 @@ impl Pipeline {
         let stream = StreamId::new(self.next_stream, &config.name);
         self.next_stream += 1;
         self.board.add(&stream);
+        self.books.stills.veil(&stream, &config.rules.masks);
         let camera = if config.enabled {
             let slot = line.batcher.add(stream.clone(), stream_settings(&config, &line.config));
             follow_classes(&self.to_track, &stream, &config, &line.info);
+            watch_rules(&self.to_track, &stream, &config, &line.info);
             let context = source::Context { graph_dir: self.config.graph_dir.clone(), ..source::Context::default() };
             Some(source::start(&config, stream.clone(), slot, Arc::clone(&self.board), context))
         } else {
@@ -219,6 +240,7 @@ impl Pipeline {
             camera.stop().await;
         }
         self.books.remove_camera(&running.stream);
+        self.books.stills.veil(&running.stream, &[]);
         self.board.remove(&running.stream);
         tell(&self.to_track, ToTrack::Gone(running.stream));
     }
@@ -227,6 +249,10 @@ impl Pipeline {
         let (Some(running), Some(line)) = (self.cameras.get_mut(&config.name), self.lines.get(&config.model)) else { return };
         line.batcher.configure(&running.stream, stream_settings(&config, &line.config));
         follow_classes(&self.to_track, &running.stream, &config, &line.info);
+        if running.config.rules != config.rules {
+            watch_rules(&self.to_track, &running.stream, &config, &line.info);
+            self.books.stills.veil(&running.stream, &config.rules.masks);
+        }
         running.config = config;
     }
 
@@ -273,6 +299,28 @@ fn tell(to_track: &mpsc::SyncSender<ToTrack>, message: ToTrack) {
 fn follow_classes(to_track: &mpsc::SyncSender<ToTrack>, stream: &StreamId, config: &CameraConfig, info: &ModelInfo) {
     let wanted = config.classes.as_ref().map(|names| info.classes.iter().map(|class| names.contains(class)).collect());
     tell(to_track, ToTrack::Classes { stream: stream.clone(), wanted });
+}
+
+/// Whether the camera's model knows every class that its rules are about. Only the loaded model can tell.
+fn known_classes(camera: &CameraConfig, info: &ModelInfo) -> Result<(), StartError> {
+    match camera.rules.classes().find(|(_, class)| !info.classes.contains(class)) {
+        None => Ok(()),
+        Some((rule, class)) => Err(StartError::RuleClasses {
+            camera: camera.name.clone(),
+            rule: rule.to_owned(),
+            model: info.name.clone(),
+            class: class.clone(),
+            known: info.classes.iter().take(20).cloned().collect::<Vec<_>>().join(", "),
+        }),
+    }
+}
+
+fn watch_rules(to_track: &mpsc::SyncSender<ToTrack>, stream: &StreamId, config: &CameraConfig, info: &ModelInfo) {
+    // At the start this was refused; a reload goes on, and says what will never happen.
+    if let Err(error) = known_classes(config, info) {
+        tracing::error!(camera = config.name, %error, "a rule sees nothing");
+    }
+    tell(to_track, ToTrack::Rules { stream: stream.clone(), rules: Arc::clone(&config.rules) });
 }
 
 fn stream_settings(camera: &CameraConfig, model: &ModelConfig) -> StreamSettings {
@@ -337,11 +385,12 @@ fn start_engines<E: std::error::Error>(
 }
 
 /// The ways back from tracking.
-fn ways(lines: &BTreeMap<String, Line>, steps: &[StepLine]) -> Ways {
+fn ways(lines: &BTreeMap<String, Line>, steps: &[StepLine], books: &Books) -> Ways {
     Ways {
         batchers: lines.iter().map(|(name, line)| (name.clone(), Arc::clone(&line.batcher))).collect(),
         steps: steps.iter().map(StepLine::plan).collect(),
         told: lines.iter().map(|(name, line)| (name.clone(), line.telling)).collect(),
+        rules: Arc::clone(&books.rules),
     }
 }
 

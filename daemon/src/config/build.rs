@@ -3,6 +3,7 @@
 mod camera;
 mod login;
 mod model;
+mod rule;
 
 use std::{ffi::OsString, net::SocketAddr};
 
@@ -41,7 +42,8 @@ impl Surroundings<'_> {
 pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around: &Surroundings<'_>) -> Config {
     let device = device(&typed.top, around);
     let models = model::build(&typed.model, &entries.models, ledger);
-    let cameras = camera::build(typed.camera, entries, &models, ledger, around);
+    let profiles = rule::Profiles::build(typed.top.time_zone.as_deref(), typed.profile, &entries.profiles, ledger);
+    let cameras = camera::build((typed.camera, typed.rule), entries, (&models, &profiles), ledger, around);
     Config {
         log: log(typed.log, ledger),
         mqtt: mqtt(typed.mqtt, &device, ledger, around),

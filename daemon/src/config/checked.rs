@@ -1,8 +1,9 @@
 //! The configuration that the rest of the program sees: every value is present, in range and consistent.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::secret::Secret;
+use crate::analyse::CameraRules;
 
 /// Everything that was configured, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -357,6 +358,8 @@ pub struct CameraConfig {
     pub model: String,
     /// Class names to keep; `None`: all.
     pub classes: Option<Vec<String>>,
+    /// What it is watched for.
+    pub rules: Arc<CameraRules>,
     /// Cap on inferred frames per second.
     pub max_fps: Option<f64>,
     /// Cap while nothing is tracked in its picture (fed back by the tracker); `None`: as `max_fps`.

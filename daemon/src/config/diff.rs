@@ -27,7 +27,7 @@ impl Change {
 pub struct CameraChange {
     /// Its name.
     pub name: String,
-    /// Whether it has to be stopped and started; else only `max_fps`, `idle_fps`, `weight` or `classes` change, while it runs.
+    /// Whether it has to be stopped and started; else only `max_fps`, `idle_fps`, `weight`, `classes` or rules change, while it runs.
     pub restart: bool,
 }
 
@@ -45,6 +45,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
                     idle_fps: camera.idle_fps,
                     weight: camera.weight,
                     classes: camera.classes.clone(),
+                    rules: camera.rules.clone(),
                     ..before.clone()
                 };
                 change.cameras_changed.push(CameraChange { name: camera.name.clone(), restart: live != *camera });

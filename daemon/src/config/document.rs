@@ -9,7 +9,7 @@ use toml::{
 
 use super::{
     keys::{Key, SECTIONS, Section, Shape, Top},
-    kind::{Kind, Raw, is_name},
+    kind::{Raw, is_name},
     ledger::{Ledger, Place, Spot},
     suggest,
     tree::{Layer, Tree},
@@ -43,19 +43,38 @@ pub(super) fn read(ledger: &mut Ledger, number: usize, path: &Path, content: &st
     reader.layer.tree
 }
 
-/// The names of the models and cameras of all layers, in the order of their first appearance.
+/// The names of the entries of all layers, in the order of their first appearance.
 #[derive(Default)]
 pub(super) struct Entries {
     pub(super) models: Vec<String>,
+    pub(super) profiles: Vec<String>,
     pub(super) cameras: Vec<String>,
+    /// By camera: `camera/name`.
+    pub(super) rules: HashMap<String, Vec<String>>,
 }
 
 impl Entries {
     /// Remembers a name.
     pub(super) fn add(&mut self, section: &Section, name: &str) {
-        let names = if section.name == "model" { &mut self.models } else { &mut self.cameras };
+        let names = match section.name {
+            "model" => &mut self.models,
+            "profile" => &mut self.profiles,
+            "rule" => self.rules.entry(name.split('/').next().unwrap_or_default().to_owned()).or_default(),
+            _ => &mut self.cameras,
+        };
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
+        }
+    }
+
+    /// The names of a section's entries.
+    pub(super) fn names(&self, section: &Section) -> Vec<&String> {
+        match section.name {
+            "model" => self.models.iter().collect(),
+            "profile" => self.profiles.iter().collect(),
+            "camera" => self.cameras.iter().collect(),
+            "rule" => self.rules.values().flatten().collect(),
+            _ => Vec::new(),
         }
     }
 }
@@ -93,7 +112,9 @@ impl Reader<'_> {
             let name = key.get_ref().as_ref();
             if let Some(known) = Top::SECTION.key(name) {
                 self.put(&Top::SECTION, None, known, value);
-            } else if let Some(section) = SECTIONS.iter().find(|section| section.name == name && section.shape != Shape::Top) {
+            } else if let Some(section) =
+                SECTIONS.iter().find(|section| section.name == name && matches!(section.shape, Shape::Table | Shape::List))
+            {
                 self.section(section, value);
             } else {
                 self.unknown(None, (key, value));
@@ -103,7 +124,7 @@ impl Reader<'_> {
 
     fn section(&mut self, section: &Section, value: &Spanned<DeValue<'_>>) {
         match (section.shape, value.get_ref()) {
-            (Shape::List, DeValue::Array(items)) => self.list(section, items.iter()),
+            (Shape::List, DeValue::Array(items)) => self.list(section, None, items.iter()),
             (Shape::Table, DeValue::Table(table)) => {
                 let place = Place { layer: self.layer.number, spot: self.spot(value.span()), shown: None };
                 self.layer.ledger.place(section.name.to_owned(), place);
@@ -122,29 +143,30 @@ impl Reader<'_> {
         }
     }
 
-    fn list<'v, 'i: 'v>(&mut self, section: &Section, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
+    /// The entries of a list; `of`: the entry that they belong to.
+    fn list<'v, 'i: 'v>(&mut self, section: &Section, of: Option<&str>, items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) {
         let mut seen: HashMap<String, usize> = HashMap::new();
+        let within = |name: &str| of.map_or_else(|| name.to_owned(), |of| format!("{of}/{name}"));
         for (index, item) in items.enumerate() {
             let spot = self.spot(item.span());
             if index == MOST_ENTRIES {
-                self.layer.ledger.problem_at(
-                    spot,
-                    section.name,
-                    None,
-                    format!("more than {MOST_ENTRIES} of them"),
-                    "write fewer",
-                );
+                let key =
+                    of.map_or_else(|| section.name.to_owned(), |of| section.path(Some(&format!("{of}/#{}", index + 1)), ""));
+                self.layer.ledger.problem_at(spot, &key, None, format!("more than {MOST_ENTRIES} of them"), "write fewer");
                 return;
             }
-            let nameless = format!("#{}", index + 1);
+            let nameless = within(&format!("#{}", index + 1));
             let DeValue::Table(table) = item.get_ref() else {
                 self.mask(item);
-                let remedy = format!("write each of them as [[{}]]", section.name);
+                let remedy = format!("write each of them {}", title(section).trim_start_matches("in "));
                 self.layer.ledger.problem_at(spot, &section.path(Some(&nameless), ""), None, "it is no table", remedy);
                 self.layer.ledger.spoil(section.name);
                 continue;
             };
-            let entry = self.entry(section, table, nameless, item.span(), &mut seen);
+            let entry = match self.name(section, table, &nameless, item.span(), (&mut seen, of)) {
+                Some(name) => within(&name),
+                None => nameless,
+            };
             self.layer.tree.add_entry(section, &entry);
             self.entries.add(section, &entry);
             let place = Place { layer: self.layer.number, spot, shown: None };
@@ -153,38 +175,40 @@ impl Reader<'_> {
         }
     }
 
-    /// The name under which an entry is merged. One that has none, a bad one, or one that this file used before, stays alone.
-    fn entry(
+    /// The name under which an entry is merged. One that has none, a bad one, or one that this list used before, stays alone.
+    fn name(
         &mut self,
         section: &Section,
         table: &DeTable<'_>,
-        nameless: String,
+        nameless: &str,
         span: Range<usize>,
-        seen: &mut HashMap<String, usize>,
-    ) -> String {
+        (seen, of): (&mut HashMap<String, usize>, Option<&str>),
+    ) -> Option<String> {
         let Some(value) = table.get("name") else {
             let spot = self.spot(span);
             self.layer.ledger.spoil(section.name);
             if self.mistyped_name(section, table) {
-                return nameless;
+                return None;
             }
-            let remedy = format!("write name = \"…\" below [[{}]]", section.name);
-            self.layer.ledger.problem_at(spot, &section.path(Some(&nameless), "name"), None, "it has no name", remedy);
-            return nameless;
+            let remedy = format!("write name = \"…\" below {}", title(section).trim_start_matches("in "));
+            self.layer.ledger.problem_at(spot, &section.path(Some(nameless), "name"), None, "it has no name", remedy);
+            return None;
         };
         let Some(name) = value.get_ref().as_str().filter(|name| is_name(name)) else {
             self.layer.ledger.spoil(section.name);
-            return nameless;
+            return None;
         };
         if let Some(first) = seen.get(name) {
             let line = self.layer.ledger.line(self.text, *first);
             let (spot, shown) = (self.spot(value.span()), Some(format!("{name:?}")));
             let reason = format!("the {} of line {line} has this name too", section.name);
-            self.layer.ledger.problem_at(spot, &section.path(Some(name), "name"), shown, reason, "give each a name of its own");
-            return nameless;
+            let entry = of.map_or_else(|| name.to_owned(), |of| format!("{of}/{name}"));
+            let path = section.path(Some(&entry), "name");
+            self.layer.ledger.problem_at(spot, &path, shown, reason, "give each a name of its own");
+            return None;
         }
         seen.insert(name.to_owned(), value.span().start);
-        name.to_owned()
+        Some(name.to_owned())
     }
 
     /// Whether a key that is none will be told to be meant as `name`.
@@ -196,15 +220,35 @@ impl Reader<'_> {
 
     fn table(&mut self, section: &Section, entry: Option<&str>, table: &DeTable<'_>) {
         for (key, value) in table {
-            match section.key(key.get_ref()) {
-                Some(known) => self.put(section, entry, known, value),
-                None => self.unknown(Some((section, entry)), (key, value)),
+            if let Some(known) = section.key(key.get_ref()) {
+                self.put(section, entry, known, value);
+                continue;
+            }
+            let nested = SECTIONS.iter().find(|nested| {
+                nested.name == key.get_ref().as_ref() && nested.shape == Shape::Nested(section.name) && entry.is_some()
+            });
+            match (nested, value.get_ref()) {
+                (Some(nested), DeValue::Array(items)) => self.list(nested, entry, items.iter()),
+                (Some(nested), _) => {
+                    self.mask(value);
+                    let spot = self.spot(value.span());
+                    let remedy =
+                        format!("write each of them {}, with name = \"…\" in it", title(nested).trim_start_matches("in "));
+                    self.layer.ledger.problem_at(
+                        spot,
+                        &section.path(entry, nested.name),
+                        None,
+                        "it is not written like this",
+                        remedy,
+                    );
+                }
+                (None, _) => self.unknown(Some((section, entry)), (key, value)),
             }
         }
     }
 
     fn put(&mut self, section: &Section, entry: Option<&str>, key: &Key, value: &Spanned<DeValue<'_>>) {
-        if matches!(value.get_ref(), DeValue::Array(_)) && (self.broken || key.kind != Kind::Texts) {
+        if matches!(value.get_ref(), DeValue::Array(_)) && (self.broken || !key.kind.is_list()) {
             self.mask(value);
         }
         // A list whose bracket is missing reaches into what follows, passwords and all: it says nothing until that is put right.
@@ -225,7 +269,9 @@ impl Reader<'_> {
             self.layer.ledger.problem_at(Spot::Nowhere, &name, None, "", "");
             return;
         }
-        let tables = || SECTIONS.iter().filter(|section| section.shape != Shape::Top).map(|section| section.name);
+        let tables =
+            || SECTIONS.iter().filter(|section| matches!(section.shape, Shape::Table | Shape::List)).map(|section| section.name);
+        let nested = SECTIONS.iter().find(|section| matches!(section.shape, Shape::Nested(_)) && section.name == name);
         let (path, nearest) = match place {
             None => {
                 let keys = Top::SECTION.keys.iter().map(|key| key.name);
@@ -242,6 +288,10 @@ impl Reader<'_> {
         }
         let elsewhere = || SECTIONS.iter().filter(|section| section.key(&name).is_some()).map(title).collect::<Vec<_>>();
         let remedy = match nearest {
+            _ if nested.is_some() => {
+                let title = nested.map(title).unwrap_or_default();
+                format!("write {}, below the table that it belongs to", title.trim_start_matches("in "))
+            }
             Some(nearest) => format!("did you mean {nearest}?"),
             None if !elsewhere().is_empty() => format!("{name} belongs {}", elsewhere().join(" or ")),
             None => match place {
@@ -264,6 +314,7 @@ fn title(section: &Section) -> String {
         Shape::Top => "before the first table".to_owned(),
         Shape::Table => format!("in [{}]", section.name),
         Shape::List => format!("in [[{}]]", section.name),
+        Shape::Nested(parent) => format!("in [[{parent}.{}]]", section.name),
     }
 }
 

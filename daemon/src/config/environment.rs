@@ -59,7 +59,7 @@ fn put(layer: &mut Layer<'_>, path: &str, text: &str, spot: Spot) {
         Some((section, name)) => (SECTIONS.iter().find(|known| known.name == section && known.shape != Shape::Top), name),
     };
     if let Some(section) = section
-        && section.shape == Shape::List
+        && matches!(section.shape, Shape::List | Shape::Nested(_))
     {
         let remedy = format!(
             "write [[{}]] in a file, e.g. in conf.d; a camera's password can come from a variable by password_env",
@@ -72,7 +72,7 @@ fn put(layer: &mut Layer<'_>, path: &str, text: &str, spot: Spot) {
         layer.put(section, None, key, &key.kind.type_text(text), spot);
         return;
     }
-    let known = SECTIONS.iter().filter(|section| section.shape != Shape::List);
+    let known = SECTIONS.iter().filter(|section| matches!(section.shape, Shape::Top | Shape::Table));
     let paths: Vec<String> = known.flat_map(|section| section.keys.iter().map(|key| section.path(None, key.name))).collect();
     let remedy = match suggest::nearest(path, paths.iter().map(String::as_str)) {
         Some(path) => format!("did you mean {PREFIX}{}?", path.to_uppercase().replace('.', "__")),

@@ -20,6 +20,8 @@ pub(super) enum Shape {
     Table,
     /// `[[name]]`, merged by the key `name`.
     List,
+    /// `[[parent.name]]` below a `[[parent]]`, merged by the names of both: an entry is called `parent/name`.
+    Nested(&'static str),
 }
 
 /// A table of keys.
@@ -40,6 +42,12 @@ impl Section {
     pub(super) fn path(&self, entry: Option<&str>, key: &str) -> String {
         match (self.shape, entry) {
             (Shape::Top, _) => key.to_owned(),
+            (Shape::Nested(parent), Some(entry)) => {
+                let (of, entry) = entry.split_once('/').unwrap_or((entry, "?"));
+                let path = format!("{parent}.{of}.{}.{entry}.{key}", self.name);
+                path.trim_end_matches('.').to_owned()
+            }
+            (Shape::Nested(parent), None) => format!("{parent}.{}.{key}", self.name),
             (_, Some(entry)) if key.is_empty() => format!("{}.{entry}", self.name),
             (_, Some(entry)) => format!("{}.{entry}.{key}", self.name),
             (_, None) => format!("{}.{key}", self.name),
@@ -56,7 +64,7 @@ pub(super) struct Key {
     pub(super) default: Option<fn() -> Raw>,
     /// What it is if it is not written, where that depends on something else.
     pub(super) otherwise: Option<&'static str>,
-    /// The kinds of sources for which a camera's key means something; all, if empty.
+    /// The kinds of sources (of a camera), or of rules, for which the key means something; all, if empty.
     pub(super) sources: &'static [&'static str],
 }
 
@@ -124,6 +132,8 @@ macro_rules! rust_type {
     (Span $range:tt) => { Span };
     (Choice [$words:ty]) => { Choice<$words> };
     (Texts) => { Vec<String> };
+    (Points) => { Vec<[f64; 2]> };
+    (Shapes) => { Vec<Vec<[f64; 2]>> };
     ($text:ident) => { String };
 }
 
@@ -165,7 +175,7 @@ macro_rules! optional {
 macro_rules! section {
     (
         $(#[doc = $section_doc:literal])+
-        $name:ident: $shape:ident $label:literal {
+        $name:ident: $shape:ident $(($parent:literal))? $label:literal {
             $(
                 $(#[doc = $doc:literal])+
                 $key:ident: $kind:ident $([$($range:tt)+])? $(= $default:literal)? $(, otherwise $otherwise:literal)? $(, for $($source:literal)+)?;
@@ -175,18 +185,18 @@ macro_rules! section {
         $(#[doc = $section_doc])+
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub(super) struct $name {
+        pub(in crate::config) struct $name {
             $(
                 $(#[doc = $doc])+
-                pub(super) $key: field_type!(($kind $([$($range)+])?) $($default)?),
+                pub(in crate::config) $key: field_type!(($kind $([$($range)+])?) $($default)?),
             )+
         }
 
         impl $name {
             /// Its keys.
-            pub(super) const SECTION: Section = Section {
+            pub(in crate::config) const SECTION: Section = Section {
                 name: $label,
-                shape: Shape::$shape,
+                shape: Shape::$shape $(($parent))?,
                 doc: concat!($($section_doc),+),
                 keys: &[$(Key {
                     name: stringify!($key),
@@ -208,6 +218,8 @@ section! {
         device: Name, otherwise "the host name";
         /// How long an ordered shutdown may take before the process ends anyway.
         shutdown_deadline: Span["1s" ..= "5m"] = "10s";
+        /// Time zone of schedules, by its name in the IANA database.
+        time_zone: Text, otherwise "the system's";
         /// Directory in which the GStreamer graph of a failing camera is written as a .dot file.
         graph_dir: Path, otherwise "no graphs are written";
     }
@@ -413,6 +425,13 @@ section! {
         model: Name, otherwise "the first model";
         /// Class names to keep.
         classes: Texts, otherwise "all";
+        /// Width and height of the picture in which zones, lines and the ground are measured, in pixels: WIDTHxHEIGHT. The
+        /// stream may have another size.
+        picture_size: Text, otherwise "they are fractions of the picture's width and height, 0 to 1";
+        /// Ground plane: four places in the picture, in order around.
+        ground: Points, otherwise "distances are measured in the heights of boxes";
+        /// Ground plane: where these are, in metres from any origin.
+        ground_metres: Points;
         /// Most frames per second that are inferred.
         max_fps: Positive[1000.0], otherwise "no cap";
         /// The same while nothing is tracked in its picture.
@@ -430,6 +449,9 @@ section! {
     }
 }
 
+mod rule;
+pub(super) use rule::{Anchor, Direction, Profile, Rule, RuleWord, Strictness};
+
 /// All sections, in the order of the sample configuration.
 pub(super) const SECTIONS: &[Section] = &[
     Top::SECTION,
@@ -440,7 +462,9 @@ pub(super) const SECTIONS: &[Section] = &[
     Batch::SECTION,
     Track::SECTION,
     Model::SECTION,
+    Profile::SECTION,
     Camera::SECTION,
+    Rule::SECTION,
 ];
 
 /// The typed step: everything that was written, over the defaults, each value readable by itself.
@@ -457,7 +481,12 @@ pub(super) struct Typed {
     #[serde(default)]
     pub(super) model: HashMap<String, Model>,
     #[serde(default)]
+    pub(super) profile: HashMap<String, Profile>,
+    #[serde(default)]
     pub(super) camera: HashMap<String, Camera>,
+    /// By camera and name: `camera/name`.
+    #[serde(default)]
+    pub(super) rule: HashMap<String, Rule>,
 }
 
 #[cfg(test)]
@@ -496,5 +525,9 @@ mod tests {
         all::<Builtin>();
         all::<On>();
         all::<Stream>();
+        all::<RuleWord>();
+        all::<Anchor>();
+        all::<Direction>();
+        all::<Strictness>();
     }
 }

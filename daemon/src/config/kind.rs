@@ -13,6 +13,8 @@ use super::{
 const LONGEST_TEXT: usize = 4_096;
 /// Longest name of a device, camera, model.
 const LONGEST_NAME: usize = 64;
+/// Most polygons of one key.
+const LONGEST_SHAPES: usize = 32;
 /// Most entries of a list.
 const LONGEST_LIST: usize = 4_096;
 
@@ -128,6 +130,10 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     /// A list of texts.
     Texts,
+    /// A list of pairs of numbers.
+    Points,
+    /// Such a list, or a list of such lists.
+    Shapes,
 }
 
 /// Why a value cannot be, and what could.
@@ -138,6 +144,11 @@ pub(super) struct Refusal {
 }
 
 impl Kind {
+    /// Whether it takes lists.
+    pub(super) fn is_list(self) -> bool {
+        matches!(self, Self::Texts | Self::Points | Self::Shapes)
+    }
+
     /// What it takes, for people.
     pub(super) fn describe(self) -> String {
         match self {
@@ -155,6 +166,8 @@ impl Kind {
                 format!("one of {}", words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", "))
             }
             Self::Texts => "a list of texts, e.g. [\"person\", \"car\"]".to_owned(),
+            Self::Points => "a list of points, e.g. [[0.1, 0.5], [0.9, 0.5]]".to_owned(),
+            Self::Shapes => "a list of points, e.g. [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]], or a list of such lists".to_owned(),
         }
     }
 
@@ -224,6 +237,8 @@ impl Kind {
                 if words.contains(&word.as_str()) { Ok(word.into()) } else { Err(refuse("no such choice".to_owned())) }
             }
             (Self::Texts, Raw::List(items)) => read_texts(items).map_err(refuse),
+            (Self::Points, Raw::List(items)) => read_points(items).map(ValueKind::from).map_err(refuse),
+            (Self::Shapes, Raw::List(items)) => read_shapes(items).map_err(refuse),
             _ => Err(wrong_type()),
         }
     }
@@ -262,6 +277,54 @@ fn read_texts(items: &[Raw]) -> Result<ValueKind, String> {
     Ok(texts.into())
 }
 
+/// Pairs of numbers.
+fn read_points(items: &[Raw]) -> Result<Vec<Vec<f64>>, String> {
+    if items.is_empty() {
+        return Err("the list is empty".to_owned());
+    }
+    if items.len() > LONGEST_LIST {
+        return Err(format!("more than {LONGEST_LIST} points"));
+    }
+    let number = |raw: &Raw| match raw {
+        Raw::Whole(number) => Some(*number as f64),
+        Raw::Real(number) => Some(*number),
+        _ => None,
+    };
+    let point = |(at, raw): (usize, &Raw)| match raw {
+        Raw::List(pair) => match pair.iter().map(number).collect::<Option<Vec<f64>>>() {
+            Some(pair) if pair.len() == 2 && pair.iter().all(|v| v.abs() <= 1e6) => Ok(pair),
+            Some(pair) if pair.len() == 2 => Err(format!("point {} is out of all range", at + 1)),
+            _ => Err(format!("point {} is no pair of numbers", at + 1)),
+        },
+        other => Err(format!("point {} is {}", at + 1, other.type_name())),
+    };
+    items.iter().enumerate().map(point).collect()
+}
+
+/// One list of points, or several.
+fn read_shapes(items: &[Raw]) -> Result<ValueKind, String> {
+    let is_point = |raw: &Raw| matches!(raw, Raw::List(pair) if pair.iter().all(|v| !matches!(v, Raw::List(_))));
+    if items.iter().any(is_point) || items.is_empty() {
+        return Ok(ValueKind::from(vec![read_points(items)?]));
+    }
+    if items.len() > LONGEST_SHAPES {
+        return Err(format!("more than {LONGEST_SHAPES} polygons"));
+    }
+    let shape = |(at, raw): (usize, &Raw)| match raw {
+        Raw::List(points) => read_points(points).map_err(|reason| format!("polygon {}: {reason}", at + 1)),
+        other => Err(format!("polygon {} is {}", at + 1, other.type_name())),
+    };
+    Ok(items.iter().enumerate().map(shape).collect::<Result<Vec<_>, _>>()?.into())
+}
+
+/// Whether a list holds nothing but numbers and lists of them.
+fn is_numeric(raw: &Raw) -> bool {
+    match raw {
+        Raw::List(items) => items.iter().all(is_numeric),
+        raw => matches!(raw, Raw::Whole(_) | Raw::Real(_)),
+    }
+}
+
 /// A limit of the key table; those are checked by a test.
 fn limit(text: &str) -> Duration {
     span::parse(text).unwrap_or_default()
@@ -280,6 +343,7 @@ pub(super) fn shown(kind: Kind, raw: &Raw) -> Option<String> {
         (Kind::Url | Kind::Hidden, _) => None,
         // A missing quote or bracket makes a value of what follows it, passwords and all.
         (_, Raw::Text(text)) if text.contains('\n') => None,
+        (Kind::Points | Kind::Shapes, raw) => is_numeric(raw).then(|| raw.show()),
         (kind, Raw::List(_)) if kind != Kind::Texts => None,
         (_, raw) => Some(raw.show()),
     }
@@ -291,6 +355,21 @@ mod tests {
 
     fn read(kind: Kind, raw: impl Into<Raw>) -> Result<ValueKind, Refusal> {
         kind.read(&raw.into(), Path::new("/etc/egret"))
+    }
+
+    fn list(points: &[&[f64]]) -> Raw {
+        Raw::List(points.iter().map(|point| Raw::List(point.iter().map(|v| Raw::from(*v)).collect())).collect())
+    }
+
+    #[test]
+    fn a_polygon_or_several() {
+        let one = list(&[&[1.0, 2.0], &[3.0, 4.0]]);
+        let points = vec![vec![1.0, 2.0], vec![3.0, 4.0]];
+        assert_eq!(read(Kind::Points, one.clone()), Ok(points.clone().into()));
+        assert_eq!(read(Kind::Shapes, one.clone()), Ok(vec![points.clone()].into()));
+        assert_eq!(read(Kind::Shapes, Raw::List(vec![one.clone(), one])), Ok(vec![points.clone(), points].into()));
+        let secret = Raw::List(vec!["hunter2".into()]);
+        assert_eq!((shown(Kind::Points, &secret), shown(Kind::Shapes, &secret)), (None, None));
     }
 
     #[test]
@@ -333,6 +412,14 @@ mod tests {
             (Kind::Texts, Raw::List(vec!["a".into(), "a".into()])),
             (Kind::Texts, Raw::List(vec![1.into()])),
             (Kind::Texts, Raw::from("person")),
+            (Kind::Points, Raw::List(vec![])),
+            (Kind::Points, Raw::List(vec![1.into(), 2.into()])),
+            (Kind::Points, list(&[&[1.0]])),
+            (Kind::Points, list(&[&[1.0, f64::NAN]])),
+            (Kind::Points, list(&[&[1.0, f64::INFINITY]])),
+            (Kind::Shapes, Raw::List(vec![])),
+            (Kind::Shapes, Raw::List(vec![list(&[&[1.0, 2.0]]), list(&[&[1.0]])])),
+            (Kind::Shapes, Raw::List(vec![list(&[&[1.0, 2.0]]); 33])),
         ] {
             assert!(kind.read(&raw, Path::new("")).is_err(), "{kind:?} took {}", raw.show());
         }

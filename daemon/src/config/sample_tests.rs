@@ -23,6 +23,7 @@ fn table_of<'a>(document: &'a toml::Table, section: &Section) -> &'a toml::Table
         Shape::Top => document,
         Shape::Table => document[section.name].as_table().expect(section.name),
         Shape::List => document[section.name][0].as_table().expect(section.name),
+        Shape::Nested(parent) => document[parent][0][section.name][0].as_table().expect(section.name),
     }
 }
 
@@ -59,7 +60,8 @@ fn it_names_every_key_with_its_default_and_no_other() {
             }
         }
         for (name, value) in table {
-            let is_section = section.shape == Shape::Top && (value.is_table() || value.is_array());
+            let nested = SECTIONS.iter().any(|nested| nested.shape == Shape::Nested(section.name) && nested.name == name);
+            let is_section = nested || section.shape == Shape::Top && (value.is_table() || value.is_array());
             assert!(is_section || section.key(name).is_some(), "{name} is no key of {}", section.name);
         }
     }
@@ -72,6 +74,7 @@ fn it_tells_every_choice_and_every_limit() {
             Shape::Top => return SAMPLE,
             Shape::Table => format!("\n[{}]", section.name),
             Shape::List => format!("\n#[[{}]]", section.name),
+            Shape::Nested(parent) => format!("\n#[[{parent}.{}]]", section.name),
         };
         let (_, after) = SAMPLE.split_once(&header).expect(section.name);
         after.split_once("# ───").map_or(after, |(own, _)| own)

@@ -22,6 +22,14 @@ pub fn schema() -> Value {
                 let list = json!({ "type": "array", "description": section.doc.trim(), "items": items });
                 properties.insert(section.name.to_owned(), list);
             }
+            Shape::Nested(parent) => {
+                let mut items = table(section);
+                items["required"] = json!(["name", "kind"]);
+                let list = json!({ "type": "array", "description": section.doc.trim(), "items": items });
+                if let Some(parent) = properties.get_mut(parent) {
+                    parent["items"]["properties"][section.name] = list;
+                }
+            }
         }
     }
     json!({
@@ -71,10 +79,19 @@ fn kind(kind: Kind) -> Value {
             let words: Vec<Value> = words.iter().map(|word| Value::from(*word)).chain(numbers).collect();
             json!({ "enum": words })
         }
+        Kind::Points => json!({ "type": "array", "items": point(), "minItems": 1 }),
+        Kind::Shapes => {
+            let shape = json!({ "type": "array", "items": point(), "minItems": 1 });
+            json!({ "anyOf": [shape, { "type": "array", "items": shape, "minItems": 1 }] })
+        }
         Kind::Texts => {
             json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1, "uniqueItems": true })
         }
     }
+}
+
+fn point() -> Value {
+    json!({ "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2 })
 }
 
 fn to_json(raw: &Raw) -> Value {

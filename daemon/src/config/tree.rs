@@ -6,6 +6,7 @@ use config::{Map, Source, Value, ValueKind};
 
 use super::{
     address,
+    document::Entries,
     keys::{Key, SECTIONS, Section, Shape},
     kind::{self, Kind, Raw},
     ledger::{Ledger, Place, Spot},
@@ -44,18 +45,11 @@ impl Source for Tree {
 
 impl Tree {
     /// The built-in defaults: those of all tables, and of each of the named entries.
-    pub(super) fn defaults(models: &[String], cameras: &[String]) -> Self {
+    pub(super) fn defaults(entries: &Entries) -> Self {
         let mut tree = Self::default();
         for section in SECTIONS {
-            let entries = match (section.shape, section.name) {
-                (Shape::List, "model") => models,
-                (Shape::List, _) => cameras,
-                _ => &[],
-            };
-            if section.shape == Shape::List {
-                for entry in entries {
-                    tree.set_defaults(section, Some(entry));
-                }
+            if matches!(section.shape, Shape::List | Shape::Nested(_)) {
+                entries.names(section).into_iter().for_each(|entry| tree.set_defaults(section, Some(entry)));
             } else {
                 tree.set_defaults(section, None);
             }

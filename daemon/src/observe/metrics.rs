@@ -11,6 +11,7 @@ use prometheus_client::{
 
 use super::{ModelSnapshot, Snapshot, StageSummary, StepSnapshot, process::Process};
 use crate::{
+    analyse::RuleCounts,
     batch::Counts,
     status::{CameraState, CameraStatus},
     step::{SkipReason, StepCounts},
@@ -61,6 +62,7 @@ impl Collector for Scrape {
         self.cameras(&mut families)?;
         self.engines(&mut families)?;
         self.steps(&mut families)?;
+        self.rules(&mut families)?;
         self.publish(&mut families)?;
         self.stages(&mut families)?;
         self.process(&mut families)
@@ -210,6 +212,20 @@ impl Scrape {
         out.gauge("egret_step_queue_capacity", "Pictures and clips that may wait", gauge(|s| s.capacity))
     }
 
+    fn rules(&self, out: &mut Families<'_>) -> fmt::Result {
+        let rules = &self.snapshot.rules;
+        let each = |value: fn(&RuleCounts) -> u64| {
+            rules
+                .iter()
+                .map(move |r| (vec![("camera", r.camera.as_str()), ("rule", r.rule.as_str()), ("kind", r.kind)], value(r)))
+        };
+        out.counter("egret_rule_events", "Events that began or happened, and were told", each(|r| r.events))?;
+        let suppressed = each(|r| r.suppressed);
+        out.counter("egret_rule_suppressed", "Events that were not told, since the rule was cooling down", suppressed)?;
+        let masked = self.snapshot.masked.iter().map(|(camera, count)| (vec![("camera", camera.as_str())], *count));
+        out.counter("egret_detections_masked", "Detections that masks threw away", masked)
+    }
+
     fn publish(&self, out: &mut Families<'_>) -> fmt::Result {
         let Some(publish) = &self.snapshot.publish else { return Ok(()) };
         let connected = f64::from(u8::from(publish.connected));
@@ -319,6 +335,15 @@ mod tests {
         let skipped = |reason| value(&text, &format!(r#"egret_step_skipped_total{{step="reid",reason="{reason}"}}"#));
         assert!((skipped("rate") - 700.0).abs() < 1e-9 && (skipped("queue_full") - 2.0).abs() < 1e-9);
         assert!(text.contains(r#"egret_runtime_info{model="reid",runtime="",precision="int8",sha256=""} 1"#), "{text}");
+    }
+
+    #[test]
+    fn rules_have_their_counts() {
+        let text = render(snapshot()).expect("text");
+        let rule = |name: &str| value(&text, &format!(r#"{name}{{camera="door",rule="gate",kind="line"}}"#));
+        assert!((rule("egret_rule_events_total") - 12.0).abs() < 1e-9);
+        assert!((rule("egret_rule_suppressed_total") - 3.0).abs() < 1e-9);
+        assert!((value(&text, r#"egret_detections_masked_total{camera="door"}"#) - 5.0).abs() < 1e-9);
     }
 
     #[test]

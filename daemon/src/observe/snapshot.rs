@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::StageSummary;
-use crate::{batch::Counts, media::ModelInfo, status::CameraStatus, step::StepCounts};
+use crate::{analyse::RuleCounts, batch::Counts, media::ModelInfo, status::CameraStatus, step::StepCounts};
 
 /// The whole line.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,10 @@ pub struct Snapshot {
     pub models: Vec<ModelSnapshot>,
     /// The networks that look at what those have seen.
     pub steps: Vec<StepSnapshot>,
+    /// The rules of the cameras.
+    pub rules: Vec<RuleCounts>,
+    /// Detections that masks threw away, by camera.
+    pub masked: Vec<(String, u64)>,
     /// The queues whose fill can be told, in the order of the line.
     pub queues: Vec<QueueSnapshot>,
     /// The broker. `None`: none is configured.

@@ -9,11 +9,15 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::SystemTime,
 };
 
 use tokio::sync::oneshot;
 
-use crate::media::{BBox, Frame, HostPicture, Layout, Pixels, StreamId, Tracked};
+use crate::{
+    analyse::{MaskConfig, Zone, geometry::Point},
+    media::{BBox, Frame, HostPicture, Layout, Pixels, StreamId, Tracked},
+};
 
 /// JPEG quality of stills.
 const QUALITY: u8 = 85;
@@ -27,6 +31,8 @@ pub struct Seen {
     pub frame: Arc<Frame>,
     /// What was seen.
     pub tracked: Tracked,
+    /// Parts of the picture that nobody is to see.
+    pub veils: Vec<Zone>,
 }
 
 /// Where askers wait and tracking delivers.
@@ -34,6 +40,8 @@ pub struct Seen {
 pub struct Stills {
     waiting: AtomicUsize,
     askers: Mutex<HashMap<u32, Vec<oneshot::Sender<Arc<Seen>>>>>,
+    /// The masks of each stream that has any.
+    veils: Mutex<HashMap<u32, Vec<MaskConfig>>>,
 }
 
 /// Why there is no picture.
@@ -84,6 +92,24 @@ impl Stills {
         Ok(receiver)
     }
 
+    /// Says which parts of a stream's pictures nobody is to see: masks of all classes.
+    pub fn veil(&self, stream: &StreamId, masks: &[MaskConfig]) {
+        let masks: Vec<_> = masks.iter().filter(|mask| mask.classes.is_none()).cloned().collect();
+        let mut veils = self.veils.lock().unwrap_or_else(PoisonError::into_inner);
+        if masks.is_empty() {
+            veils.remove(&stream.number());
+        } else {
+            veils.insert(stream.number(), masks);
+        }
+    }
+
+    /// The parts that nobody is to see at a time.
+    fn veils(&self, stream: &StreamId, at: SystemTime) -> Vec<Zone> {
+        let veils = self.veils.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = |mask: &&MaskConfig| mask.schedule.as_ref().is_none_or(|schedule| schedule.week.holds(at, &schedule.zone));
+        veils.get(&stream.number()).into_iter().flatten().filter(holds).map(|mask| mask.zone.clone()).collect()
+    }
+
     /// Takes a frame that tracking is done with. Costs one atomic load when nobody waits.
     pub fn deliver(&self, frame: impl Into<Arc<Frame>>, tracked: &Tracked) {
         if self.waiting.load(Ordering::Relaxed) == 0 {
@@ -94,7 +120,8 @@ impl Stills {
         let Some(queue) = askers.remove(&frame.stream.number()) else { return };
         self.waiting.store(askers.values().map(Vec::len).sum(), Ordering::Relaxed);
         drop(askers);
-        let seen = Arc::new(Seen { frame, tracked: tracked.clone() });
+        let veils = self.veils(&frame.stream, frame.capture.wall);
+        let seen = Arc::new(Seen { frame, tracked: tracked.clone(), veils });
         for asker in queue {
             // An asker who went away is no loss.
             let _ = asker.send(Arc::clone(&seen));
@@ -109,6 +136,7 @@ impl Stills {
 pub fn jpeg(seen: &Seen) -> Result<Vec<u8>, StillError> {
     let Pixels::Host(picture) = &seen.frame.pixels else { return Err(StillError::NotInHostMemory) };
     let mut canvas = Canvas::of(picture, 1);
+    seen.veils.iter().for_each(|zone| canvas.cover(zone));
     for tracked in &seen.tracked.detections {
         let [luma, cb, cr] = paint(tracked.detection.class);
         canvas.outline(&tracked.detection.bbox, [luma, cb, cr]);
@@ -172,6 +200,19 @@ impl Canvas {
         Ok(out)
     }
 
+    /// Blackens a part of the picture.
+    fn cover(&mut self, zone: &Zone) {
+        let (w, h) = (self.width as f64, self.height as f64);
+        for y in 0..self.height {
+            for x in 0..self.width {
+                if zone.contains(Point::new((x as f64 + 0.5) / w, (y as f64 + 0.5) / h)) {
+                    let at = (y * self.width + x) * 3;
+                    self.samples[at..at + 3].copy_from_slice(&[0, 128, 128]);
+                }
+            }
+        }
+    }
+
     fn outline(&mut self, bbox: &BBox, color: [u8; 3]) {
         let thickness = (self.width / 400).max(2);
         let column = |v: f32| (v.max(0.0) as usize).min(self.width.saturating_sub(1));
@@ -205,6 +246,7 @@ pub(super) mod tests {
     };
 
     use super::*;
+    use crate::analyse::{Anchor, geometry::Polygon};
     use crate::media::{Capture, Detection, ModelInfo, TimeBasis, TimeCard, TrackedDetection};
 
     pub(in crate::observe) fn seen() -> (Frame, Tracked) {
@@ -232,6 +274,7 @@ pub(super) mod tests {
             extras: crate::media::Extras::default(),
             tracks: Vec::new(),
             steps: None,
+            verdicts: None,
             model: Arc::new(model),
             times,
             closing: false,
@@ -243,7 +286,7 @@ pub(super) mod tests {
     #[test]
     fn a_jpeg_comes_out_whole() {
         let (frame, tracked) = seen();
-        let jpeg = jpeg(&Seen { frame: frame.into(), tracked }).expect("a JPEG");
+        let jpeg = jpeg(&Seen { frame: frame.into(), tracked, veils: Vec::new() }).expect("a JPEG");
         assert_eq!(&jpeg[..2], [0xff, 0xd8], "start of image");
         assert_eq!(&jpeg[jpeg.len() - 2..], [0xff, 0xd9], "end of image");
     }
@@ -257,6 +300,33 @@ pub(super) mod tests {
         canvas.outline(&BBox::new(10.0, 10.0, 40.0, 30.0), [200, 1, 2]);
         let at = |x: usize, y: usize| canvas.samples[(y * 64 + x) * 3];
         assert_eq!((at(10, 10), at(40, 30), at(25, 20), at(9, 10), at(41, 20)), (200, 200, 0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_masked_is_black_in_the_picture() {
+        let half = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)].map(|(x, y)| Point::new(x, y)).to_vec();
+        let zone = Zone { include: vec![Polygon::new(half).expect("half of it")], exclude: Vec::new() };
+        let mask = |classes: Option<&str>| MaskConfig {
+            name: "half".into(),
+            zone: zone.clone(),
+            anchor: Anchor::Foot,
+            classes: classes.map(|class| vec![class.to_owned()]),
+            schedule: None,
+        };
+        let desk = Stills::new();
+        let (frame, tracked) = seen();
+        desk.veil(&frame.stream, &[mask(Some("car"))]);
+        assert!(desk.veils(&frame.stream, frame.capture.wall).is_empty(), "one of a class hides no picture");
+        desk.veil(&frame.stream, &[mask(None)]);
+        let mut asked = desk.ask(&frame.stream).expect("asked");
+        desk.deliver(frame, &tracked);
+        let seen = asked.try_recv().expect("delivered");
+        let mut canvas = Canvas { width: 64, height: 48, samples: vec![200; 64 * 48 * 3] };
+        seen.veils.iter().for_each(|zone| canvas.cover(zone));
+        let at = |x: usize| canvas.samples[(20 * 64 + x) * 3];
+        assert_eq!((at(0), at(31), at(32), at(63)), (0, 0, 200, 200));
+        desk.veil(&seen.frame.stream, &[]);
+        assert!(desk.veils(&seen.frame.stream, seen.frame.capture.wall).is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::PUBLISH_QUEUE;
 use crate::{
+    analyse,
     batch::{Batcher, Counts},
     config::{CameraConfig, Config, ModelConfig, MqttConfig, SourceConfig},
     media::{ModelInfo, StreamId, Tracked},
@@ -36,6 +37,8 @@ pub struct Books {
     pub stages: Arc<StageTimes>,
     /// What tracking counts.
     pub tracking: Arc<track::Counters>,
+    /// What rules count.
+    pub rules: Arc<analyse::Counters>,
     /// What publishing counts.
     pub publishing: Arc<publish::Counters>,
     /// Who waits for a picture.
@@ -79,6 +82,7 @@ impl Books {
             board,
             stages: StageTimes::new(),
             tracking: Arc::default(),
+            rules: Arc::default(),
             publishing: Arc::default(),
             stills: Stills::new(),
             to_publish,
@@ -129,6 +133,8 @@ impl Books {
             cameras: cameras.collect(),
             models: self.models.values().map(model_snapshot).collect(),
             steps: self.steps.iter().map(step_snapshot).collect(),
+            rules: self.rules.rules(),
+            masked: self.rules.masked(),
             queues: self.queues(),
             publish: self.broker.as_ref().map(|broker| self.publish_snapshot(broker)),
             stages: self.stages.snapshot(),

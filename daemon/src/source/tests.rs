@@ -39,6 +39,7 @@ fn camera(source: SourceConfig) -> CameraConfig {
         source,
         model: "demo".into(),
         classes: None,
+        rules: Arc::default(),
         max_fps: None,
         idle_fps: None,
         weight: 1.0,

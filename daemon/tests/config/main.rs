@@ -6,6 +6,7 @@ mod fuzz;
 mod layers;
 mod logins;
 mod rejections;
+mod rules;
 mod ten_errors;
 
 use std::{fs, path::Path};

@@ -3,19 +3,24 @@
 use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
+    sync::Arc,
 };
 
 use super::{
     Surroundings,
     login::{self, Login},
+    rule::{self, Canvas, Profiles},
 };
-use crate::config::{
-    CameraConfig, Credentials, FileConfig, ModelConfig, RtspConfig, SourceConfig, TestConfig,
-    address::{self, password_parameter},
-    document::Entries,
-    keys::{Camera, Section, Stream},
-    ledger::Ledger,
-    suggest,
+use crate::{
+    analyse::CameraRules,
+    config::{
+        CameraConfig, Credentials, FileConfig, ModelConfig, RtspConfig, SourceConfig, TestConfig,
+        address::{self, password_parameter},
+        document::Entries,
+        keys::{Camera, Rule, Section, Stream},
+        ledger::Ledger,
+        suggest,
+    },
 };
 
 /// Most cameras.
@@ -53,9 +58,9 @@ const PATTERNS: [&str; 25] = [
 
 /// Checks all cameras, in the order of their names' first appearance.
 pub(super) fn build(
-    mut typed: HashMap<String, Camera>,
+    (mut typed, mut rules): (HashMap<String, Camera>, HashMap<String, Rule>),
     entries: &Entries,
-    models: &[ModelConfig],
+    (models, profiles): (&[ModelConfig], &Profiles),
     ledger: &mut Ledger,
     around: &Surroundings<'_>,
 ) -> Vec<CameraConfig> {
@@ -72,7 +77,10 @@ pub(super) fn build(
         let mut check = Check { name, ledger, around };
         let model = check.model(camera.model.as_deref(), models, no_model, &mut missed);
         check.rates(&camera);
-        check.classes(&camera, model.and_then(|model| models.iter().find(|known| known.name == model)));
+        let known = model.and_then(|model| models.iter().find(|known| known.name == model));
+        check.classes(&camera, known);
+        let of_it = entries.rules.get(name).map_or(&[][..], Vec::as_slice);
+        let rules = check.rules(&camera, known.and_then(|model| model.classes.as_deref()), (&mut rules, of_it), profiles);
         let source = check.source(&camera);
         if let (Some(name), Some(source), Some(model)) = (camera.name, source, model) {
             cameras.push(CameraConfig {
@@ -80,6 +88,7 @@ pub(super) fn build(
                 source,
                 model: model.to_owned(),
                 classes: camera.classes,
+                rules: Arc::new(rules),
                 max_fps: camera.max_fps,
                 idle_fps: camera.idle_fps,
                 weight: camera.weight,
@@ -165,6 +174,31 @@ impl Check<'_> {
             };
             self.ledger.problem(&self.path("classes"), format!("the camera's model knows no class {class:?}"), remedy);
         }
+    }
+
+    /// What it is watched for.
+    fn rules(
+        &mut self,
+        camera: &Camera,
+        known: Option<&[String]>,
+        (typed, entries): (&mut HashMap<String, Rule>, &[String]),
+        profiles: &Profiles,
+    ) -> CameraRules {
+        let path = |key: &str| SECTION.path(Some(self.name), key);
+        let mut canvas = Canvas::Fractions;
+        if let Some(text) = &camera.picture_size {
+            match Canvas::parse(text) {
+                Some(size) => canvas = size,
+                None => self.ledger.problem(&path("picture_size"), "no size of a picture", "write \"1920x1080\""),
+            }
+        }
+        let ground = rule::ground(camera, canvas, path, self.ledger);
+        // One that was refused has its own problem.
+        let has_ground = ground.is_some() || self.ledger.is_set(&path("ground"));
+        let kept = camera.classes.as_deref();
+        let around = rule::Around { camera: self.name, canvas, known, kept, profiles, has_ground };
+        let (rules, masks) = rule::build(typed, entries, &around, self.ledger);
+        CameraRules { rules, masks, ground }
     }
 
     fn source(&mut self, camera: &Camera) -> Option<SourceConfig> {
