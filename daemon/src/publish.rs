@@ -18,6 +18,7 @@ mod stamp;
 mod tls;
 pub mod told;
 pub mod topics;
+pub mod verdict;
 
 use std::{
     sync::Arc,

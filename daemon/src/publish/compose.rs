@@ -1,7 +1,7 @@
 //! Turns what happened into messages. No input and no output: everything that a message says is handed in.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -11,14 +11,16 @@ use serde::Serialize;
 
 use super::{
     message::{
-        self, CameraStatus, DeviceStatus, FrameMessage, Identity, Kind, Model, Objects, Presence, PresenceReason, Rounded,
-        SCHEMA, Stamp, TrackMessage,
+        self, CameraStatus, CountMessage, DeviceStatus, EventMessage, FrameMessage, Identity, Kind, Model, Objects, Presence,
+        PresenceReason, Rounded, SCHEMA, Stamp, SummaryMessage, TrackMessage,
     },
     shape::Shape,
     told::{self, Steps},
     topics::{self, Family},
+    verdict,
 };
 use crate::{
+    analyse::{Count, Event, Summary, Verdicts},
     config::MqttConfig,
     media::{Extra, Mark, StreamId, TimeBasis, Track, TrackId, TrackPhase, Tracked},
     status,
@@ -45,13 +47,41 @@ struct Camera {
     status_seq: u64,
     frame_seq: u64,
     track_seq: u64,
+    event_seq: u64,
+    count_seq: u64,
+    /// The topics of each rule that has said anything.
+    rules: HashMap<Arc<str>, RuleTopics>,
     frames: u32,
     fps: Option<f32>,
     last_capture: Option<SystemTime>,
     updated: HashMap<TrackId, Instant>,
 }
 
+/// Where a rule is told of.
+struct RuleTopics {
+    event: Arc<str>,
+    count: Arc<str>,
+    summary: Arc<str>,
+    /// Which of the last two the broker retains.
+    retained: [bool; 2],
+}
+
 impl Camera {
+    fn rule(&mut self, (base, device, name): (&str, &str, &str), rule: &Arc<str>) -> &mut RuleTopics {
+        let topic = |family: &str| topics::camera(base, device, name, &format!("{family}/{rule}")).into();
+        self.rules.entry(rule.clone()).or_insert_with(|| RuleTopics {
+            event: topic("event"),
+            count: topic("count"),
+            summary: topic("summary"),
+            retained: [false; 2],
+        })
+    }
+
+    /// The topics whose retained messages are to be cleared.
+    fn retained(rules: RuleTopics) -> impl Iterator<Item = Arc<str>> {
+        [rules.count, rules.summary].into_iter().zip(rules.retained).filter(|(_, retained)| *retained).map(|(topic, _)| topic)
+    }
+
     fn new(base: &str, device: &str, name: &str) -> Self {
         let topic = |rest: &str| -> Arc<str> { topics::camera(base, device, name, rest).into() };
         Self {
@@ -61,6 +91,9 @@ impl Camera {
             status_seq: 0,
             frame_seq: 0,
             track_seq: 0,
+            event_seq: 0,
+            count_seq: 0,
+            rules: HashMap::new(),
             frames: 0,
             fps: None,
             last_capture: None,
@@ -191,12 +224,14 @@ impl Composer {
         (camera.status_topic.clone(), write(buffer, &message))
     }
 
-    /// Forgets a camera that was removed; the topic whose retained status is to be cleared.
-    pub(super) fn remove(&mut self, stream: &StreamId) -> Arc<str> {
-        match self.cameras.remove(stream) {
-            Some(camera) => camera.status_topic,
-            None => topics::camera(&self.base, &self.device, stream.name(), "status").into(),
-        }
+    /// Forgets a camera that was removed; the topics whose retained messages are to be cleared.
+    pub(super) fn remove(&mut self, stream: &StreamId) -> Vec<(Arc<str>, Family)> {
+        let Some(camera) = self.cameras.remove(stream) else {
+            let topic = topics::camera(&self.base, &self.device, stream.name(), "status").into();
+            return vec![(topic, Family::CameraStatus)];
+        };
+        let rules = camera.rules.into_values().flat_map(Camera::retained).map(|topic| (topic, Family::Count));
+        std::iter::once((camera.status_topic, Family::CameraStatus)).chain(rules).collect()
     }
 
     /// Takes the frame rates of the time that has passed, and forgets cameras that are neither `known` nor sending.
@@ -244,6 +279,44 @@ impl Composer {
             }
             let payload = write(buffer, &scene.track(track, next(&mut camera.track_seq)));
             send(topic, payload, Family::Track);
+        }
+        if let Some(verdicts) = &tracked.verdicts {
+            Verdict { base, camera, scene: &scene, buffer }.tell(verdicts, &mut send);
+        }
+    }
+}
+
+/// What the rules say of a frame.
+struct Verdict<'a> {
+    base: &'a str,
+    camera: &'a mut Camera,
+    scene: &'a Scene<'a>,
+    buffer: &'a mut Vec<u8>,
+}
+
+impl Verdict<'_> {
+    fn tell(self, verdicts: &Verdicts, send: &mut impl FnMut(&Arc<str>, Bytes, Family)) {
+        let Self { base, camera, scene, buffer } = self;
+        let place = (base, scene.device, scene.name);
+        for rule in &verdicts.gone {
+            let topics = camera.rules.remove(rule).into_iter().flat_map(Camera::retained);
+            topics.for_each(|topic| send(&topic, Bytes::new(), Family::Count));
+        }
+        for event in &verdicts.events {
+            let payload = write(buffer, &scene.event(event, next(&mut camera.event_seq)));
+            send(&camera.rule(place, &event.rule).event, payload, Family::Event);
+        }
+        for count in &verdicts.counts {
+            let payload = write(buffer, &scene.count(count, next(&mut camera.count_seq)));
+            let topics = camera.rule(place, &count.rule);
+            topics.retained[0] = true;
+            send(&topics.count, payload, Family::Count);
+        }
+        for summary in &verdicts.summaries {
+            let payload = write(buffer, &scene.summary(summary, next(&mut camera.count_seq)));
+            let topics = camera.rule(place, &summary.rule);
+            topics.retained[1] = true;
+            send(&topics.summary, payload, Family::Count);
         }
     }
 }
@@ -305,6 +378,81 @@ impl<'a> Scene<'a> {
             return None;
         }
         extras.get(detections.iter().position(|seen| seen.track == Some(track.id))?)
+    }
+
+    fn event(&self, event: &'a Event, seq: u64) -> EventMessage<'a> {
+        let tracked = self.tracked;
+        EventMessage {
+            schema: SCHEMA,
+            kind: Kind::Event,
+            phase: event.phase,
+            device: self.device,
+            camera: self.name,
+            boot_id: self.boot_id,
+            seq,
+            event: verdict::EventIdentity(event.id),
+            rule: &event.rule,
+            rule_kind: event.kind,
+            started_at: Stamp(event.started),
+            objects: verdict::objects(event, &tracked.model.classes, tracked.size),
+            direction: event.way,
+            value: event.measure.map(|measure| Rounded(measure.value as f32)),
+            threshold: event.measure.and_then(|measure| measure.threshold).map(|threshold| Rounded(threshold as f32)),
+            unit: event.measure.map(|measure| measure.unit),
+            frame: tracked.frame_seq,
+            pts_ms: ms(tracked.pts),
+            captured_at: Stamp(tracked.capture.wall),
+            basis: tracked.capture.basis,
+            published_at: Stamp(self.now.wall),
+            latency_ms: self.times.latency_ms,
+            since_arrival_ms: self.times.since_arrival_ms,
+            size: self.size(),
+            model: self.model(),
+        }
+    }
+
+    fn count(&self, count: &'a Count, seq: u64) -> CountMessage<'a> {
+        let (total, classes) = verdict::counts(count, &self.tracked.model.classes);
+        CountMessage {
+            schema: SCHEMA,
+            kind: Kind::Count,
+            device: self.device,
+            camera: self.name,
+            boot_id: self.boot_id,
+            seq,
+            rule: &count.rule,
+            rule_kind: count.kind,
+            since: Stamp(count.since),
+            total,
+            classes,
+            frame: self.tracked.frame_seq,
+            captured_at: Stamp(self.tracked.capture.wall),
+            published_at: Stamp(self.now.wall),
+        }
+    }
+
+    fn summary(&self, summary: &'a Summary, seq: u64) -> SummaryMessage<'a> {
+        let (heat, paths) = verdict::heat_and_paths(summary);
+        let mut objects = BTreeMap::<&str, u64>::new();
+        for (class, count) in &summary.objects {
+            *objects.entry(message::class_name(&self.tracked.model.classes, *class)).or_default() += count;
+        }
+        SummaryMessage {
+            schema: SCHEMA,
+            kind: Kind::Summary,
+            device: self.device,
+            camera: self.name,
+            boot_id: self.boot_id,
+            seq,
+            rule: &summary.rule,
+            from: Stamp(summary.from),
+            to: Stamp(summary.to),
+            complete: summary.complete,
+            objects,
+            heat,
+            paths,
+            published_at: Stamp(self.now.wall),
+        }
     }
 
     fn track(&self, track: &Track, seq: u64) -> TrackMessage<'a> {

@@ -67,6 +67,7 @@ fn tracked(basis: TimeBasis, arrived: Instant) -> Tracked {
         extras: Extras::default(),
         tracks: vec![track(TrackPhase::New)],
         steps: None,
+        verdicts: None,
         model: Arc::new(ModelInfo {
             name: "yolox".into(),
             classes: vec!["person".into(), "car".into()],
@@ -197,6 +198,88 @@ fn what_steps_found_is_told_with_the_frame_and_with_the_track() {
     golden("track_with_steps", &out[1].1);
 }
 
+/// What rules may say of a frame.
+fn with_verdicts(arrived: Instant) -> Tracked {
+    use crate::analyse::{Count, Event, EventId, EventPhase, HEAT, Measure, Object, Path, Summary, Tally, Unit, Verdicts, Way};
+    let object = Object {
+        track: TrackId(0x0123_4567_89ab_cdef),
+        class: 0,
+        confidence: 0.912_34,
+        bbox: BBox::new(-10.0, 20.0, 110.5, 220.25),
+    };
+    let event = |rule: &str, kind, phase| Event {
+        id: EventId(0xfeed_0000_0000_0001),
+        rule: rule.into(),
+        kind,
+        phase,
+        started: wall() - Duration::from_millis(12_345),
+        objects: vec![object],
+        way: None,
+        measure: None,
+    };
+    let limit = Measure { value: 12.345_678, unit: Unit::Seconds, threshold: Some(10.0) };
+    let tally = |now, entered, left| Tally { now, entered, left };
+    let mut heat = vec![0.0; HEAT.0 * HEAT.1];
+    heat[33] = 12.34;
+    let verdicts = Verdicts {
+        events: vec![
+            event("yard", "zone", EventPhase::Start),
+            Event { way: Some(Way::In), measure: Some(limit), ..event("tail", "tailgating", EventPhase::Once) },
+        ],
+        counts: vec![Count {
+            rule: "gate".into(),
+            kind: "line",
+            since: wall() - Duration::from_hours(1),
+            tallies: [(0, tally(1, 12, 7)), (1, tally(0, 3, 4))].into(),
+        }],
+        summaries: vec![Arc::new(Summary {
+            rule: "traffic".into(),
+            from: wall() - Duration::from_hours(1),
+            to: wall(),
+            complete: true,
+            objects: [(0, 5)].into(),
+            heat,
+            paths: vec![Path { from: 3, to: 8, objects: 2, mean_s: 4.321 }],
+        })],
+        gone: Vec::new(),
+    };
+    Tracked { verdicts: Some(Box::new(verdicts)), tracks: Vec::new(), ..tracked(TimeBasis::SenderReport, arrived) }
+}
+
+#[test]
+fn what_rules_say_is_told_of_each_rule_by_itself() {
+    let arrived = Instant::now();
+    let now = now_after(arrived, Duration::from_micros(61_250));
+    let mut composer = composer();
+    let out = messages(&mut composer, &with_verdicts(arrived), now);
+    let topics: Vec<(&str, Family)> =
+        out[1..].iter().map(|(topic, _, family)| (topic.trim_start_matches("egret/box1/cam/door/"), *family)).collect();
+    assert_eq!(
+        topics,
+        [
+            ("event/yard", Family::Event),
+            ("event/tail", Family::Event),
+            ("count/gate", Family::Count),
+            ("summary/traffic", Family::Count),
+        ]
+    );
+    golden("event", &out[1].1);
+    golden("event_with_all", &out[2].1);
+    golden("count", &out[3].1);
+    golden("summary", &out[4].1);
+    // A rule that is gone takes what is retained with it; so does a camera.
+    let mut gone = tracked(TimeBasis::Arrival, arrived);
+    gone.verdicts = Some(Box::new(crate::analyse::Verdicts {
+        gone: ["gate", "yard", "unheard"].map(Into::into).to_vec(),
+        ..crate::analyse::Verdicts::default()
+    }));
+    let out = messages(&mut composer, &gone, now);
+    let cleared: Vec<&str> = out.iter().filter(|(_, payload, _)| payload.is_empty()).map(|(topic, ..)| topic.as_str()).collect();
+    assert_eq!(cleared, ["egret/box1/cam/door/count/gate"]);
+    let left: Vec<_> = composer.remove(&gone.stream).into_iter().map(|(topic, _)| topic.to_string()).collect();
+    assert_eq!(left, ["egret/box1/cam/door/status", "egret/box1/cam/door/summary/traffic"]);
+}
+
 #[test]
 fn what_belongs_to_an_object_is_told_with_the_frame_and_with_the_track() {
     let arrived = Instant::now();
@@ -236,7 +319,15 @@ fn the_largest_messages_are_as_large_as_it_is_said() {
 
 #[test]
 fn the_schemas_name_every_field_and_no_other() {
-    let fixtures = [("status", ""), ("camera_status", ""), ("frame", "_with_steps"), ("track", "_with_steps")];
+    let fixtures = [
+        ("status", ""),
+        ("camera_status", ""),
+        ("frame", "_with_steps"),
+        ("track", "_with_steps"),
+        ("event", "_with_all"),
+        ("count", ""),
+        ("summary", ""),
+    ];
     for ((kind, schema), (fixture, more)) in message::schemas().into_iter().zip(fixtures) {
         let read = |name: String| -> Value {
             let text = std::fs::read_to_string(format!("{DATA}/{name}.json")).expect("fixture");
@@ -370,7 +461,7 @@ fn a_camera_that_is_gone_and_silent_is_forgotten() {
     assert_eq!(composer.cameras.len(), 1, "it sent a frame just now");
     composer.measure(Duration::from_secs(10), |_| false);
     assert!(composer.cameras.is_empty());
-    assert_eq!(&*composer.remove(&door.stream), "egret/box1/cam/door/status");
+    assert_eq!(composer.remove(&door.stream), [("egret/box1/cam/door/status".into(), Family::CameraStatus)]);
 }
 
 /// CPU time of this thread in nanoseconds, by the scheduler's own book.

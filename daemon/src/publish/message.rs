@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 pub use super::stamp::Stamp;
+pub use super::verdict::{CountMessage, EventMessage, SummaryMessage};
 use super::{
     shape::{Covered, Keypoints, Shape},
     told::{self, Step, Steps, Told},
@@ -33,6 +34,12 @@ pub enum Kind {
     Frame,
     /// [`TrackMessage`]
     Track,
+    /// [`EventMessage`]
+    Event,
+    /// [`CountMessage`]
+    Count,
+    /// [`SummaryMessage`]
+    Summary,
 }
 
 /// Whether the daemon is there.
@@ -411,11 +418,14 @@ pub(super) fn is_told(track: &Track, since_last: Option<std::time::Duration>, in
 }
 
 /// The JSON Schemas of all messages, by kind.
-pub fn schemas() -> [(&'static str, schemars::Schema); 4] {
+pub fn schemas() -> [(&'static str, schemars::Schema); 7] {
     [
         ("device_status", schemars::schema_for!(DeviceStatus<'_>)),
         ("camera_status", schemars::schema_for!(CameraStatus<'_>)),
         ("frame", schemars::schema_for!(FrameMessage<'_>)),
         ("track", schemars::schema_for!(TrackMessage<'_>)),
+        ("event", schemars::schema_for!(EventMessage<'_>)),
+        ("count", schemars::schema_for!(CountMessage<'_>)),
+        ("summary", schemars::schema_for!(SummaryMessage<'_>)),
     ]
 }

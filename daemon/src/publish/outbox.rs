@@ -16,8 +16,10 @@ use super::{
 const MAX_FRAMES: usize = 512;
 /// Most track messages that wait. When one more comes, the oldest goes.
 const MAX_TRACKS: usize = 4096;
-/// Most frame and track messages that wait.
-pub const CAPACITY: usize = MAX_FRAMES + MAX_TRACKS;
+/// Most events that wait. When one more comes, the oldest goes.
+const MAX_EVENTS: usize = 4096;
+/// Most frame, track and event messages that wait.
+pub const CAPACITY: usize = MAX_FRAMES + MAX_TRACKS + MAX_EVENTS;
 
 /// A message as it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,7 @@ pub(super) struct Outbox {
     next: u64,
     frames: VecDeque<Message>,
     tracks: VecDeque<Message>,
+    events: VecDeque<Message>,
     /// The latest of each retained topic; an empty payload clears it.
     retained: BTreeMap<Arc<str>, Message>,
     /// Retained topics whose latest has not been sent on this connection.
@@ -56,7 +59,8 @@ impl Outbox {
         match family {
             Family::Frame => bounded(&mut self.frames, message, MAX_FRAMES, counters),
             Family::Track => bounded(&mut self.tracks, message, MAX_TRACKS, counters),
-            Family::DeviceStatus | Family::CameraStatus => {
+            Family::Event => bounded(&mut self.events, message, MAX_EVENTS, counters),
+            Family::DeviceStatus | Family::CameraStatus | Family::Count => {
                 if !self.stale.contains(topic) {
                     self.stale.push_back(topic.clone());
                 }
@@ -75,11 +79,9 @@ impl Outbox {
                 return Some(message.clone());
             }
         }
-        match (self.frames.front(), self.tracks.front()) {
-            (Some(frame), Some(track)) if frame.number < track.number => self.frames.pop_front(),
-            (Some(_), None) => self.frames.pop_front(),
-            _ => self.tracks.pop_front(),
-        }
+        let number = |queue: &VecDeque<Message>| queue.front().map_or(u64::MAX, Message::number);
+        let queues = [&mut self.frames, &mut self.tracks, &mut self.events];
+        queues.into_iter().min_by_key(|queue| number(queue)).and_then(VecDeque::pop_front)
     }
 
     /// Takes a message back that was popped and could not be sent. Give back in reverse order.
@@ -87,7 +89,8 @@ impl Outbox {
         match message.family {
             Family::Frame => self.frames.push_front(message),
             Family::Track => self.tracks.push_front(message),
-            Family::DeviceStatus | Family::CameraStatus => self.stale.push_front(message.topic),
+            Family::Event => self.events.push_front(message),
+            Family::DeviceStatus | Family::CameraStatus | Family::Count => self.stale.push_front(message.topic),
         }
     }
 
@@ -107,7 +110,7 @@ impl Outbox {
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.frames.len() + self.tracks.len() + self.stale.len()
+        self.frames.len() + self.tracks.len() + self.events.len() + self.stale.len()
     }
 
     /// Counts what waits as dropped, and forgets it.

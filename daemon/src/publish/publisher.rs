@@ -316,8 +316,9 @@ impl Publisher {
         let now = Now::read();
         // First what is gone: a camera of the same name may have come.
         for stream in &changes.removed {
-            let topic = self.composer.remove(stream);
-            self.outbox.push(&topic, bytes::Bytes::new(), Family::CameraStatus, &self.counters);
+            for (topic, family) in self.composer.remove(stream) {
+                self.outbox.push(&topic, bytes::Bytes::new(), family, &self.counters);
+            }
         }
         for (stream, status) in &changes.changed {
             let (topic, payload) = self.composer.camera(stream, status, now);

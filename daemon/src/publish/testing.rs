@@ -68,6 +68,7 @@ pub(super) fn frame(stream: &StreamId, number: u64) -> Tracked {
         extras: crate::media::Extras::default(),
         tracks: vec![track],
         steps: None,
+        verdicts: None,
         model: Arc::new(ModelInfo {
             name: "m".into(),
             classes: vec!["person".into()],

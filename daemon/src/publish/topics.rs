@@ -1,6 +1,6 @@
 //! Topics below `<base>/<device>/`, and how each family is delivered.
 
-/// A kind of messages: one topic each (tracks: three).
+/// A kind of messages: one topic each (tracks: three; events and counts: one for each rule).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Family {
@@ -12,11 +12,15 @@ pub enum Family {
     Frame,
     /// `cam/<id>/track/…`
     Track,
+    /// `cam/<id>/event/<rule>`
+    Event,
+    /// `cam/<id>/count/<rule>` and `cam/<id>/summary/<rule>`
+    Count,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::DeviceStatus, Self::CameraStatus, Self::Frame, Self::Track];
+    pub const ALL: [Self; 6] = [Self::DeviceStatus, Self::CameraStatus, Self::Frame, Self::Track, Self::Event, Self::Count];
 
     /// Its name in metrics.
     pub fn as_str(self) -> &'static str {
@@ -25,12 +29,14 @@ impl Family {
             Self::CameraStatus => "camera_status",
             Self::Frame => "frame",
             Self::Track => "track",
+            Self::Event => "event",
+            Self::Count => "count",
         }
     }
 
     /// Whether the broker keeps the last one for new subscribers.
     pub(super) fn retained(self) -> bool {
-        matches!(self, Self::DeviceStatus | Self::CameraStatus)
+        matches!(self, Self::DeviceStatus | Self::CameraStatus | Self::Count)
     }
 
     /// Whether the broker acknowledges it (QoS 1); else it may be lost on the way (QoS 0).
