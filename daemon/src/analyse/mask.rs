@@ -42,10 +42,12 @@ impl Masks {
             self.wanted = self.all.iter().map(|(mask, _)| resolve(mask.classes.as_deref(), &model.classes)).collect();
             self.model = Some(model.clone());
         }
-        let in_force = |((mask, timetable), wanted): (&'_ mut (MaskConfig, Timetable), _)| {
-            timetable.holds(mask.schedule.as_ref(), wall).then_some((&*mask, wanted))
-        };
-        let masks = self.all.iter_mut().zip(self.wanted.iter().map(Option::as_deref)).filter_map(in_force).collect();
+        let mut masks = Vec::with_capacity(self.all.len());
+        for ((mask, timetable), wanted) in self.all.iter_mut().zip(&self.wanted) {
+            if timetable.holds(mask.schedule.as_ref(), wall) {
+                masks.push((&*mask, wanted.as_deref()));
+            }
+        }
         Hidden { masks, size, counter: &self.counter }
     }
 }
@@ -60,7 +62,8 @@ pub struct Hidden<'a> {
 impl Hidden<'_> {
     /// Whether a detection lies in one of them. Those that do are counted.
     pub fn holds(&self, detection: &Detection) -> bool {
-        let concerns = |wanted: Option<&[bool]>| wanted.is_none_or(|wanted| wanted.get(usize::from(detection.class)) == Some(&true));
+        let concerns =
+            |wanted: Option<&[bool]>| wanted.is_none_or(|wanted| wanted.get(usize::from(detection.class)) == Some(&true));
         let hidden = self.masks.iter().any(|(mask, wanted)| concerns(*wanted) && hides(mask, &detection.bbox, self.size));
         self.counter.fetch_add(u64::from(hidden), Ordering::Relaxed);
         hidden
