@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::status::CameraState;
+
 /// Columns and rows of one camera's plan.
 const PLAN: (usize, usize) = (46, 11);
 /// Lines of the list of latest tracks.
@@ -47,7 +49,11 @@ impl View {
         let levels: Vec<&str> = topic.split('/').collect();
         match levels.as_slice() {
             ["cam", camera, "status"] => {
-                self.camera(camera).state = text(&payload["state"]);
+                let (camera, state) = (self.camera(camera), text(&payload["state"]));
+                // The daemon's farewell says nothing of how the camera was doing.
+                if state != CameraState::Offline.as_str() || camera.state.is_empty() {
+                    camera.state = state;
+                }
             }
             ["cam", camera, "frame"] => self.frame(camera, payload, now),
             ["cam", camera, "track", phase @ ("new" | "end")] => {
@@ -197,6 +203,8 @@ mod tests {
         let now = Instant::now();
         view.take("cam/door/status", &serde_json::json!({"state": "online"}), now);
         assert_eq!(view.seen(), (0, 1), "a status alone is no detection");
+        view.take("cam/door/status", &serde_json::json!({"state": "offline"}), now);
+        assert!(view.summary().contains("online") && !view.summary().contains("offline"), "{}", view.summary());
         let frame = serde_json::json!({
             "latency_ms": 41.5,
             "objects": [{"class": "person", "confidence": 0.91, "box_norm": [0.5, 0.0, 0.9, 0.99]}],
