@@ -463,6 +463,8 @@ pub struct Track {
     pub bbox: BBox,
     /// Pixels per second of the box centre, by the tracker's motion model.
     pub velocity: (f32, f32),
+    /// Whether it has stood still for a while.
+    pub stationary: bool,
     /// When it was first seen.
     pub first_seen: SystemTime,
     /// When it was last seen.

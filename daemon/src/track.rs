@@ -11,15 +11,14 @@ pub mod bytetrack;
 mod counters;
 pub mod egret;
 mod ids;
-mod kalman;
 mod line;
+mod lives;
 pub mod ocsort;
 mod order;
 mod overlap;
 pub mod sort;
 mod steps;
 mod stream;
-mod tracker;
 
 #[cfg(test)]
 #[path = "track/published_tests.rs"]

@@ -75,6 +75,7 @@ fn at(id: u64, class: u16, x: f64, y: f64) -> Track {
         confidence: 0.9,
         bbox: BBox::new(x - 20.0, y - 100.0, x + 20.0, y),
         velocity: (0.0, 0.0),
+        stationary: false,
         first_seen: noon(),
         last_seen: noon(),
         hits: 1,

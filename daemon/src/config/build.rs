@@ -146,12 +146,15 @@ fn track(track: &Track, ledger: &mut Ledger) -> TrackConfig {
             "make it higher",
         );
     }
+    let kind = track.tracker.0;
+    let own = TrackConfig::of(kind);
     TrackConfig {
+        tracker: kind,
         high_confidence: track.high_confidence as f32,
         low_confidence: track.low_confidence as f32,
         new_confidence: track.new_confidence as f32,
-        match_iou: track.match_iou as f32,
-        lost_after: track.lost_after.0,
+        match_iou: track.match_iou.map_or(own.match_iou, |iou| iou as f32),
+        lost_after: track.lost_after.map_or(own.lost_after, |span| span.0),
         confirm_frames: track.confirm_frames as u32,
         second_look: track.second_look,
     }

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::secret::Secret;
-use crate::analyse::CameraRules;
+use crate::{
+    analyse::CameraRules,
+    track::associate::{Kind as Tracker, Params},
+};
 
 /// Everything that was configured, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,9 +143,11 @@ pub struct BatchConfig {
     pub staleness: Duration,
 }
 
-/// The tracker's parameters (ByteTrack, Zhang et al. 2022, §3), in units of time rather than frames.
+/// The tracker and the parameters that can be set; what else a tracker has stands with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrackConfig {
+    /// Which tracker.
+    pub tracker: Tracker,
     /// Detections at or above it take part in the first association.
     pub high_confidence: f32,
     /// Detections at or above it take part in the second one.
@@ -158,6 +163,56 @@ pub struct TrackConfig {
     /// Whether the network looks again, at source resolution, at an object that it is not sure of, before it is announced. Off by
     /// default.
     pub second_look: bool,
+}
+
+impl TrackConfig {
+    /// What holds for a tracker where nothing is said.
+    pub fn of(tracker: Tracker) -> Self {
+        let (match_iou, lost_after) = match tracker {
+            Tracker::Egret => (0.2, Duration::from_secs(3)),
+            Tracker::ByteTrack => (0.2, Duration::from_secs(1)),
+            Tracker::OcSort => (0.3, Duration::from_secs(1)),
+            Tracker::Sort => (0.3, Duration::from_millis(34)),
+        };
+        Self {
+            tracker,
+            high_confidence: 0.5,
+            low_confidence: 0.1,
+            new_confidence: 0.6,
+            match_iou,
+            lost_after,
+            confirm_frames: 2,
+            second_look: false,
+        }
+    }
+
+    /// The tracker's parameters. Those of the published trackers are in frames of 1/30 s.
+    pub fn params(&self) -> Params {
+        let Self { high_confidence, low_confidence, new_confidence, match_iou, lost_after, .. } = *self;
+        let frames = |rate: f32| lost_after.as_secs_f32() * rate;
+        let mut params = self.tracker.params();
+        match &mut params {
+            Params::Sort(params) => {
+                (params.confidence, params.match_iou) = (high_confidence, match_iou);
+                params.max_age = frames(params.frame_rate);
+            }
+            Params::OcSort(params) => {
+                (params.confidence, params.match_iou) = (high_confidence, match_iou);
+                params.max_age = frames(params.frame_rate);
+            }
+            Params::ByteTrack(params) => {
+                (params.high_confidence, params.low_confidence) = (high_confidence, low_confidence);
+                (params.new_confidence, params.match_iou) = (new_confidence, match_iou);
+                params.buffer = frames(params.frame_rate);
+            }
+            Params::Egret(params) => {
+                (params.high_confidence, params.low_confidence) = (high_confidence, low_confidence);
+                (params.new_confidence, params.match_iou) = (new_confidence, match_iou);
+                params.lost_after = lost_after;
+            }
+        }
+        params
+    }
 }
 
 /// Which network head reads the outputs. More join with the models work.

@@ -10,6 +10,7 @@ use super::{
     kind::{Kind, Raw, Words},
     span::Span,
 };
+use crate::track::associate::Kind as Tracker;
 
 /// How a section is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,7 @@ pub(super) enum Stream {
 words! {
     LogFormat { "auto" => Auto, "text" => Text, "json" => Json, "journald" => Journald }
     MqttVersion { "5" => V5, "3.1.1" => V311 }
+    Tracker { "egret" => Egret, "sort" => Sort, "bytetrack" => ByteTrack, "ocsort" => OcSort }
     CpuRuntime { "auto" => Auto, "onnxruntime" => OnnxRuntime, "rten" => Rten }
     RtspTransport { "tcp" => Tcp, "udp" => Udp }
     Builtin { "demo" => Demo, "null" => Null }
@@ -302,16 +304,18 @@ section! {
 section! {
     /// The tracker.
     Track: Table "track" {
-        /// Detections at or above it take part in the first association.
+        /// Which tracker: egret, our own; or sort, bytetrack or ocsort as published.
+        tracker: Choice[Tracker] = "egret";
+        /// Detections at or above it take part in the first association; sort and ocsort look at no others.
         high_confidence: Real[0.0 ..= 1.0] = 0.5;
         /// Detections at or above it take part in the second one, which only prolongs tracks.
         low_confidence: Real[0.0 ..= 1.0] = 0.1;
         /// An unmatched detection at or above it starts a track.
         new_confidence: Real[0.0 ..= 1.0] = 0.6;
         /// Smallest overlap (IoU) of a track and its next detection.
-        match_iou: Real[0.0 ..= 1.0] = 0.2;
+        match_iou: Real[0.0 ..= 1.0], otherwise "0.2; with sort and ocsort 0.3";
         /// How long a lost track is remembered.
-        lost_after: Span["100ms" ..= "1m"] = "1s";
+        lost_after: Span["30ms" ..= "1m"], otherwise "3s; with bytetrack and ocsort 1s, with sort 34ms";
         /// In how many frames an object is seen before it is announced.
         confirm_frames: Count[1 ..= 100] = 2;
         /// Whether the network looks again, at full resolution, at an object that it is not sure of before it is announced.
@@ -520,6 +524,7 @@ mod tests {
         }
         all::<LogFormat>();
         all::<MqttVersion>();
+        all::<Tracker>();
         all::<CpuRuntime>();
         all::<RtspTransport>();
         all::<Builtin>();

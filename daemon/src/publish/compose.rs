@@ -54,7 +54,8 @@ struct Camera {
     frames: u32,
     fps: Option<f32>,
     last_capture: Option<SystemTime>,
-    updated: HashMap<TrackId, Instant>,
+    /// When each track was last told of, and whether it stood still then.
+    updated: HashMap<TrackId, (Instant, bool)>,
 }
 
 /// Where a rule is told of.
@@ -263,8 +264,8 @@ impl Composer {
             send(&camera.frame_topic, payload, Family::Frame);
         }
         for track in &tracked.tracks {
-            let since = camera.updated.get(&track.id).map(|at| now.steady.saturating_duration_since(*at));
-            if !message::is_told(track, since, *update_interval) {
+            let last = camera.updated.get(&track.id).map(|(at, stood)| (now.steady.saturating_duration_since(*at), *stood));
+            if !message::is_told(track, last, *update_interval) {
                 continue;
             }
             let topic = match track.phase {
@@ -275,7 +276,7 @@ impl Composer {
             if track.phase == TrackPhase::End {
                 camera.updated.remove(&track.id);
             } else {
-                camera.updated.insert(track.id, now.steady);
+                camera.updated.insert(track.id, (now.steady, track.stationary));
             }
             let payload = write(buffer, &scene.track(track, next(&mut camera.track_seq)));
             send(topic, payload, Family::Track);
@@ -477,6 +478,7 @@ impl<'a> Scene<'a> {
             keypoints,
             mask,
             velocity: [Rounded(track.velocity.0), Rounded(track.velocity.1)],
+            stationary: track.stationary.then_some(true),
             first_seen: Stamp(track.first_seen),
             last_seen: Stamp(track.last_seen),
             hits: track.hits,

@@ -45,6 +45,7 @@ fn track(phase: TrackPhase) -> Track {
         confidence: 0.876_54,
         bbox: BBox::new(-3.0, 100.004, 149.996, 300.0),
         velocity: (12.34, -0.001),
+        stationary: false,
         first_seen: wall() - Duration::from_secs(2),
         last_seen: wall() - Duration::from_millis(40),
         hits: 17,
@@ -285,7 +286,9 @@ fn what_belongs_to_an_object_is_told_with_the_frame_and_with_the_track() {
     let arrived = Instant::now();
     let now = now_after(arrived, Duration::from_micros(61_250));
     for (matched, name) in ["track_turned", "track_with_keypoints", "track_with_mask"].into_iter().enumerate() {
-        let out = messages(&mut composer(), &with_shapes(arrived, matched), now);
+        let mut tracked = with_shapes(arrived, matched);
+        tracked.tracks[0].stationary = matched == 0;
+        let out = messages(&mut composer(), &tracked, now);
         if matched == 0 {
             golden("frame_with_shapes", &out[0].1);
         }
@@ -495,4 +498,22 @@ fn cost_of_a_message() {
         let each = spent as f64 / f64::from(frames) / 1000.0;
         eprintln!("{objects} objects: {each:.2} us of CPU per frame message of {} bytes", bytes / frames as usize);
     }
+}
+
+#[test]
+fn what_stands_still_is_told_of_once_a_minute_and_when_it_moves() {
+    let mut composer = composer();
+    let arrived = Instant::now();
+    let mut told = |seconds: u64, stationary| {
+        let track = Track { stationary, ..track(if seconds == 0 { TrackPhase::New } else { TrackPhase::Update }) };
+        let tracked = Tracked { tracks: vec![track], ..tracked(TimeBasis::Arrival, arrived) };
+        let out = messages(&mut composer, &tracked, now_after(arrived, Duration::from_secs(seconds)));
+        out.iter().filter(|(topic, ..)| topic.contains("/track/")).count()
+    };
+    let heard: Vec<usize> =
+        [(0, false), (1, false), (6, true), (7, true), (60, true), (66, true), (67, true), (68, false), (69, false)]
+            .into_iter()
+            .map(|(seconds, stationary)| told(seconds, stationary))
+            .collect();
+    assert_eq!(heard, [1, 1, 1, 0, 0, 1, 0, 1, 1]);
 }

@@ -314,6 +314,9 @@ pub struct TrackMessage<'a> {
     pub mask: Option<Covered<'a>>,
     /// Pixels per second of the box centre, x and y.
     pub velocity: [Rounded<1>; 2],
+    /// There, and true, while it has stood still for five seconds or longer. Updates of it come once a minute then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stationary: Option<bool>,
     /// When it was first seen.
     pub first_seen: Stamp,
     /// When it was last seen.
@@ -412,9 +415,14 @@ pub(super) fn within(bbox: &BBox, (width, height): (u32, u32)) -> BBox {
     BBox::new(bbox.x1.clamp(0.0, w), bbox.y1.clamp(0.0, h), bbox.x2.clamp(0.0, w), bbox.y2.clamp(0.0, h))
 }
 
-/// The report of a track that a message tells.
-pub(super) fn is_told(track: &Track, since_last: Option<std::time::Duration>, interval: std::time::Duration) -> bool {
-    track.phase != TrackPhase::Update || since_last.is_none_or(|since| since >= interval)
+/// Shortest time between two updates of what stands still.
+const STILL_INTERVAL: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// The report of a track that a message tells. `last`: how long ago the last one was, and whether it said that the track stands still.
+pub(super) fn is_told(track: &Track, last: Option<(std::time::Duration, bool)>, interval: std::time::Duration) -> bool {
+    let Some((since, stood)) = last else { return true };
+    let interval = if track.stationary { interval.max(STILL_INTERVAL) } else { interval };
+    track.phase != TrackPhase::Update || track.stationary != stood || since >= interval
 }
 
 /// The JSON Schemas of all messages, by kind.

@@ -49,6 +49,7 @@ pub(super) fn frame(stream: &StreamId, number: u64) -> Tracked {
         confidence: 0.9,
         bbox: detection.bbox,
         velocity: (1.0, 0.0),
+        stationary: false,
         first_seen: wall,
         last_seen: wall,
         hits: number as u32 + 1,

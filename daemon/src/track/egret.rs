@@ -17,6 +17,10 @@ use crate::media::{BBox, Detection};
 
 /// Most partners that are considered for one track: the best.
 const MOST_PARTNERS: usize = 32;
+/// What has not moved for so many seconds is parked.
+const PARKED_AFTER: f64 = 5.0;
+/// Edges that stay within this part of the box's size have not moved.
+const PARKED_WITHIN: f32 = 0.1;
 /// Most tracks, remembered ones included.
 const MOST_TRACKS: usize = 2000;
 
@@ -33,13 +37,15 @@ pub struct Params {
     pub confirm: f32,
     /// How long a track that is not seen is remembered.
     pub lost_after: Duration,
+    /// The same of what had stood still when it was last seen: it will be where it was.
+    pub parked_after: Duration,
     /// Smallest overlap (buffered IoU) of a track and its next detection.
     pub match_iou: f32,
     /// Smallest IoU of a track and a detection in the second association.
     pub low_iou: f32,
     /// Smallest IoU of a track and a detection of another class, among those that are left.
     pub other_class_iou: f32,
-    /// By which part of their size boxes are grown before they are compared, for each second since the track was seen.
+    /// By how much boxes are grown before they are compared: in standard deviations of where the track may be.
     pub buffer: f32,
     /// How much a lost track is put back behind others, in IoU per second.
     pub age_penalty: f32,
@@ -69,6 +75,7 @@ impl Default for Params {
             new_confidence: 0.6,
             confirm: 0.8,
             lost_after: Duration::from_secs(3),
+            parked_after: Duration::from_secs(30),
             match_iou: 0.2,
             low_iou: 0.3,
             other_class_iou: 0.6,
@@ -95,13 +102,27 @@ struct Track {
     /// Where it was last seen.
     seen: BBox,
     seen_at: f64,
+    /// Where it was when it last moved, and since when it has not.
+    anchor: BBox,
+    anchored_at: f64,
     /// Sum of the confidences, as far as it matters.
     evidence: f32,
     lost: bool,
     detection: Option<u32>,
 }
 
+fn moved(from: &BBox, to: &BBox) -> bool {
+    let (w, h) = (PARKED_WITHIN * (from.x2 - from.x1), PARKED_WITHIN * (from.y2 - from.y1));
+    let far = |a: f32, b: f32, most: f32| (a - b).abs() > most;
+    far(from.x1, to.x1, w) || far(from.x2, to.x2, w) || far(from.y1, to.y1, h) || far(from.y2, to.y2, h)
+}
+
 impl Track {
+    /// Whether it stood still when it was last seen.
+    fn parked(&self) -> bool {
+        self.seen_at - self.anchored_at >= PARKED_AFTER
+    }
+
     fn confirmed(&self, params: &Params) -> bool {
         self.evidence >= params.confirm
     }
@@ -121,6 +142,9 @@ impl Track {
     fn take(&mut self, index: u32, detection: &Detection, now: f64, params: &Params) {
         self.filter.correct(&detection.bbox, params);
         self.seen = detection.bbox;
+        if moved(&self.anchor, &detection.bbox) {
+            (self.anchor, self.anchored_at) = (detection.bbox, now);
+        }
         self.class = detection.class;
         self.seen_at = now;
         self.evidence += detection.confidence;
@@ -203,18 +227,24 @@ impl Egret {
     }
 
     fn forget(&mut self, ended: &mut Vec<u32>) {
-        let oldest = self.now - self.params.lost_after.as_secs_f64();
+        let (lost_after, parked_after) = (self.params.lost_after.as_secs_f64(), self.params.parked_after.as_secs_f64());
         self.tracks.retain(|track| {
-            if track.seen_at < oldest {
+            let memory = if track.parked() { parked_after.max(lost_after) } else { lost_after };
+            let keep = self.now - track.seen_at <= memory;
+            if !keep {
                 ended.push(track.number);
             }
-            track.seen_at >= oldest
+            keep
         });
     }
 
     fn predict(&mut self, dt: f64) {
         for track in &mut self.tracks {
-            track.filter.predict(dt, track.lost, &self.params);
+            if track.lost && track.parked() {
+                track.filter.rest();
+            } else {
+                track.filter.predict(dt, track.lost, &self.params);
+            }
             track.bbox = track.filter.bbox();
             track.detection = None;
         }
@@ -229,6 +259,9 @@ impl Egret {
             track.filter.x.value += dx;
             track.filter.y.value += dy;
             track.bbox = track.filter.bbox();
+            let anchor = &mut track.anchor;
+            let (dx, dy) = (dx as f32, dy as f32);
+            *anchor = BBox::new(anchor.x1 + dx, anchor.y1 + dy, anchor.x2 + dx, anchor.y2 + dy);
         }
     }
 
@@ -276,6 +309,8 @@ impl Egret {
                 bbox: detection.bbox,
                 seen: detection.bbox,
                 seen_at: self.now,
+                anchor: detection.bbox,
+                anchored_at: self.now,
                 evidence: detection.confidence,
                 lost: false,
                 detection: Some(index),

@@ -19,19 +19,11 @@ use crate::{
         TimeCard, TrackPhase,
     },
     step::{StepLimits, StepQueue},
-    track::{Plan, Telling},
+    track::{Plan, Telling, associate::Kind},
 };
 
 fn config() -> TrackConfig {
-    TrackConfig {
-        high_confidence: 0.5,
-        low_confidence: 0.1,
-        new_confidence: 0.6,
-        match_iou: 0.2,
-        lost_after: Duration::from_secs(1),
-        confirm_frames: 2,
-        second_look: false,
-    }
+    TrackConfig { lost_after: Duration::from_secs(1), ..TrackConfig::of(Kind::Egret) }
 }
 
 fn model() -> Arc<ModelInfo> {

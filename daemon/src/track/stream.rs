@@ -8,9 +8,9 @@ use std::{
 use super::{
     counters::Counters,
     ids::Ids,
+    lives::{Lives, Moment, Seen, Wanted},
     order::{Arrival, InOrder},
     steps::Steps,
-    tracker::{Moment, Seen, Tracker, Wanted},
 };
 use crate::{
     batch::{Batcher, Region, Step},
@@ -44,7 +44,7 @@ pub(super) struct Item {
 pub(super) struct Following {
     stream: StreamId,
     order: InOrder<Item>,
-    tracker: Tracker,
+    tracker: Lives,
     steps: Option<Box<Steps>>,
     active: bool,
     arrived: Instant,
@@ -71,7 +71,7 @@ impl Following {
         Self {
             stream: frame.stream.clone(),
             order: InOrder::new(MAX_WAITING),
-            tracker: Tracker::new(config),
+            tracker: Lives::new(config),
             steps,
             // As the batcher sees every stream at first.
             active: true,
@@ -205,7 +205,7 @@ pub(super) struct WayOut<'a> {
 
 /// Where one frame after the other is dealt with.
 struct Desk<'a> {
-    tracker: &'a mut Tracker,
+    tracker: &'a mut Lives,
     steps: Option<&'a mut Steps>,
     last: &'a mut Last,
     now: Instant,

@@ -223,7 +223,7 @@ fn our_own_is_better_in_every_figure_at_every_rate() {
     let Some(dir) = data() else { return };
     let rates = ["MOT17-02=30", "MOT17-05=14", "MOT17-09=30", "MOT17-13=25"].map(str::to_owned);
     let rates = Rates::new(&rates).expect("rates");
-    let reached = [(1, (63.2, 68.5, 58.3, 110)), (2, (62.5, 68.0, 57.8, 180)), (4, (61.8, 65.8, 56.2, 180))];
+    let reached = [(1, (63.2, 68.5, 58.2, 105)), (2, (62.6, 67.0, 57.2, 165)), (4, (61.8, 66.5, 56.4, 180))];
     for (every, (mota, idf1, hota, switches)) in reached {
         let options = Options {
             trackers: Kind::ALL.to_vec(),

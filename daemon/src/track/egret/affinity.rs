@@ -3,8 +3,8 @@
 use super::{Params, Stage, Track};
 use crate::{media::BBox, track::overlap::iou};
 
-/// Boxes are grown by at most this part of their size.
-const MOST_BUFFER: f64 = 1.0;
+/// Boxes are grown by at most this part of the track's height.
+const MOST_BUFFER: f64 = 0.5;
 
 /// A detection's box, ready to be compared.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ impl Sight {
     }
 
     fn grown(&self, by: f32) -> BBox {
-        let (w, h) = (self.w * (0.5 + by), self.h * (0.5 + by));
+        let (w, h) = (self.w / 2.0 + by, self.h / 2.0 + by);
         BBox::new(self.x - w, self.y - h, self.x + w, self.y + h)
     }
 }
@@ -33,7 +33,7 @@ pub(super) struct Eye<'a> {
     stage: Stage,
     params: &'a Params,
     sight: Sight,
-    /// By which part of their size boxes are grown.
+    /// By how many pixels boxes are grown.
     buffer: f32,
     grown: BBox,
     /// Smallest overlap.
@@ -46,9 +46,11 @@ pub(super) struct Eye<'a> {
 
 impl<'a> Eye<'a> {
     pub(super) fn new(track: &Track, stage: Stage, now: f64, params: &'a Params) -> Self {
-        let gap = now - track.seen_at;
+        // What is parked has not strayed, however long it was hidden.
+        let gap = if track.lost && track.parked() { 0.0 } else { now - track.seen_at };
         let sight = Sight::of(&track.bbox);
-        let buffer = if stage == Stage::Sure { (f64::from(params.buffer) * gap).min(MOST_BUFFER) as f32 } else { 0.0 };
+        let stray = f64::from(params.buffer) * track.filter.x.var.max(track.filter.y.var).sqrt();
+        let buffer = if stage == Stage::Sure { stray.min(MOST_BUFFER * track.filter.h.value) as f32 } else { 0.0 };
         let least = match stage {
             Stage::Sure => params.match_iou,
             Stage::Unsure => params.low_iou,
@@ -63,9 +65,9 @@ impl<'a> Eye<'a> {
 
     /// Above zero, the greater the better; `None`: they do not belong together.
     pub(super) fn affinity(&self, other: &Sight) -> Option<f32> {
-        let reach = 0.5 + self.buffer;
+        let reach = 2.0 * self.buffer;
         let (dx, dy) = (other.x - self.sight.x, other.y - self.sight.y);
-        if dx.abs() >= reach * (self.sight.w + other.w) || dy.abs() >= reach * (self.sight.h + other.h) {
+        if 2.0 * (dx.abs() - reach) >= self.sight.w + other.w || 2.0 * (dy.abs() - reach) >= self.sight.h + other.h {
             return None;
         }
         let overlap = iou(&self.grown, &other.grown(self.buffer));

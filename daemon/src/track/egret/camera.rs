@@ -23,8 +23,16 @@ const SAME_WIDTH: f32 = 1.35;
 /// How much more than standing still a coarse shift needs, and which share of the objects.
 const CLEARLY: f64 = 1.3;
 const SHARE: f64 = 0.5;
+/// Standard deviation of its speed, in heights per second, up to which an object is asked.
+const KNOWN: f64 = 1.0;
+const WITNESSES: usize = 2;
 /// By how many standard errors the median is held back.
 const DOUBT: f64 = 2.0;
+
+/// What was just seen for the first time takes its own motion for the camera's.
+fn knows_its_way(track: &Track) -> bool {
+    track.filter.x.rate_var < (KNOWN * track.filter.h.value).powi(2)
+}
 
 struct Vote {
     voter: usize,
@@ -59,6 +67,9 @@ impl Camera {
     fn ask(&mut self, tracks: &[Track], detections: &[Detection], least: f32) -> usize {
         self.votes.clear();
         let followed = tracks.iter().filter(|track| !track.lost);
+        if followed.clone().filter(|track| knows_its_way(track)).count() < WITNESSES {
+            return 0;
+        }
         let count = followed.clone().count();
         let stride = count.div_ceil(MOST).max(1);
         let mut voters = 0;

@@ -49,6 +49,13 @@ impl Filter {
         self.bound();
     }
 
+    /// Stays where it is.
+    pub(super) fn rest(&mut self) {
+        for axis in [&mut self.x, &mut self.y, &mut self.w, &mut self.h] {
+            axis.rate = 0.0;
+        }
+    }
+
     pub(super) fn correct(&mut self, bbox: &BBox, params: &Params) {
         let [x, y, w, h] = measure(bbox);
         let var = (params.measured * self.h.value).powi(2);

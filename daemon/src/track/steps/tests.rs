@@ -63,6 +63,7 @@ impl Camera {
             TrackedDetection { detection, track: Some(TrackId(*id)) }
         });
         let told = tracks.iter().map(|(id, _)| Track {
+            stationary: false,
             id: TrackId(*id),
             class: 0,
             confidence: 0.9,

@@ -3,17 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::track::associate::Kind;
 
-pub(super) fn config() -> TrackConfig {
-    TrackConfig {
-        high_confidence: 0.5,
-        low_confidence: 0.1,
-        new_confidence: 0.6,
-        match_iou: 0.2,
-        lost_after: Duration::from_secs(1),
-        confirm_frames: 2,
-        second_look: false,
-    }
+fn config() -> TrackConfig {
+    TrackConfig { lost_after: Duration::from_secs(1), ..TrackConfig::of(Kind::Egret) }
 }
 
 fn det(class: u16, confidence: f32, x: f32, y: f32, w: f32, h: f32) -> Detection {
@@ -21,20 +14,20 @@ fn det(class: u16, confidence: f32, x: f32, y: f32, w: f32, h: f32) -> Detection
 }
 
 /// A tracker with a clock of its own.
-pub(super) struct Bench {
-    tracker: Tracker,
+struct Bench {
+    tracker: Lives,
     ids: Ids,
     pts: Duration,
     wall: SystemTime,
 }
 
 impl Bench {
-    pub(super) fn new(config: &TrackConfig) -> Self {
+    fn new(config: &TrackConfig) -> Self {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
-        Self { tracker: Tracker::new(config), ids: Ids::new(wall), pts: Duration::ZERO, wall }
+        Self { tracker: Lives::new(config), ids: Ids::new(wall), pts: Duration::ZERO, wall }
     }
 
-    pub(super) fn frame(&mut self, step: Duration, detections: &[Detection]) -> Seen {
+    fn frame(&mut self, step: Duration, detections: &[Detection]) -> Seen {
         self.pts += step;
         self.wall += step;
         self.now(detections)
@@ -75,9 +68,11 @@ fn a_track_is_announced_followed_and_ended() {
 #[test]
 fn one_flash_is_no_track() {
     let mut bench = Bench::new(&config());
-    bench.frame(period(30.0), &[det(0, 0.9, 0.0, 0.0, 40.0, 100.0)]);
-    let seen = bench.frame(period(30.0), &[]);
-    assert!(seen.tracks.is_empty() && !bench.tracker.is_active());
+    bench.frame(period(30.0), &[det(0, 0.7, 0.0, 0.0, 40.0, 100.0), det(0, 0.9, 300.0, 0.0, 40.0, 100.0)]);
+    for _ in 0..40 {
+        assert!(bench.frame(period(30.0), &[]).tracks.is_empty());
+    }
+    assert!(!bench.tracker.is_active());
 }
 
 #[test]
@@ -97,14 +92,38 @@ fn low_confidence_keeps_a_track_but_starts_none() {
 }
 
 #[test]
-fn another_class_is_another_object() {
+fn the_class_is_voted_and_two_at_one_place_are_two() {
     let mut bench = Bench::new(&config());
-    for _ in 0..3 {
-        bench.frame(period(30.0), &[det(0, 0.9, 50.0, 50.0, 40.0, 100.0)]);
+    let car = |class, confidence| [det(class, confidence, 50.0, 50.0, 140.0, 100.0)];
+    bench.frame(period(30.0), &car(2, 0.9));
+    for (class, confidence) in [(2, 0.9), (7, 0.8), (2, 0.6), (7, 0.9)] {
+        let seen = bench.frame(period(30.0), &car(class, confidence));
+        assert_eq!((seen.tracks.len(), seen.tracks[0].class, seen.detections[0].detection.class), (1, 2, class));
     }
-    bench.frame(period(30.0), &[det(1, 0.9, 50.0, 50.0, 40.0, 100.0)]);
-    let seen = bench.frame(period(30.0), &[det(1, 0.9, 50.0, 50.0, 40.0, 100.0)]);
-    assert_eq!(phases(&seen), [TrackPhase::New]);
+    let rider = [car(2, 0.9)[0], det(0, 0.9, 60.0, 45.0, 130.0, 100.0)];
+    bench.frame(period(30.0), &rider);
+    let seen = bench.frame(period(30.0), &rider);
+    assert_eq!(phases(&seen), [TrackPhase::Update, TrackPhase::New]);
+    assert_eq!(seen.tracks[1].class, 0);
+}
+
+#[test]
+fn a_parked_car_stands_still_under_one_name_behind_a_passing_bus() {
+    let mut bench = Bench::new(&TrackConfig { lost_after: Duration::from_secs(3), ..config() });
+    let jitter = |i: u32| if i.is_multiple_of(2) { 2.0 } else { -2.0 };
+    let car = |i: u32| [det(2, 0.9, 300.0 + jitter(i), 200.0, 150.0, 90.0)];
+    let mut last = None;
+    for i in 0..100 {
+        last = bench.frame(period(10.0), &car(i)).tracks.first().copied();
+    }
+    let parked = last.expect("followed");
+    assert!(parked.stationary && (parked.bbox.x1 - 300.0).abs() < 0.5 && parked.velocity == (0.0, 0.0), "{parked:?}");
+    // Longer than others are remembered.
+    for _ in 0..200 {
+        bench.frame(period(10.0), &[]);
+    }
+    let back = bench.frame(period(10.0), &car(0)).tracks[0];
+    assert_eq!((back.id, back.phase), (parked.id, TrackPhase::Update));
 }
 
 #[test]
@@ -243,7 +262,7 @@ fn tracks_of_a_broken_model_stay_bounded() {
         let boxes: Vec<Detection> = (0..300).map(|i| det(0, 0.9, (i * 50) as f32, (frame * 200) as f32, 30.0, 60.0)).collect();
         bench.frame(period(30.0), &boxes);
     }
-    assert!(bench.tracker.tracks.len() <= MAX_TRACKS);
+    assert!(bench.tracker.kept.len() <= 2000);
 }
 
 /// Objects in lanes of their own, each moving steadily.
