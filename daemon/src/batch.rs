@@ -10,6 +10,7 @@ mod batcher;
 mod cap;
 mod cost;
 mod counts;
+mod pace;
 mod policy;
 mod slot;
 mod state;
@@ -57,10 +58,30 @@ pub struct StreamSettings {
     pub mode: Mode,
     /// Most inferred frames per second: of arrival for a live camera, of media time for an every-frame stream.
     pub max_fps: Option<f64>,
-    /// The cap while the control watch says that nothing happens in the picture.
+    /// The cap while the control watch says that nothing happens in the picture. Motion lifts it at once where it is looked for.
     pub idle_fps: Option<f64>,
+    /// Least time between two frames while what is followed goes on as foreseen.
+    pub calm_interval: Duration,
+    /// What becomes of still frames; `None`: what becomes of the others.
+    pub still: Option<StillSettings>,
     /// Share of the engine under overload, relative to the other streams, above 0.
     pub weight: f64,
+}
+
+impl StreamSettings {
+    /// No caps, the same share as everybody.
+    pub fn new(mode: Mode) -> Self {
+        Self { mode, max_fps: None, idle_fps: None, calm_interval: Duration::ZERO, still: None, weight: 1.0 }
+    }
+}
+
+/// How frames in which nothing moves are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillSettings {
+    /// One so often passes all the same.
+    pub interval: Duration,
+    /// Whether all of them pass while anything is followed.
+    pub tracks: bool,
 }
 
 /// What an engine thread is given to do.

@@ -12,6 +12,7 @@ pub mod decode;
 pub mod demo;
 pub mod eval;
 mod file;
+pub mod gate;
 pub mod infer;
 pub mod life;
 pub mod media;

@@ -32,7 +32,7 @@ mod tests {
         analyse::RuleCounts,
         batch::{Counts, Dropped},
         media::{Codec, ModelInfo, TimeCard},
-        status::{CameraState, CameraStatus},
+        status::{CameraState, CameraStatus, PictureFaults},
         step::StepCounts,
     };
 
@@ -48,6 +48,7 @@ mod tests {
             packets_lost: 17,
             skipped_to_idr: 3,
             decode_errors: 1,
+            picture_faults: PictureFaults { blurred: 3, ..PictureFaults::default() },
         };
         let counts = |decoded, inferred, in_flight, replaced, stale| Counts {
             decoded,

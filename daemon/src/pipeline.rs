@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    batch::{Batcher, Limits, Mode, StreamSettings},
+    batch::{Batcher, Limits, Mode, StillSettings, StreamSettings},
     config::{self, CameraConfig, Config, ModelConfig, SourceConfig},
     infer::{self, Detector, LoadError},
     life::{FaultSender, Progress, Stage},
@@ -253,6 +253,9 @@ impl Pipeline {
             watch_rules(&self.to_track, &running.stream, &config, &line.info);
             self.books.stills.veil(&running.stream, &config.rules.masks);
         }
+        if let Some(camera) = &running.camera {
+            camera.watch(&config, running.config.rules.masks != config.rules.masks);
+        }
         running.config = config;
     }
 
@@ -330,6 +333,8 @@ fn stream_settings(camera: &CameraConfig, model: &ModelConfig) -> StreamSettings
         mode: if every_frame { Mode::EveryFrame { queue } } else { Mode::LatestWins },
         max_fps: camera.max_fps,
         idle_fps: camera.idle_fps,
+        calm_interval: camera.calm_interval,
+        still: camera.gate.map(|gate| StillSettings { interval: gate.interval, tracks: gate.tracks }),
         weight: camera.weight,
     }
 }

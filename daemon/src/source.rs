@@ -38,7 +38,7 @@ impl From<Slot> for FrameSink {
     fn from(slot: Slot) -> Self {
         let slot = Arc::new(slot);
         let interrupts = Arc::clone(&slot);
-        Self::new(move |frame| slot.offer(frame), move || interrupts.interrupt())
+        Self::watched(move |frame, still| slot.offer_seen(frame, still), move || interrupts.interrupt())
     }
 }
 
@@ -69,6 +69,8 @@ pub fn start(
     context: Context,
 ) -> Camera {
     let outlet = Outlet::new(stream, frames.into(), board, camera.frozen_timeout);
+    outlet.watch(camera.watch());
+    outlet.hide(camera.hidden());
     let (stop, ended, graph) = (CancellationToken::new(), CancellationToken::new(), GraphHandle::default());
     let line = Line {
         backoff: Backoff::new(context.backoff),
@@ -89,6 +91,14 @@ impl Camera {
     /// Whose it is.
     pub fn stream(&self) -> &StreamId {
         self.outlet.stream()
+    }
+
+    /// What its pictures are watched for, from the next one on. `masks`: its masks are others, too.
+    pub fn watch(&self, camera: &CameraConfig, masks: bool) {
+        self.outlet.watch(camera.watch());
+        if masks {
+            self.outlet.hide(camera.hidden());
+        }
     }
 
     /// Stops it: the session is torn down, the decoder's threads are gone, the slot is given back.

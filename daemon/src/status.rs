@@ -22,6 +22,12 @@ pub enum CameraState {
     NoData,
     /// Pictures arrive but never change.
     Frozen,
+    /// Pictures arrive but are black.
+    Black,
+    /// Pictures arrive but are far less sharp than usual.
+    Blurred,
+    /// Pictures arrive, but the camera looks elsewhere than it used to.
+    Moved,
     /// The camera refused the credentials, or asks for some (401, 403).
     AuthFailed,
     /// The camera knows no such path (404), or the file or device does not exist.
@@ -50,6 +56,9 @@ impl CameraState {
             Self::Online => "online",
             Self::NoData => "no_data",
             Self::Frozen => "frozen",
+            Self::Black => "black",
+            Self::Blurred => "blurred",
+            Self::Moved => "moved",
             Self::AuthFailed => "auth_failed",
             Self::NotFound => "not_found",
             Self::Unreachable => "unreachable",
@@ -60,6 +69,37 @@ impl CameraState {
             Self::Disabled => "disabled",
             Self::Offline => "offline",
         }
+    }
+}
+
+/// How often something was wrong with a camera's pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct PictureFaults {
+    /// Times that they froze.
+    pub frozen: u64,
+    /// Times that they went black.
+    pub black: u64,
+    /// Times that they blurred.
+    pub blurred: u64,
+    /// Times that the camera was moved.
+    pub moved: u64,
+}
+
+impl PictureFaults {
+    /// Counts a state that was entered, if it is one of these.
+    pub fn note(&mut self, state: CameraState) {
+        match state {
+            CameraState::Frozen => self.frozen += 1,
+            CameraState::Black => self.black += 1,
+            CameraState::Blurred => self.blurred += 1,
+            CameraState::Moved => self.moved += 1,
+            _ => {}
+        }
+    }
+
+    /// The faults by the names of their states.
+    pub fn by_state(&self) -> [(&'static str, u64); 4] {
+        [("frozen", self.frozen), ("black", self.black), ("blurred", self.blurred), ("moved", self.moved)]
     }
 }
 
@@ -84,6 +124,8 @@ pub struct CameraStatus {
     pub skipped_to_idr: u64,
     /// How often what came could not be decoded: pictures, or the packets that they come in.
     pub decode_errors: u64,
+    /// What was wrong with its pictures, and how often.
+    pub picture_faults: PictureFaults,
 }
 
 impl CameraStatus {
@@ -98,6 +140,7 @@ impl CameraStatus {
             packets_lost: 0,
             skipped_to_idr: 0,
             decode_errors: 0,
+            picture_faults: PictureFaults::default(),
         }
     }
 }

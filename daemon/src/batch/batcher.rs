@@ -11,7 +11,10 @@ use super::{
     state::{Poll, State},
     stream::{Admission, Producer},
 };
-use crate::media::{Frame, StreamId};
+use crate::{
+    gate::Activity,
+    media::{Frame, StreamId},
+};
 
 /// Gathers the frames of the cameras of one model for its engine instances.
 #[derive(Debug)]
@@ -81,12 +84,12 @@ impl Batcher {
         wake(&rooms);
     }
 
-    pub(super) fn offer(&self, number: u32, frame: Frame, room: &Condvar) -> bool {
+    pub(super) fn offer(&self, number: u32, frame: Frame, still: bool, room: &Condvar) -> bool {
         let mut inner = self.lock();
         let mut frame = frame;
         loop {
             let now = Instant::now();
-            match inner.state.offer(number, frame, now) {
+            match inner.state.offer(number, frame, still, now) {
                 Admission::Waits(replaced) => {
                     self.unlock_at(inner, now);
                     drop(replaced);
@@ -254,17 +257,17 @@ impl Batcher {
 }
 
 /// The watch by which tracking tells batching where something happens: cameras in whose picture nothing is followed go by their
-/// `idle_fps`.
+/// `idle_fps`, those in whose picture all goes on as foreseen by their `calm_interval`.
 #[derive(Clone, Debug)]
 pub struct Control {
     batcher: Arc<Batcher>,
 }
 
 impl Control {
-    /// Says whether something is followed in the stream's picture. Streams start active.
-    pub fn set_active(&self, stream: &StreamId, active: bool) {
+    /// Says how much goes on in the stream's picture. Streams start busy.
+    pub fn set_activity(&self, stream: &StreamId, activity: Activity) {
         if let Some(stream) = self.batcher.lock().state.stream(stream.number()) {
-            stream.active = active;
+            stream.activity = activity;
         }
     }
 }

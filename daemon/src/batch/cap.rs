@@ -8,7 +8,7 @@ pub(super) enum Verdict {
     Pass,
     /// Above `max_fps`.
     Capped,
-    /// Above `idle_fps` only.
+    /// Sooner than what goes on in the picture asks for.
     Gated,
 }
 
@@ -27,9 +27,9 @@ struct Passed {
 }
 
 impl Cap {
-    /// Lets the frame of that clock pass or not. `idle`: the idle cap, where it applies.
-    pub(super) fn check(&mut self, clock: Duration, max: Option<f64>, idle: Option<f64>) -> Verdict {
-        let (max, idle) = (interval(max), interval(idle));
+    /// Lets the frame of that clock pass or not. `pace`: the least time since the latest one that passed, beside the cap.
+    pub(super) fn check(&mut self, clock: Duration, max: Option<f64>, pace: Duration) -> Verdict {
+        let max = interval(max);
         // A clock that ran backwards is another session: the grid starts over.
         let Some(Passed { grid, .. }) = self.passed.filter(|passed| passed.clock <= clock) else {
             self.passed = Some(Passed { clock, grid: clock });
@@ -38,10 +38,10 @@ impl Cap {
         if grid + max > clock {
             return Verdict::Capped;
         }
-        if grid + idle > clock {
+        if grid + pace > clock {
             return Verdict::Gated;
         }
-        let grid = (grid + max.max(idle)).max(clock.saturating_sub(max.max(idle)));
+        let grid = (grid + max.max(pace)).max(clock.saturating_sub(max.max(pace)));
         self.passed = Some(Passed { clock, grid });
         Verdict::Pass
     }
@@ -53,7 +53,7 @@ impl Cap {
 }
 
 /// The time between frames. Rates from the configuration are in range; anything else is no cap rather than a panic.
-fn interval(fps: Option<f64>) -> Duration {
+pub(super) fn interval(fps: Option<f64>) -> Duration {
     fps.and_then(|fps| Duration::try_from_secs_f64(1.0 / fps).ok()).unwrap_or_default().min(Duration::from_hours(24))
 }
 
@@ -64,10 +64,11 @@ mod tests {
     use super::*;
 
     fn passed(fps_in: f64, max: Option<f64>, idle: Option<f64>, seconds: f64) -> usize {
+        let pace = interval(idle);
         let mut cap = Cap::default();
         let frames = (fps_in * seconds) as usize;
         let clock = |i: usize| Duration::from_secs_f64(i as f64 / fps_in);
-        (0..frames).filter(|i| cap.check(clock(*i), max, idle) == Verdict::Pass).count()
+        (0..frames).filter(|i| cap.check(clock(*i), max, pace) == Verdict::Pass).count()
     }
 
     #[test]
@@ -83,11 +84,11 @@ mod tests {
     fn the_reason_is_the_cap_that_it_ran_into() {
         let mut cap = Cap::default();
         let ms = Duration::from_millis;
-        assert_eq!(cap.check(ms(0), Some(10.0), Some(1.0)), Verdict::Pass);
-        assert_eq!(cap.check(ms(50), Some(10.0), Some(1.0)), Verdict::Capped);
-        assert_eq!(cap.check(ms(150), Some(10.0), Some(1.0)), Verdict::Gated);
-        assert_eq!(cap.check(ms(200), Some(10.0), None), Verdict::Pass, "activity lifts the gate at once");
-        assert_eq!(cap.check(ms(10), Some(10.0), None), Verdict::Pass, "another session");
+        assert_eq!(cap.check(ms(0), Some(10.0), ms(1000)), Verdict::Pass);
+        assert_eq!(cap.check(ms(50), Some(10.0), ms(1000)), Verdict::Capped);
+        assert_eq!(cap.check(ms(150), Some(10.0), ms(1000)), Verdict::Gated);
+        assert_eq!(cap.check(ms(200), Some(10.0), ms(0)), Verdict::Pass, "activity lifts the gate at once");
+        assert_eq!(cap.check(ms(10), Some(10.0), ms(0)), Verdict::Pass, "another session");
     }
 
     #[test]
@@ -105,7 +106,7 @@ mod tests {
             let mut times = Vec::new();
             for gap in gaps {
                 clock += Duration::from_millis(gap);
-                if cap.check(clock, Some(fps), None) == Verdict::Pass {
+                if cap.check(clock, Some(fps), Duration::ZERO) == Verdict::Pass {
                     times.push(clock.as_secs_f64());
                 }
             }

@@ -45,7 +45,7 @@ pub struct Dropped {
     pub stale: u64,
     /// It came sooner than the camera's `max_fps` allows.
     pub capped: u64,
-    /// It came sooner than the camera's `idle_fps` allows, while nothing happened in its picture.
+    /// Too little happened in its picture: nothing moved, nothing was followed, or all went on as foreseen.
     pub gated: u64,
     /// The engine failed on its batch.
     pub engine_error: u64,

@@ -30,7 +30,12 @@ impl Slot {
     ///
     /// `false`: the batcher is closed or the slot interrupted, the frame is dropped (reason `removed`), and so will be all that follow.
     pub fn offer(&self, frame: Frame) -> bool {
-        self.batcher.offer(self.stream.number(), frame, &self.room)
+        self.offer_seen(frame, false)
+    }
+
+    /// The same for a frame that somebody has looked at already. `still`: nothing moves in it; it may be left out (reason `gated`).
+    pub fn offer_seen(&self, frame: Frame, still: bool) -> bool {
+        self.batcher.offer(self.stream.number(), frame, still, &self.room)
     }
 
     /// Ends the waiting of [`Self::offer`], now and for ever: an offer that finds no room is refused.

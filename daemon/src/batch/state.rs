@@ -67,10 +67,10 @@ impl State {
         self.streams.get_mut(at)
     }
 
-    pub(super) fn offer(&mut self, number: u32, frame: Frame, now: Instant) -> Admission {
+    pub(super) fn offer(&mut self, number: u32, frame: Frame, still: bool, now: Instant) -> Admission {
         let closed = self.closed;
         match self.stream(number) {
-            Some(stream) => stream.admit(frame, now, closed),
+            Some(stream) => stream.admit(frame, still, now, closed),
             None => Admission::Refused(frame),
         }
     }

@@ -10,9 +10,13 @@ use super::{
     Counts, Mode, Outcome, StreamSettings,
     arrivals::Arrivals,
     cap::{Cap, Verdict},
+    pace::pace,
     policy::Camera,
 };
-use crate::media::{Frame, StreamId};
+use crate::{
+    gate::Activity,
+    media::{Frame, StreamId},
+};
 
 /// What became of an offered frame.
 #[derive(Debug)]
@@ -60,7 +64,7 @@ pub(super) struct Stream {
     next_dispatch: u64,
     epoch: Instant,
     cap: Cap,
-    pub(super) active: bool,
+    pub(super) activity: Activity,
     /// The virtual time at which its latest frame finishes.
     finish: f64,
     /// What its producer is doing, and what that waits on while it is held back.
@@ -82,7 +86,8 @@ impl Stream {
             next_dispatch: 0,
             epoch: now,
             cap: Cap::default(),
-            active: true,
+            // As tracking sees every stream at first.
+            activity: Activity::Busy,
             finish: 0.0,
             producer: Producer::Free,
             room,
@@ -100,8 +105,8 @@ impl Stream {
         }
     }
 
-    /// Takes a frame in. `last_call`: the batcher takes no more.
-    pub(super) fn admit(&mut self, mut frame: Frame, now: Instant, last_call: bool) -> Admission {
+    /// Takes a frame in. `still`: nothing moves in it; `last_call`: the batcher takes no more.
+    pub(super) fn admit(&mut self, mut frame: Frame, still: bool, now: Instant, last_call: bool) -> Admission {
         let refused = last_call || self.producer == Producer::Gone;
         let full = self.every_frame() && self.queue.len() >= self.capacity();
         if full && !refused && self.producer != Producer::Interrupted {
@@ -114,7 +119,7 @@ impl Stream {
             self.counts.dropped.removed += 1;
             return Admission::Refused(frame);
         }
-        if let Some(reason) = self.over_the_cap(&frame, now) {
+        if let Some(reason) = self.over_the_cap(&frame, still, now) {
             *reason += 1;
             return Admission::Skipped(frame);
         }
@@ -128,13 +133,13 @@ impl Stream {
 
     /// The counter of the reason, if the frame comes sooner than the caps allow. Their clock is arrival for live cameras, and media
     /// time where every frame counts and speed means nothing. A frame whose predecessor still waits takes its place and its turn.
-    fn over_the_cap(&mut self, frame: &Frame, now: Instant) -> Option<&mut u64> {
+    fn over_the_cap(&mut self, frame: &Frame, still: bool, now: Instant) -> Option<&mut u64> {
         let every_frame = self.every_frame();
         if !every_frame && !self.queue.is_empty() {
             return None;
         }
         let clock = if every_frame { frame.pts } else { now.saturating_duration_since(self.epoch) };
-        match self.cap.check(clock, self.settings.max_fps, self.settings.idle_fps.filter(|_| !self.active)) {
+        match self.cap.check(clock, self.settings.max_fps, pace(&self.settings, self.activity, still)) {
             Verdict::Pass => None,
             Verdict::Capped => Some(&mut self.counts.dropped.capped),
             Verdict::Gated => Some(&mut self.counts.dropped.gated),

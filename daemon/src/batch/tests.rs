@@ -19,7 +19,7 @@ fn limits(max_batch: usize, max_wait_ms: u64) -> Limits {
 }
 
 fn live() -> StreamSettings {
-    StreamSettings { mode: Mode::LatestWins, max_fps: None, idle_fps: None, weight: 1.0 }
+    StreamSettings::new(Mode::LatestWins)
 }
 
 fn file(queue: usize) -> StreamSettings {

@@ -238,7 +238,7 @@ fn paced(line: &Line, options: &Options, fps: f64) -> Result<Overhead, BenchErro
 }
 
 fn live() -> StreamSettings {
-    StreamSettings { mode: Mode::LatestWins, max_fps: None, idle_fps: None, weight: 1.0 }
+    StreamSettings::new(Mode::LatestWins)
 }
 
 #[cfg(all(test, feature = "demo"))]

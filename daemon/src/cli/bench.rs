@@ -1,5 +1,7 @@
 //! `egret bench`.
 
+mod gate;
+
 use std::{io, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
@@ -20,6 +22,8 @@ pub(super) struct Args {
 enum What {
     /// The daemon's own cost per frame: everything but decoding, letterbox and inference, towards a real broker.
     Overhead(OverheadArgs),
+    /// What the motion gate saves, and whether it misses anything: on simulated streets and on videos.
+    Gate(gate::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,6 +57,7 @@ struct OverheadArgs {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Overhead(args) => overhead(args),
+        What::Gate(args) => gate::run(&args),
     }
 }
 

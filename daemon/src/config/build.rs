@@ -8,10 +8,11 @@ mod rule;
 use std::{ffi::OsString, net::SocketAddr};
 
 use super::{
-    BatchConfig, Config, HttpConfig, LogConfig, MqttConfig, MqttVersion, RuntimeConfig, TlsConfig, TrackConfig, address,
+    BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, MqttConfig, MqttVersion, RuntimeConfig, TlsConfig, TrackConfig,
+    address,
     document::Entries,
     filter::{BadFilter, log_filter},
-    keys::{Batch, Http, Log, Mqtt, Runtime, Top, Track, Typed},
+    keys::{Batch, Camera, Http, Log, Mqtt, Runtime, Top, Track, Typed},
     kind::is_name,
     ledger::Ledger,
 };
@@ -44,13 +45,15 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
     let models = model::build(&typed.model, &entries.models, ledger);
     let profiles = rule::Profiles::build(typed.top.time_zone.as_deref(), typed.profile, &entries.profiles, ledger);
     let cameras = camera::build((typed.camera, typed.rule), entries, (&models, &profiles), ledger, around);
+    let track = track(&typed.track, ledger);
+    calm(&cameras, &track, ledger);
     Config {
         log: log(typed.log, ledger),
         mqtt: mqtt(typed.mqtt, &device, ledger, around),
         http: http(&typed.http, ledger),
         runtime: runtime(typed.runtime, ledger),
         batch: batch(&typed.batch, ledger),
-        track: track(&typed.track, ledger),
+        track,
         models,
         cameras,
         shutdown_deadline: typed.top.shutdown_deadline.0,
@@ -157,6 +160,17 @@ fn track(track: &Track, ledger: &mut Ledger) -> TrackConfig {
         lost_after: track.lost_after.map_or(own.lost_after, |span| span.0),
         confirm_frames: track.confirm_frames as u32,
         second_look: track.second_look,
+    }
+}
+
+/// Between two looks at a calm picture no track may be given up.
+fn calm(cameras: &[CameraConfig], track: &TrackConfig, ledger: &mut Ledger) {
+    for camera in cameras.iter().filter(|camera| camera.calm_interval >= track.lost_after) {
+        ledger.problem(
+            &Camera::SECTION.path(Some(&camera.name), "calm_interval"),
+            "tracks would be given up between two looks",
+            "make it shorter than track.lost_after",
+        );
     }
 }
 

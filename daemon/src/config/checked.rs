@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use super::secret::Secret;
 use crate::{
-    analyse::CameraRules,
+    analyse::{CameraRules, MaskConfig, geometry::Point},
+    gate::{Hidden, MotionSettings, PictureSettings, WatchSettings},
     track::associate::{Kind as Tracker, Params},
 };
 
@@ -402,6 +403,19 @@ pub struct TestConfig {
     pub fps: u32,
 }
 
+/// What makes a frame still, and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GateConfig {
+    /// Least change of a part of the picture that can be motion, in steps of 8-bit luma.
+    pub threshold: f32,
+    /// For so long after motion, frames are not still.
+    pub hold: Duration,
+    /// Whether still frames are looked at while anything is tracked.
+    pub tracks: bool,
+    /// A still frame so often is looked at all the same.
+    pub interval: Duration,
+}
+
 /// One camera.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CameraConfig {
@@ -419,6 +433,10 @@ pub struct CameraConfig {
     pub max_fps: Option<f64>,
     /// Cap while nothing is tracked in its picture (fed back by the tracker); `None`: as `max_fps`.
     pub idle_fps: Option<f64>,
+    /// Shortest time between two inferred frames while all that is tracked moves as foreseen. Zero: none.
+    pub calm_interval: Duration,
+    /// Frames in which nothing moves are left out; `None`: they are not.
+    pub gate: Option<GateConfig>,
     /// Share of the engine under overload, relative to the other cameras.
     pub weight: f64,
     /// Decode key frames only.
@@ -427,6 +445,23 @@ pub struct CameraConfig {
     pub no_data_timeout: Duration,
     /// Pictures identical for this long: state `frozen`. Zero: never.
     pub frozen_timeout: Duration,
+    /// How long other faults of the pictures last before they are a state.
+    pub picture: PictureSettings,
     /// Whether it runs.
     pub enabled: bool,
+}
+
+impl CameraConfig {
+    /// What its pictures are watched for.
+    pub fn watch(&self) -> WatchSettings {
+        let motion = self.gate.map(|gate| MotionSettings { threshold: gate.threshold, hold: gate.hold });
+        WatchSettings { motion, picture: self.picture }
+    }
+
+    /// The parts of its pictures that nobody is to look at: masks of all classes and all times.
+    pub fn hidden(&self) -> Option<Hidden> {
+        let always = |mask: &&MaskConfig| mask.classes.is_none() && mask.schedule.is_none();
+        let zones: Vec<_> = self.rules.masks.iter().filter(always).map(|mask| mask.zone.clone()).collect();
+        (!zones.is_empty()).then(|| Arc::new(move |x, y| zones.iter().any(|zone| zone.contains(Point::new(x, y)))) as Hidden)
+    }
 }

@@ -27,7 +27,8 @@ impl Change {
 pub struct CameraChange {
     /// Its name.
     pub name: String,
-    /// Whether it has to be stopped and started; else only `max_fps`, `idle_fps`, `weight`, `classes` or rules change, while it runs.
+    /// Whether it has to be stopped and started; else only rates, `weight`, `classes`, rules, the motion gate or the faults that
+    /// pictures are watched for change, while it runs.
     pub restart: bool,
 }
 
@@ -43,6 +44,9 @@ pub fn diff(old: &Config, new: &Config) -> Change {
                 let live = CameraConfig {
                     max_fps: camera.max_fps,
                     idle_fps: camera.idle_fps,
+                    calm_interval: camera.calm_interval,
+                    gate: camera.gate,
+                    picture: camera.picture,
                     weight: camera.weight,
                     classes: camera.classes.clone(),
                     rules: camera.rules.clone(),
@@ -138,8 +142,16 @@ mod tests {
 
     #[test]
     fn rates_and_classes_change_while_a_camera_runs() {
-        for to in ["max_fps = 7", "", "max_fps = 5\nidle_fps = 1", "max_fps = 5\nweight = 2", "max_fps = 5\nclasses = [\"car\"]"]
-        {
+        for to in [
+            "max_fps = 7",
+            "",
+            "max_fps = 5\nidle_fps = 1",
+            "max_fps = 5\nweight = 2",
+            "max_fps = 5\nclasses = [\"car\"]",
+            "max_fps = 5\ncalm_interval = \"200ms\"",
+            "max_fps = 5\nmotion_gate = true",
+            "max_fps = 5\nmoved_timeout = \"30s\"",
+        ] {
             let change = changed("max_fps = 5", to);
             assert_eq!(change.cameras_changed, [CameraChange { name: "yard".to_owned(), restart: false }], "{to}");
             assert!(change.needs_restart.is_empty());

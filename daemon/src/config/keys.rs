@@ -438,8 +438,20 @@ section! {
         ground_metres: Points;
         /// Most frames per second that are inferred.
         max_fps: Positive[1000.0], otherwise "no cap";
-        /// The same while nothing is tracked in its picture.
+        /// The same while nothing is tracked in its picture. With motion_gate, motion lifts it at once.
         idle_fps: Positive[1000.0], otherwise "as max_fps";
+        /// Shortest time between two inferred frames while everything that is tracked in its picture moves as foreseen.
+        calm_interval: Span["0s" ..= "10s"] = "0s";
+        /// Whether frames in which nothing moves are left out.
+        motion_gate: Flag = false;
+        /// motion_gate: least change of a part of the picture that can be motion, in steps of 8-bit luma.
+        motion_threshold: Real[1.0 ..= 64.0] = 3.0;
+        /// motion_gate: for so long after motion, frames go on.
+        motion_hold: Span["0s" ..= "1h"] = "3s";
+        /// motion_gate: whether frames go on while anything is tracked, standing objects included.
+        motion_tracks: Flag = true;
+        /// motion_gate: a frame so often is inferred all the same.
+        still_interval: Span["100ms" ..= "1h"] = "5s";
         /// Its share of the engine under overload, relative to the other cameras.
         weight: Positive[1000.0] = 1.0;
         /// Decode key frames only.
@@ -448,6 +460,12 @@ section! {
         no_data_timeout: Span["1s" ..= "1h"] = "10s";
         /// Identical pictures for this long: status frozen. 0s: never.
         frozen_timeout: Span["0s" ..= "24h"] = "0s";
+        /// Black pictures for this long: status black. 0s: never.
+        black_timeout: Span["0s" ..= "24h"] = "0s";
+        /// Pictures far less sharp than usual for this long: status blurred. 0s: never.
+        blurred_timeout: Span["0s" ..= "24h"] = "0s";
+        /// Another view than usual for this long: status moved. 0s: never.
+        moved_timeout: Span["0s" ..= "24h"] = "0s";
         /// Whether it runs.
         enabled: Flag = true;
     }

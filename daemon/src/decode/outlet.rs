@@ -11,11 +11,12 @@ use std::{
 
 use super::freeze::Freeze;
 use crate::{
+    gate::{self, Hidden, Luma, Watch, WatchSettings},
     media::{Codec, Frame, Mark, Pixels, StreamId},
     status::{CameraState, CameraStatus, StatusBoard},
 };
 
-type Offer = dyn Fn(Frame) -> bool + Send + Sync;
+type Offer = dyn Fn(Frame, bool) -> bool + Send + Sync;
 type Interrupt = dyn Fn() + Send + Sync;
 
 /// Takes the decoded frames of one camera: the batcher's slot in the daemon, anything in a test.
@@ -27,6 +28,14 @@ pub struct FrameSink {
 impl FrameSink {
     /// `offer` takes a frame and says `false` when the line is closed. It may block; `interrupt` must unblock it.
     pub fn new(offer: impl Fn(Frame) -> bool + Send + Sync + 'static, interrupt: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::watched(move |frame, _| offer(frame), interrupt)
+    }
+
+    /// The same where `offer` is also told whether the frame is still: nothing moves in it.
+    pub fn watched(
+        offer: impl Fn(Frame, bool) -> bool + Send + Sync + 'static,
+        interrupt: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         Self { offer: Box::new(offer), interrupt: Box::new(interrupt) }
     }
 }
@@ -44,6 +53,8 @@ struct Seen {
     shown: Option<CameraState>,
     size: Option<(u32, u32)>,
     freeze: Freeze,
+    frozen: bool,
+    watch: Watch,
     /// A session began and has not shown a picture yet.
     fresh: bool,
     /// Sessions that showed pictures.
@@ -62,9 +73,26 @@ pub struct Outlet {
 impl Outlet {
     /// An outlet to `frames`; pictures identical for `frozen_timeout` are reported frozen (zero: never).
     pub fn new(stream: StreamId, frames: FrameSink, board: Arc<StatusBoard>, frozen_timeout: Duration) -> Arc<Self> {
-        let seen =
-            Seen { shown: None, size: None, freeze: Freeze::new(frozen_timeout, Instant::now()), fresh: true, sessions: 0 };
+        let seen = Seen {
+            shown: None,
+            size: None,
+            freeze: Freeze::new(frozen_timeout, Instant::now()),
+            frozen: false,
+            watch: Watch::new(WatchSettings::default()),
+            fresh: true,
+            sessions: 0,
+        };
         Arc::new(Self { stream, frames, board, seen: Mutex::new(seen), delivered: AtomicU64::new(0) })
+    }
+
+    /// What the pictures are watched for, from the next one on. At first for nothing.
+    pub fn watch(&self, settings: WatchSettings) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).watch.configure(settings);
+    }
+
+    /// Where nothing is motion, from the next picture on.
+    pub fn hide(&self, hidden: Option<Hidden>) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).watch.hide(hidden);
     }
 
     /// Whose it is.
@@ -76,26 +104,34 @@ impl Outlet {
     pub(crate) fn deliver(&self, mut frame: Frame) -> bool {
         let now = Instant::now();
         self.delivered.fetch_add(1, Ordering::Relaxed);
-        self.look(&frame, now);
+        // What the look costs is part of decoding in the frame's times.
+        let still = self.look(&frame, now);
         frame.times.stamp(Mark::Decoded, Instant::now());
-        (self.frames.offer)(frame)
+        (self.frames.offer)(frame, still)
     }
 
-    /// A decoded picture, and nothing else, makes a camera `online`; one that never changes makes it `frozen`.
-    fn look(&self, frame: &Frame, now: Instant) {
+    /// A decoded picture, and nothing else, makes a camera `online`; one that never changes makes it `frozen`, others make it what
+    /// they are. Whether nothing moves.
+    fn look(&self, frame: &Frame, now: Instant) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let frozen = match &frame.pixels {
-            Pixels::Host(picture) => seen.freeze.look(picture, now),
-            Pixels::None { .. } => None,
-        };
-        let state = match frozen {
-            Some(true) => CameraState::Frozen,
-            Some(false) => CameraState::Online,
-            None => seen.shown.unwrap_or(CameraState::Online),
+        let mut watched = gate::Seen { still: false, fault: None };
+        if let Pixels::Host(picture) = &frame.pixels {
+            if let Some(frozen) = seen.freeze.look(picture, now) {
+                seen.frozen = frozen;
+            }
+            let ((samples, stride), (width, height)) = (picture.plane(0), picture.plane_size(0));
+            watched = seen.watch.look(Luma { samples, stride, width, height }, frame.pts);
+        }
+        let (state, detail) = match watched.fault {
+            _ if seen.frozen => (CameraState::Frozen, "the pictures do not change"),
+            None => (CameraState::Online, ""),
+            Some(gate::Fault::Black) => (CameraState::Black, "the pictures are black"),
+            Some(gate::Fault::Blurred) => (CameraState::Blurred, "the pictures are far less sharp than they were"),
+            Some(gate::Fault::Moved) => (CameraState::Moved, "the camera looks elsewhere than it did"),
         };
         if seen.shown != Some(state) {
             seen.shown = Some(state);
-            let detail = if state == CameraState::Frozen { "the pictures do not change" } else { "" };
+            self.board.update(&self.stream, |status| status.picture_faults.note(state));
             self.board.set(&self.stream, state, detail);
         }
         if std::mem::take(&mut seen.fresh) {
@@ -110,6 +146,7 @@ impl Outlet {
             seen.size = Some(size);
             self.board.update(&self.stream, |status| status.size = Some(size));
         }
+        watched.still
     }
 
     /// A session begins: if it shows pictures, and is not the first one to do so, it counts as a reconnect.
@@ -122,6 +159,7 @@ impl Outlet {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.shown = None;
         seen.freeze.reset();
+        seen.frozen = false;
         self.board.set(&self.stream, state, detail);
     }
 
@@ -153,7 +191,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::media::{Capture, HostPicture, TimeBasis, TimeCard};
+    use crate::{
+        gate::{MotionSettings, PictureSettings},
+        media::{Capture, HostPicture, TimeBasis, TimeCard},
+    };
 
     fn frame(stream: &StreamId, level: u8) -> Frame {
         let picture = HostPicture::tight_i420((32, 32), Bytes::from(vec![level; 32 * 32 * 3 / 2])).unwrap();
@@ -200,5 +241,41 @@ mod tests {
         assert_eq!(state_after(4, 1), Some(CameraState::Frozen));
         assert_eq!(state_after(8, 1), Some(CameraState::Frozen));
         assert_eq!(state_after(9, 2), Some(CameraState::Online));
+        assert_eq!(board.get(&stream).map(|s| s.picture_faults.frozen), Some(1));
+    }
+
+    #[test]
+    fn black_pictures_are_told_and_counted() {
+        let (board, stream) = (StatusBoard::new(), StreamId::new(1, "door"));
+        board.add(&stream);
+        let outlet = Outlet::new(stream.clone(), FrameSink::new(|_| true, || ()), Arc::clone(&board), Duration::ZERO);
+        let picture = PictureSettings { black: Duration::from_secs(5), ..PictureSettings::default() };
+        outlet.watch(WatchSettings { motion: None, picture });
+        let now = Instant::now();
+        let state_at = |seconds, level| {
+            outlet.look(&Frame { pts: Duration::from_secs(seconds), ..frame(&stream, level) }, now);
+            board.get(&stream).map(|s| (s.state, s.picture_faults.black))
+        };
+        assert_eq!(state_at(0, 16), Some((CameraState::Online, 0)));
+        assert_eq!(state_at(4, 16), Some((CameraState::Online, 0)));
+        assert_eq!(state_at(5, 16), Some((CameraState::Black, 1)));
+        assert_eq!(state_at(6, 90), Some((CameraState::Black, 1)));
+        assert_eq!(state_at(9, 90), Some((CameraState::Online, 1)));
+    }
+
+    #[test]
+    fn still_pictures_are_offered_as_such() {
+        let (board, stream) = (StatusBoard::new(), StreamId::new(1, "door"));
+        board.add(&stream);
+        let (stills, seen) = std::sync::mpsc::sync_channel(64);
+        let sink = FrameSink::watched(move |_, still| stills.send(still).is_ok(), || ());
+        let outlet = Outlet::new(stream.clone(), sink, board, Duration::ZERO);
+        let motion = Some(MotionSettings { threshold: 3.0, hold: Duration::ZERO });
+        outlet.watch(WatchSettings { motion, picture: PictureSettings::default() });
+        for i in 0..20 {
+            outlet.deliver(Frame { pts: Duration::from_millis(200 * i), ..frame(&stream, 80) });
+        }
+        let told: Vec<bool> = seen.try_iter().collect();
+        assert_eq!(told, (0..20).map(|i| i >= 10).collect::<Vec<_>>(), "the first two seconds are nothing but motion");
     }
 }

@@ -171,7 +171,7 @@ fn colour(state: CameraState) -> &'static str {
     match state {
         CameraState::Online => "#c8e6c9",
         CameraState::Connecting | CameraState::Ended | CameraState::Disabled | CameraState::Offline => "#eceff1",
-        CameraState::NoData | CameraState::Frozen => "#ffe0b2",
+        CameraState::NoData | CameraState::Frozen | CameraState::Black | CameraState::Blurred | CameraState::Moved => "#ffe0b2",
         CameraState::AuthFailed
         | CameraState::NotFound
         | CameraState::Unreachable

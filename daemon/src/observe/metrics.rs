@@ -20,11 +20,14 @@ use crate::{
 /// The type of the text that [`render`] makes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-const STATES: [CameraState; 13] = [
+const STATES: [CameraState; 16] = [
     CameraState::Connecting,
     CameraState::Online,
     CameraState::NoData,
     CameraState::Frozen,
+    CameraState::Black,
+    CameraState::Blurred,
+    CameraState::Moved,
     CameraState::AuthFailed,
     CameraState::NotFound,
     CameraState::Unreachable,
@@ -158,7 +161,11 @@ impl Scrape {
             "egret_camera_decode_errors",
             "How often what came could not be decoded: pictures, or the packets that they come in",
             each(|s| s.decode_errors),
-        )
+        )?;
+        let faults = cameras.iter().flat_map(|c| {
+            c.status.picture_faults.by_state().map(|(state, count)| (vec![("camera", c.name.as_str()), ("state", state)], count))
+        });
+        out.counter("egret_camera_picture_faults", "Times that a camera's pictures became what they should not be", faults)
     }
 
     fn engines(&self, out: &mut Families<'_>) -> fmt::Result {
@@ -300,6 +307,15 @@ mod tests {
         let state = |camera, state| value(&text, &format!(r#"egret_camera_state{{camera="{camera}",state="{state}"}}"#));
         let sum: f64 = STATES.map(|s| state("yard", s.as_str())).iter().sum();
         assert!((sum - 1.0).abs() < f64::EPSILON && state("yard", "auth_failed") > 0.5 && state("door", "online") > 0.5);
+    }
+
+    #[test]
+    fn faults_of_pictures_are_counted() {
+        let text = render(snapshot()).expect("text");
+        for (state, count) in [("frozen", 0.0), ("black", 0.0), ("blurred", 3.0), ("moved", 0.0)] {
+            let told = value(&text, &format!(r#"egret_camera_picture_faults_total{{camera="door",state="{state}"}}"#));
+            assert!((told - count).abs() < f64::EPSILON, "{state}: {told}");
+        }
     }
 
     #[test]

@@ -74,6 +74,7 @@ fn camera(camera: &CameraSnapshot) -> Value {
         "packets_lost": status.packets_lost,
         "skipped_to_idr": status.skipped_to_idr,
         "decode_errors": status.decode_errors,
+        "picture_faults": status.picture_faults,
         "frames": {
             "decoded": counts.decoded,
             "inferred": counts.inferred,

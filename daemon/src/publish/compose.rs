@@ -220,6 +220,7 @@ impl Composer {
             packets_lost: status.packets_lost,
             skipped_to_idr: status.skipped_to_idr,
             decode_errors: status.decode_errors,
+            picture_faults: status.picture_faults,
             published_at: Stamp(now.wall),
         };
         (camera.status_topic.clone(), write(buffer, &message))

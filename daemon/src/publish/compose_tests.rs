@@ -8,7 +8,7 @@ use crate::{
         self, BBox, Boxes, Capture, Codec, Detection, Extras, Finding, ModelInfo, ObjectMask, StepReport, StepState, TimeCard,
         TrackedDetection, Turned,
     },
-    status::CameraState,
+    status::{CameraState, PictureFaults},
     step::SkipReason,
 };
 
@@ -123,6 +123,7 @@ fn every_message_is_as_its_fixture() {
         packets_lost: 12,
         skipped_to_idr: 4,
         decode_errors: 1,
+        picture_faults: PictureFaults { black: 2, moved: 1, ..PictureFaults::default() },
     };
     composer.measure(Duration::from_millis(300), |_| true);
     let (topic, payload) = composer.camera(&StreamId::new(7, "door"), &status, now);

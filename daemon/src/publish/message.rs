@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     media::{BBox, Codec, Extra, Extras, StepReport, TimeBasis, Track, TrackId, TrackPhase, TrackedDetection},
-    status::CameraState,
+    status::{CameraState, PictureFaults},
 };
 
 /// The value of `schema` in every message.
@@ -129,6 +129,8 @@ pub struct CameraStatus<'a> {
     pub skipped_to_idr: u64,
     /// How often what came could not be decoded: pictures, or the packets that they come in.
     pub decode_errors: u64,
+    /// What was wrong with its pictures, and how often.
+    pub picture_faults: PictureFaults,
     /// When this was written.
     pub published_at: Stamp,
 }

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     config::{RtspConfig, RtspTransport},
+    gate::PictureSettings,
     media::Frame,
     status::CameraStatus,
 };
@@ -46,6 +47,9 @@ fn camera(source: SourceConfig) -> CameraConfig {
         key_frames_only: false,
         no_data_timeout: Duration::from_secs(2),
         frozen_timeout: Duration::ZERO,
+        picture: PictureSettings::default(),
+        calm_interval: Duration::ZERO,
+        gate: None,
         enabled: true,
     }
 }

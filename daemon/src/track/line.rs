@@ -16,6 +16,7 @@ use super::{
 use crate::{
     analyse::Cameras,
     config::TrackConfig,
+    gate::Activity,
     life::Stage,
     media::{Inferred, Mark, StreamId, Tracked},
     observe::still::Stills,
@@ -165,10 +166,10 @@ impl Line<'_> {
             let item = Item { frame, detections, extras, finding, model: model.clone(), failed };
             let way_out = WayOut { batcher, stills: self.stills };
             following.take(item, now, &mut self.ids, self.counters, way_out, out);
-            if let Some(active) = following.activity_news()
+            if let Some(activity) = following.activity_news()
                 && let Some(batcher) = batcher
             {
-                batcher.control().set_active(following.stream(), active);
+                batcher.control().set_activity(following.stream(), activity);
             }
         }
     }
@@ -199,7 +200,7 @@ impl Line<'_> {
                 }
                 following.close(self.counters, out);
                 if let Some(batcher) = self.back.batchers.get(following.model()) {
-                    following.activity_news().inspect(|active| batcher.control().set_active(following.stream(), *active));
+                    following.activity_news().inspect(|activity| batcher.control().set_activity(following.stream(), *activity));
                 }
             }
         }
@@ -207,7 +208,7 @@ impl Line<'_> {
 
     fn tell_activity(&self, following: &Following) {
         if let Some(batcher) = self.back.batchers.get(following.model()) {
-            batcher.control().set_active(following.stream(), false);
+            batcher.control().set_activity(following.stream(), Activity::Idle);
         }
     }
 

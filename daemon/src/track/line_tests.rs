@@ -235,7 +235,7 @@ fn a_closed_step_queue_announces_without_a_second_look() {
 fn an_empty_picture_makes_its_camera_idle() {
     let door = StreamId::new(1, "door");
     let batcher = batcher();
-    let settings = StreamSettings { mode: Mode::LatestWins, max_fps: None, idle_fps: Some(0.001), weight: 1.0 };
+    let settings = StreamSettings { idle_fps: Some(0.001), ..StreamSettings::new(Mode::LatestWins) };
     let slot = batcher.add(door.clone(), settings);
     assert!(slot.offer(frame(&door, 0)));
     let Some(Work::Batch(first)) = batcher.next() else { panic!("a batch") };

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     batch::{Batcher, Region, Step},
     config::TrackConfig,
+    gate::{Activity, Calm},
     media::{
         BBox, Batch, Capture, Detection, Extras, Finding, Frame, Mark, ModelInfo, Reading, StepReport, StreamId, Track, TrackId,
         TrackPhase, Tracked, TrackedDetection,
@@ -27,6 +28,9 @@ use crate::{
 const MAX_WAITING: usize = 128;
 /// Most detections of one frame that are followed and published.
 const MAX_DETECTIONS: usize = 1000;
+
+/// From this confidence on a detection without a track is somebody new.
+const SURE: f32 = 0.5;
 
 /// A frame with what was seen in it.
 pub(super) struct Item {
@@ -46,9 +50,25 @@ pub(super) struct Following {
     order: InOrder<Item>,
     tracker: Lives,
     steps: Option<Box<Steps>>,
-    active: bool,
+    /// What the batcher was told last.
+    told: Activity,
+    pace: Pace,
     arrived: Instant,
     last: Last,
+}
+
+/// How much goes on in the picture.
+struct Pace {
+    calm: Calm,
+    activity: Activity,
+}
+
+impl Pace {
+    /// A new object is a detection that is sure and belongs to no track; those that are not sure come and go in any picture.
+    fn take(&mut self, clock: Duration, seen: &Seen, following: bool) {
+        let loose = seen.detections.iter().any(|seen| seen.track.is_none() && seen.detection.confidence >= SURE);
+        self.activity = self.calm.take(clock, &seen.tracks, loose, following);
+    }
 }
 
 /// What a message about a camera without frames still has to say.
@@ -74,7 +94,8 @@ impl Following {
             tracker: Lives::new(config),
             steps,
             // As the batcher sees every stream at first.
-            active: true,
+            told: Activity::Busy,
+            pace: Pace { calm: Calm::default(), activity: Activity::Busy },
             arrived: Instant::now(),
             last: Last::of(frame, model),
         }
@@ -106,12 +127,12 @@ impl Following {
         now.saturating_duration_since(self.arrived)
     }
 
-    /// Whether something is going on in the picture, if that has changed since the last call.
-    pub(super) fn activity_news(&mut self) -> Option<bool> {
-        let active = self.tracker.is_active();
-        (active != self.active).then(|| {
-            self.active = active;
-            active
+    /// How much is going on in the picture, if that has changed since the last call.
+    pub(super) fn activity_news(&mut self) -> Option<Activity> {
+        let activity = if self.tracker.is_active() { self.pace.activity.max(Activity::Calm) } else { Activity::Idle };
+        (activity != self.told).then(|| {
+            self.told = activity;
+            activity
         })
     }
 
@@ -126,9 +147,9 @@ impl Following {
         out: &mut Vec<Tracked>,
     ) {
         self.arrived = now;
-        let Self { order, tracker, steps, last, .. } = self;
+        let Self { order, tracker, pace, steps, last, .. } = self;
         let number = item.frame.dispatch;
-        let mut desk = Desk { tracker, steps: steps.as_deref_mut(), last, now, ids, counters, way_out, out };
+        let mut desk = Desk { tracker, pace, steps: steps.as_deref_mut(), last, now, ids, counters, way_out, out };
         let (arrival, late) = order.push(number, item, |item| desk.follow(item));
         match arrival {
             Arrival::Taken => {}
@@ -142,9 +163,10 @@ impl Following {
 
     /// Follows what still waits for frames that will not come any more.
     pub(super) fn drain(&mut self, ids: &mut Ids, counters: &Counters, stills: &Stills, out: &mut Vec<Tracked>) {
-        let Self { order, tracker, steps, last, .. } = self;
+        let Self { order, tracker, pace, steps, last, .. } = self;
         let way_out = WayOut { batcher: None, stills };
-        let mut desk = Desk { tracker, steps: steps.as_deref_mut(), last, now: Instant::now(), ids, counters, way_out, out };
+        let mut desk =
+            Desk { tracker, pace, steps: steps.as_deref_mut(), last, now: Instant::now(), ids, counters, way_out, out };
         order.drain().for_each(|item| desk.follow(item));
     }
 
@@ -206,6 +228,7 @@ pub(super) struct WayOut<'a> {
 /// Where one frame after the other is dealt with.
 struct Desk<'a> {
     tracker: &'a mut Lives,
+    pace: &'a mut Pace,
     steps: Option<&'a mut Steps>,
     last: &'a mut Last,
     now: Instant,
@@ -226,6 +249,7 @@ impl Desk<'_> {
         let at = Moment { pts: frame.pts, wall: frame.capture.wall };
         let mut seen = Seen::default();
         self.tracker.update(at, &detections, self.ids, &mut seen);
+        self.pace.take(self.tracker.clock(), &seen, self.tracker.is_active());
         *self.last = Last::of(&frame, &model);
         let mut tracked = self.story(&frame, &model, seen.detections, seen.tracks);
         tracked.extras = extras;

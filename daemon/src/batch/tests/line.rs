@@ -58,6 +58,16 @@ impl Report {
 
 /// Runs cameras (settings and arrival times) against engines whose batches take `cost(size)`.
 pub(super) fn run(limits: Limits, cameras: &[(StreamSettings, Vec<Duration>)], cost: impl Fn(usize) -> Duration) -> Report {
+    run_seen(limits, cameras, |_, _| false, cost)
+}
+
+/// The same where somebody has looked at the frames: `still(camera, arrival)` says in which of them nothing moves.
+pub(super) fn run_seen(
+    limits: Limits,
+    cameras: &[(StreamSettings, Vec<Duration>)],
+    still: impl Fn(usize, Duration) -> bool,
+    cost: impl Fn(usize) -> Duration,
+) -> Report {
     let start = Instant::now();
     let mut state = State::new(limits);
     let ids: Vec<_> = (0..cameras.len() as u32).map(stream).collect();
@@ -77,7 +87,7 @@ pub(super) fn run(limits: Limits, cameras: &[(StreamSettings, Vec<Duration>)], c
         let Some(now) = [arrivals.peek().map(|(at, _)| *at), done, alarm].into_iter().flatten().min() else { break };
         let at = start + now;
         while let Some((_, camera)) = arrivals.next_if(|(due, _)| *due <= now) {
-            state.offer(camera as u32, frame(&ids[camera], now, at), at);
+            state.offer(camera as u32, frame(&ids[camera], now, at), still(camera, now), at);
         }
         for engine in &mut engines {
             if let Some((_, took, batch)) = engine.take_if(|(due, ..)| *due <= now) {

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    super::{Limits, StreamSettings},
+    super::{Limits, StillSettings, StreamSettings},
     file, limits, line, live, ms,
 };
 
@@ -211,6 +211,29 @@ fn caps_are_kept_and_counted() {
     let served = report.served();
     assert!((148..=152).contains(&served[&0]), "{served:?}");
     assert!(report.counts[0].dropped.capped >= 745 && report.counts[1].dropped.capped == 0);
+}
+
+#[test]
+fn what_still_cameras_leave_goes_to_those_in_which_something_moves() {
+    let run = |still| {
+        let mut random = Random(13);
+        let cameras: Vec<_> =
+            (0..12).map(|_| (StreamSettings { still, ..live() }, bursty(15.0, 60.0, 1e6, &mut random))).collect();
+        // Nine are still but for ten seconds each, one after the other.
+        let quiet = |camera: usize, at: Duration| camera >= 3 && at.as_secs() / 10 != (camera as u64 - 3) / 2;
+        let mut report = line::run_seen(limits(4, 30), &cameras, quiet, cpu);
+        report.batches.retain(|batch| batch.at < Duration::from_secs(59));
+        (report.served(), report.counts)
+    };
+    let (open, _) = run(None);
+    let (gated, counts) = run(Some(StillSettings { interval: Duration::from_secs(5), tracks: false }));
+    // 180 frames a second for an engine that does 77: everybody gets his share of that, or all of what moves.
+    assert!((0..12).all(|camera| open[&camera] < 420), "{open:?}");
+    assert!((0..3).all(|busy| gated[&busy] > 700), "{gated:?}");
+    for camera in 3..12 {
+        assert!((110..=175).contains(&gated[&camera]), "ten seconds, and one frame in five of the rest: {gated:?}");
+        assert!(counts[camera as usize].dropped.gated > 700, "{:?}", counts[camera as usize]);
+    }
 }
 
 #[test]

@@ -12,10 +12,13 @@ use std::{
 };
 
 use super::{
-    super::{Batcher, Counts, Limits, Mode, Outcome, Region, Slot, Step, StreamSettings, Work},
+    super::{Batcher, Counts, Limits, Mode, Outcome, Region, Slot, Step, StillSettings, StreamSettings, Work},
     file, frame, limits, live, ms, stream,
 };
-use crate::media::{BBox, Batch, Frame, TrackId};
+use crate::{
+    gate::Activity,
+    media::{BBox, Batch, Frame, TrackId},
+};
 
 fn offer(slot: &Slot, n: u64) -> bool {
     slot.offer(frame(slot.stream(), ms(33 * n), Instant::now()))
@@ -59,15 +62,43 @@ fn an_idle_camera_goes_by_its_idle_cap_until_something_happens() {
     let control = batcher.control();
     offer(&slot, 0);
     take(&batcher);
-    control.set_active(slot.stream(), false);
+    control.set_activity(slot.stream(), Activity::Idle);
     offer(&slot, 1);
-    control.set_active(slot.stream(), true);
+    control.set_activity(slot.stream(), Activity::Busy);
     offer(&slot, 2);
     assert_eq!(take(&batcher).frames[0].seq, 2);
     assert_eq!(counts(&batcher, &slot).dropped.gated, 1);
     batcher.configure(slot.stream(), StreamSettings { max_fps: Some(0.001), ..live() });
     offer(&slot, 3);
     assert_eq!(counts(&batcher, &slot).dropped.capped, 1);
+}
+
+#[test]
+fn still_frames_are_gated_and_a_calm_picture_is_looked_at_now_and_then() {
+    let batcher = Batcher::new(limits(4, 0));
+    let still = Some(StillSettings { interval: Duration::from_hours(1), tracks: true });
+    let settings = StreamSettings { still, calm_interval: Duration::from_hours(1), idle_fps: Some(0.001), ..live() };
+    let slot = batcher.add(stream(1), settings);
+    let control = batcher.control();
+    let offer = |n: u64, still| assert!(slot.offer_seen(frame(slot.stream(), ms(33 * n), Instant::now()), still));
+    let taken = || take(&batcher).frames[0].seq;
+    offer(0, true);
+    assert_eq!(taken(), 0, "the first one always goes through");
+    offer(1, true);
+    assert_eq!(taken(), 1, "streams start busy");
+    control.set_activity(slot.stream(), Activity::Idle);
+    offer(2, true);
+    offer(3, false);
+    assert_eq!(taken(), 3, "motion opens the gate and lifts the idle cap");
+    control.set_activity(slot.stream(), Activity::Calm);
+    offer(4, false);
+    offer(5, true);
+    control.set_activity(slot.stream(), Activity::Busy);
+    offer(6, true);
+    assert_eq!(taken(), 6, "something unforeseen");
+    let counts = counts(&batcher, &slot);
+    assert_eq!((counts.decoded, counts.dropped.gated, counts.in_flight), (7, 3, 4));
+    assert!(counts.balanced());
 }
 
 #[test]
@@ -216,7 +247,8 @@ fn the_law_holds_at_every_moment_whatever_happens() {
                         assert!(offer(&slot, n));
                         offered.fetch_add(1, Ordering::Relaxed);
                         if n % 16 == u64::from(i) {
-                            batcher.control().set_active(slot.stream(), n % 32 == 0);
+                            let activity = if n % 32 == 0 { Activity::Calm } else { Activity::Idle };
+                            batcher.control().set_activity(slot.stream(), activity);
                             thread::yield_now();
                         }
                     }

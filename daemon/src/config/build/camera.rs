@@ -14,13 +14,14 @@ use super::{
 use crate::{
     analyse::CameraRules,
     config::{
-        CameraConfig, Credentials, FileConfig, ModelConfig, RtspConfig, SourceConfig, TestConfig,
+        CameraConfig, Credentials, FileConfig, GateConfig, ModelConfig, RtspConfig, SourceConfig, TestConfig,
         address::{self, password_parameter},
         document::Entries,
         keys::{Camera, Rule, Section, Stream},
         ledger::Ledger,
         suggest,
     },
+    gate::PictureSettings,
 };
 
 /// Most cameras.
@@ -79,6 +80,7 @@ pub(super) fn build(
         check.rates(&camera);
         let known = model.and_then(|model| models.iter().find(|known| known.name == model));
         check.classes(&camera, known);
+        let gate = check.gate(&camera);
         let of_it = entries.rules.get(name).map_or(&[][..], Vec::as_slice);
         let rules = check.rules(&camera, known.and_then(|model| model.classes.as_deref()), (&mut rules, of_it), profiles);
         let source = check.source(&camera);
@@ -91,10 +93,17 @@ pub(super) fn build(
                 rules: Arc::new(rules),
                 max_fps: camera.max_fps,
                 idle_fps: camera.idle_fps,
+                calm_interval: camera.calm_interval.0,
+                gate,
                 weight: camera.weight,
                 key_frames_only: camera.key_frames_only,
                 no_data_timeout: camera.no_data_timeout.0,
                 frozen_timeout: camera.frozen_timeout.0,
+                picture: PictureSettings {
+                    black: camera.black_timeout.0,
+                    blurred: camera.blurred_timeout.0,
+                    moved: camera.moved_timeout.0,
+                },
                 enabled: camera.enabled,
             });
         }
@@ -163,6 +172,27 @@ impl Check<'_> {
                 "make it at most max_fps",
             );
         }
+    }
+
+    fn gate(&mut self, camera: &Camera) -> Option<GateConfig> {
+        if !camera.motion_gate {
+            for key in ["motion_threshold", "motion_hold", "motion_tracks", "still_interval"] {
+                if self.ledger.is_set(&self.path(key)) {
+                    self.ledger.problem(
+                        &self.path(key),
+                        "it means nothing without the gate",
+                        "write motion_gate = true, or remove it",
+                    );
+                }
+            }
+            return None;
+        }
+        Some(GateConfig {
+            threshold: camera.motion_threshold as f32,
+            hold: camera.motion_hold.0,
+            tracks: camera.motion_tracks,
+            interval: camera.still_interval.0,
+        })
     }
 
     fn classes(&mut self, camera: &Camera, model: Option<&ModelConfig>) {

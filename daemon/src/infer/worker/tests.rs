@@ -71,7 +71,7 @@ fn rig(acts: Vec<Act>) -> Rig {
     let limits = Limits { max_batch: 4, max_wait: Duration::ZERO, staleness: Duration::from_mins(1), instances: 1 };
     let batcher = Batcher::new(limits);
     let stream = StreamId::new(1, "door");
-    let settings = StreamSettings { mode: Mode::EveryFrame { queue: 64 }, max_fps: None, idle_fps: None, weight: 1.0 };
+    let settings = StreamSettings::new(Mode::EveryFrame { queue: 64 });
     let slot = batcher.add(stream.clone(), settings);
     let (out, results) = sync_channel(64);
     let (views_in, views) = sync_channel(64);

@@ -105,7 +105,7 @@ async fn a_file_fills_a_batcher_with_every_frame() {
     let batcher = Batcher::new(limits);
     let (board, stream) = (StatusBoard::new(), StreamId::new(1, "cam"));
     board.add(&stream);
-    let settings = StreamSettings { mode: Mode::EveryFrame { queue: 16 }, max_fps: None, idle_fps: None, weight: 1.0 };
+    let settings = StreamSettings::new(Mode::EveryFrame { queue: 16 });
     let slot = batcher.add(stream.clone(), settings);
     let engine = {
         let batcher = Arc::clone(&batcher);

@@ -1,0 +1,123 @@
+//! Whether what is followed in a picture goes on as foreseen, so that the next look can wait.
+
+use std::time::Duration;
+
+use crate::media::{BBox, Track, TrackPhase};
+
+/// How much goes on in a camera's picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Activity {
+    /// Nothing is followed.
+    Idle,
+    /// What is followed moves as foreseen, and nothing is new.
+    Calm,
+    /// Something is new, lost, or moves as nobody foresaw.
+    Busy,
+}
+
+/// For so long nothing may have been out of the ordinary.
+const QUIET: Duration = Duration::from_secs(1);
+/// Smallest overlap (IoU) of where a track is and where it was foreseen.
+const FORESEEN: f32 = 0.7;
+
+/// Watches the tracks of one camera. Time is the tracker's clock, which never goes back.
+#[derive(Debug, Default)]
+pub struct Calm {
+    tracks: Vec<Track>,
+    at: Duration,
+    /// When something was last out of the ordinary.
+    stirred: Duration,
+}
+
+impl Calm {
+    /// Takes in the tracks of a frame: those that are told, and `loose` detections that belong to none. `following`: whether anything
+    /// is followed or remembered.
+    pub fn take(&mut self, at: Duration, tracks: &[Track], loose: bool, following: bool) -> Activity {
+        let step = at.saturating_sub(self.at).as_secs_f32();
+        let lost = || self.tracks.iter().any(|known| !tracks.iter().any(|track| track.id == known.id));
+        let stirred = loose || lost() || !tracks.iter().all(|track| self.foreseen(track, step));
+        self.at = at;
+        self.tracks.clear();
+        self.tracks.extend(tracks.iter().filter(|track| track.phase != TrackPhase::End));
+        if stirred {
+            self.stirred = at;
+        }
+        match following {
+            false => Activity::Idle,
+            true if stirred || at.saturating_sub(self.stirred) < QUIET || self.tracks.is_empty() => Activity::Busy,
+            true => Activity::Calm,
+        }
+    }
+
+    fn foreseen(&self, track: &Track, step: f32) -> bool {
+        let known = self.tracks.iter().find(|known| known.id == track.id);
+        track.phase == TrackPhase::Update
+            && known.is_some_and(|known| {
+                let (dx, dy) = (known.velocity.0 * step, known.velocity.1 * step);
+                let BBox { x1, y1, x2, y2 } = known.bbox;
+                BBox::new(x1 + dx, y1 + dy, x2 + dx, y2 + dy).iou(&track.bbox) >= FORESEEN
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::media::TrackId;
+
+    fn track(id: u64, x: f32, phase: TrackPhase) -> Track {
+        Track {
+            id: TrackId(id),
+            class: 0,
+            confidence: 0.9,
+            bbox: BBox::new(x, 0.0, x + 40.0, 80.0),
+            velocity: (50.0, 0.0),
+            stationary: false,
+            first_seen: UNIX_EPOCH,
+            last_seen: UNIX_EPOCH,
+            hits: 3,
+            phase,
+        }
+    }
+
+    /// A walk of 50 pixels per second, looked at every 100 ms.
+    fn walk(calm: &mut Calm, looks: std::ops::Range<u64>) -> Vec<Activity> {
+        looks
+            .map(|i| {
+                let phase = if i == 0 { TrackPhase::New } else { TrackPhase::Update };
+                calm.take(Duration::from_millis(100 * i), &[track(1, 5.0 * i as f32, phase)], false, true)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_steady_walk_is_calm_after_a_second() {
+        let mut calm = Calm::default();
+        let seen = walk(&mut calm, 0..20);
+        assert_eq!(seen[..10], [Activity::Busy; 10]);
+        assert_eq!(seen[10..], [Activity::Calm; 10]);
+        let at = |i: u64| Duration::from_millis(100 * i);
+        assert_eq!(calm.take(at(20), &[], false, false), Activity::Idle);
+    }
+
+    #[test]
+    fn whatever_is_out_of_the_ordinary_stirs() {
+        let ahead = |by: f32| track(1, 100.0 + by, TrackPhase::Update);
+        for (case, tracks, loose) in [
+            ("a start", vec![ahead(0.0), track(2, 300.0, TrackPhase::New)], false),
+            ("an end", vec![ahead(0.0), track(2, 300.0, TrackPhase::End)], false),
+            ("a jump", vec![ahead(30.0)], false),
+            ("a loss", vec![], false),
+            ("somebody unknown", vec![ahead(0.0)], true),
+        ] {
+            let mut calm = Calm::default();
+            assert_eq!(walk(&mut calm, 0..20).last(), Some(&Activity::Calm));
+            assert_eq!(calm.take(Duration::from_secs(2), &tracks, loose, true), Activity::Busy, "{case}");
+        }
+        let mut calm = Calm::default();
+        walk(&mut calm, 0..20);
+        assert_eq!(calm.take(Duration::from_secs(2), &[ahead(0.0)], false, true), Activity::Calm);
+    }
+}
