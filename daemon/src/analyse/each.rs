@@ -82,7 +82,7 @@ impl<X> One<X> {
     fn settle(
         &mut self,
         (key, change): (Key, Change),
-        (now, time): (Duration, Duration),
+        time: Duration,
         measure: impl Fn(&X, Duration) -> Option<Measure>,
         out: &mut Vec<Happening>,
     ) {
@@ -93,10 +93,10 @@ impl<X> One<X> {
         }
         if let Some(since) = self.state.since()
             && !self.told
-            && now.saturating_sub(since) >= time
+            && self.state.held() >= time
         {
             self.told = true;
-            out.push(self.happening(EventPhase::Start, key, since, measure(&self.own, now.saturating_sub(since))));
+            out.push(self.happening(EventPhase::Start, key, since, measure(&self.own, self.state.held())));
         }
     }
 }
@@ -125,7 +125,7 @@ impl<X: Default> Each<X> {
     ) {
         if let Some((oldest, mut one)) = self.all.make_room(key) {
             let change = one.state.close();
-            one.settle((oldest, change), (now, Duration::MAX), &measure, out);
+            one.settle((oldest, change), Duration::MAX, &measure, out);
         }
         let one = self.all.see(key, now);
         (one.first, one.second) = (Some(first), second);
@@ -133,7 +133,7 @@ impl<X: Default> Each<X> {
             Met::Never => one.state.close(),
             met => one.state.step(now, Some(met == Met::Yes), terms.patience),
         };
-        one.settle((key, change), (now, terms.time), measure, out);
+        one.settle((key, change), terms.time, measure, out);
     }
 
     /// Those that were not seen in this frame.
@@ -149,7 +149,7 @@ impl<X: Default> Each<X> {
                 let change = one.state.step(now, None, terms.patience);
                 // Nobody sees it now, so nothing begins now.
                 let time = if one.told { terms.time } else { Duration::MAX };
-                one.settle((key, change), (now, time), &measure, out);
+                one.settle((key, change), time, &measure, out);
             }
             one.state != State::Out || now.saturating_sub(seen) <= REMEMBERED
         });
@@ -157,9 +157,9 @@ impl<X: Default> Each<X> {
 
     /// Nobody looks any more: all that is under way ends, and nothing is remembered.
     pub(super) fn close(&mut self, measure: impl Fn(&X, Duration) -> Option<Measure>, out: &mut Vec<Happening>) {
-        self.all.retain(|key, seen, one| {
+        self.all.retain(|key, _, one| {
             let change = one.state.close();
-            one.settle((key, change), (seen, Duration::MAX), &measure, out);
+            one.settle((key, change), Duration::MAX, &measure, out);
             false
         });
     }
@@ -167,6 +167,11 @@ impl<X: Default> Each<X> {
     /// Whether anything is remembered of it.
     pub(super) fn knows(&self, key: Key) -> bool {
         self.all.contains(key)
+    }
+
+    /// For how many it was seen to be so just now.
+    pub(super) fn sure(&self, now: Duration) -> usize {
+        self.all.iter().filter(|(_, one)| one.state.holds_at(now)).count()
     }
 
     /// Those for which it is so, as they were last seen.

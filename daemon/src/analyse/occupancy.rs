@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     each::{Happening, NOBODY},
     event::{EventPhase, MOST_OBJECTS, Measure, Object, Tally, Unit},
-    presence::Presence,
+    presence::{Presence, Present},
     rule::RuleConfig,
     sight::Look,
     state::{Change, Patience, State},
@@ -43,10 +43,16 @@ impl OccupancyWatch {
         look: &Look<'_>,
         out: &mut Vec<Happening>,
     ) {
-        let count = self.presence.count(rule, look);
-        let met = count >= min && max.is_none_or(|max| count <= max);
-        // What comes and goes by itself was seen to already.
-        let change = self.state.step(look.now, Some(met), Patience { debounce: time, inertia: Duration::ZERO });
+        let Present { sure, held } = self.presence.count(rule, look);
+        let below = |count: usize| max.is_none_or(|max| count <= max);
+        // Whom inertia holds there may be there or not: that begins nothing, and ends nothing at once.
+        let met = match () {
+            () if sure >= min && below(held) => Some(true),
+            () if held >= min && below(sure) => None,
+            () => Some(false),
+        };
+        let count = if min > 0 { sure } else { held };
+        let change = self.state.step(look.now, met, Patience { debounce: time, inertia: rule.inertia });
         let threshold = if min > 0 { Some(min) } else { max };
         let measure = |count: usize| Some(Measure::new(count as f64, Unit::Objects, threshold.map(|t| t as f64)));
         match change {
@@ -58,7 +64,9 @@ impl OccupancyWatch {
             Change::Left { since, .. } => {
                 out.push(whole(EventPhase::End, since, some(&self.presence), measure(self.extreme)));
             }
-            Change::None if met => self.extreme = if min > 0 { self.extreme.max(count) } else { self.extreme.min(count) },
+            Change::None if met == Some(true) => {
+                self.extreme = if min > 0 { self.extreme.max(count) } else { self.extreme.min(count) }
+            }
             Change::None => {}
         }
     }
@@ -89,7 +97,7 @@ pub(super) struct AbsenceWatch {
 impl AbsenceWatch {
     pub(super) fn look(&mut self, rule: &RuleConfig, time: Duration, look: &Look<'_>, out: &mut Vec<Happening>) {
         let measure = |alone: Duration| Some(Measure::new(alone.as_secs_f64(), Unit::Seconds, Some(time.as_secs_f64())));
-        let count = self.presence.count(rule, look);
+        let count = self.presence.count(rule, look).held;
         if count > 0 || look.gap {
             if let Some(since) = self.since.take().filter(|_| std::mem::take(&mut self.told)) {
                 out.push(whole(EventPhase::End, since, some(&self.presence), measure(self.alone)));
@@ -141,7 +149,8 @@ impl RecordWatch {
         look: &Look<'_>,
         out: &mut Vec<Happening>,
     ) {
-        let count = self.presence.count(rule, look);
+        let Present { sure, held } = self.presence.count(rule, look);
+        let count = if high { sure } else { held };
         if self.began.is_none_or(|began| look.now.saturating_sub(began) >= period) {
             (self.began, self.record) = (Some(look.now), None);
         }

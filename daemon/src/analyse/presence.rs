@@ -9,6 +9,15 @@ use super::{
     sight::Look,
 };
 
+/// How many objects are there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Present {
+    /// Seen there just now.
+    pub(super) sure: usize,
+    /// With those that inertia holds there.
+    pub(super) held: usize,
+}
+
 /// The objects in a rule's zone.
 #[derive(Default)]
 pub(super) struct Presence {
@@ -35,10 +44,10 @@ impl Presence {
     }
 
     /// The same without telling of single objects; how many there are.
-    pub(super) fn count(&mut self, rule: &RuleConfig, look: &Look<'_>) -> usize {
+    pub(super) fn count(&mut self, rule: &RuleConfig, look: &Look<'_>) -> Present {
         let mut untold = Vec::new();
         self.look(rule, look, Duration::MAX, |_| None, &mut untold);
-        self.each.present().count()
+        Present { sure: self.each.sure(look.now), held: self.each.present().count() }
     }
 
     pub(super) fn present(&self) -> impl Iterator<Item = &Object> {

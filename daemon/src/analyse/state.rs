@@ -89,6 +89,19 @@ impl State {
             _ => None,
         }
     }
+
+    /// Whether it was seen to hold just now.
+    pub(super) fn holds_at(&self, now: Duration) -> bool {
+        matches!(*self, Self::In { last, .. } if last == now)
+    }
+
+    /// For how long it was seen to hold: inertia is no part of it.
+    pub(super) fn held(&self) -> Duration {
+        match *self {
+            Self::In { since, last } => last.saturating_sub(since),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 #[cfg(test)]
