@@ -25,6 +25,8 @@ const FPS: u32 = 10;
 const LINES: [(&str, [[f64; 2]; 2]); 2] = [("upright", [[0.5, 0.97], [0.5, 0.2]]), ("slanted", [[0.25, 0.97], [0.8, 0.3]])];
 const ZONE: [[f64; 2]; 4] = [[0.25, 0.3], [0.75, 0.3], [0.9, 0.95], [0.1, 0.95]];
 const STAY_S: f64 = 2.0;
+/// A smaller one, in which people and cars meet.
+const SQUARE: [[f64; 2]; 4] = [[0.4, 0.25], [0.65, 0.25], [0.7, 0.8], [0.3, 0.8]];
 const MANY: usize = 2;
 const MANY_S: f64 = 1.0;
 const KINDS: [&str; 4] = ["upright", "slanted", "dwell", "occupancy"];
@@ -34,10 +36,14 @@ fn point(p: [f64; 2]) -> Point {
 }
 
 fn rules() -> CameraRules {
+    let zone = |corners: [[f64; 2]; 4]| Zone {
+        include: vec![Polygon::new(corners.map(point).to_vec()).expect("a polygon")],
+        exclude: Vec::new(),
+    };
     let rule = |name: &str, kind| RuleConfig {
         name: name.into(),
         kind,
-        zone: Zone { include: vec![Polygon::new(ZONE.map(point).to_vec()).expect("a polygon")], exclude: Vec::new() },
+        zone: zone(ZONE),
         anchor: Anchor::Foot,
         classes: None,
         limits: Vec::new(),
@@ -54,7 +60,8 @@ fn rules() -> CameraRules {
     };
     let mut rules: Vec<RuleConfig> = LINES.into_iter().map(line).collect();
     rules.push(rule("dwell", RuleKind::Dwell { time: Duration::from_secs_f64(STAY_S) }));
-    rules.push(rule("occupancy", RuleKind::Occupancy { min: MANY, max: None, time: Duration::from_secs_f64(MANY_S) }));
+    let many = RuleKind::Occupancy { min: MANY, max: None, time: Duration::from_secs_f64(MANY_S) };
+    rules.push(RuleConfig { zone: zone(SQUARE), ..rule("occupancy", many) });
     CameraRules { rules, ..CameraRules::default() }
 }
 
@@ -89,7 +96,7 @@ fn street(config: SceneConfig, seconds: f64, mut see: impl FnMut(&mut Scene, u64
     KINDS.map(|kind| {
         let (facts, spans) = match kind {
             "dwell" => (truth::dwells(&ways, &ZONE, STAY_S), true),
-            "occupancy" => (truth::crowded(&ways, &ZONE, MANY, MANY_S), true),
+            "occupancy" => (truth::crowded(&ways, &SQUARE, MANY, MANY_S), true),
             _ => {
                 (LINES.iter().filter(|(name, _)| *name == kind).flat_map(|(_, at)| truth::crossings(&ways, *at)).collect(), false)
             }

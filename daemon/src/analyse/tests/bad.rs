@@ -52,7 +52,7 @@ fn play(story: &Story, rules: Vec<RuleConfig>) -> Rig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn the_same_story_makes_the_same_verdicts(story in story()) {
