@@ -73,6 +73,11 @@ impl Rect {
         Self { low: Point { x: a.x.min(b.x), y: a.y.min(b.y) }, high: Point { x: a.x.max(b.x), y: a.y.max(b.y) } }
     }
 
+    /// The left and the right end of its lower edge.
+    pub fn feet(&self) -> [Point; 2] {
+        [Point { x: self.low.x, y: self.high.y }, self.high]
+    }
+
     fn corners(&self) -> [Point; 4] {
         let Self { low, high } = *self;
         [low, Point { x: high.x, y: low.y }, high, Point { x: low.x, y: high.y }]
@@ -163,16 +168,29 @@ impl Line {
 
     /// Distance of a place from it in picture heights; `aspect` is the picture's width divided by its height.
     pub fn distance(&self, p: Point, aspect: f64) -> f64 {
+        self.nearest(p, aspect).0
+    }
+
+    /// Towards its right hand where it is nearest to a place, in picture heights, one long.
+    pub fn normal(&self, p: Point, aspect: f64) -> [f64; 2] {
+        self.nearest(p, aspect).1
+    }
+
+    /// How far the nearest piece is, and its normal.
+    fn nearest(&self, p: Point, aspect: f64) -> (f64, [f64; 2]) {
         let flat = |p: Point| [p.x() * aspect, p.y()];
         let p = flat(p);
         let of_piece = |piece: &[Point]| {
             let (a, b) = (flat(piece[0]), flat(piece[1]));
             let along = [b[0] - a[0], b[1] - a[1]];
-            let length = along[0] * along[0] + along[1] * along[1];
-            let at = (((p[0] - a[0]) * along[0] + (p[1] - a[1]) * along[1]) / length.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
-            (p[0] - a[0] - at * along[0]).hypot(p[1] - a[1] - at * along[1])
+            let square = along[0] * along[0] + along[1] * along[1];
+            let at = (((p[0] - a[0]) * along[0] + (p[1] - a[1]) * along[1]) / square.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+            let length = square.sqrt().max(f64::MIN_POSITIVE);
+            let distance = (p[0] - a[0] - at * along[0]).hypot(p[1] - a[1] - at * along[1]);
+            (distance, [-along[1] / length, along[0] / length])
         };
-        self.points.windows(2).map(of_piece).fold(f64::INFINITY, f64::min)
+        let pieces = self.points.windows(2).map(of_piece);
+        pieces.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((f64::INFINITY, [0.0, 0.0]))
     }
 
     /// Whether a box touches it.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     each::{Happening, NOBODY, REMEMBERED},
     event::{EventPhase, Object, Tally, Way},
-    geometry::{CROSSING, Point},
+    geometry::{CROSSING, Line, Point},
     memory::Memory,
     place::Anchor,
     rule::{LineConfig, RuleConfig, Strictness},
@@ -15,6 +15,10 @@ use crate::media::TrackId;
 
 /// How far beyond the line an object has to be, in heights of its box: boxes tremble.
 const MARGIN: f64 = 0.05;
+/// How far both ends of its lower edge have to have come, in heights: of a box that shrinks since something hides a side of it, one end stays.
+const WHOLE: f64 = 0.02;
+/// Nearer to the picture's edge than this, a box is cut off by it.
+const EDGE: f64 = 0.005;
 
 /// One object on its way.
 #[derive(Default)]
@@ -29,6 +33,8 @@ struct Walker {
     since: Duration,
     /// Whether it is clear of the line.
     clear: bool,
+    /// The ends of its lower edge when it was last on one side only.
+    feet: [Point; 2],
 }
 
 /// A crossing that counts.
@@ -77,6 +83,7 @@ impl Walker {
         let Some(from) = self.at.replace(to) else {
             self.since = look.now;
             self.object = Some(sight.into());
+            self.feet = sight.rect.feet();
             return;
         };
         self.object = Some(sight.into());
@@ -85,10 +92,25 @@ impl Walker {
         if self.pending.abs() >= CROSSING && (before.abs() < CROSSING || before.signum() != self.pending.signum()) {
             self.crossed = look.now;
         }
-        self.clear = match rule.anchor {
-            Anchor::Overlap => !line.line.meets(&sight.rect),
-            Anchor::Foot | Anchor::Centre => line.line.distance(to, look.aspect) >= MARGIN * sight.height,
-        };
+        if self.pending == 0 {
+            self.feet = sight.rect.feet();
+            return;
+        }
+        self.clear = self.came_as_a_whole(sight, &line.line, to, look.aspect)
+            && match rule.anchor {
+                Anchor::Overlap => !line.line.meets(&sight.rect),
+                Anchor::Foot | Anchor::Centre => line.line.distance(to, look.aspect) >= MARGIN * sight.height,
+            };
+    }
+
+    /// Whether both ends of its lower edge have come over with it. What the picture's edge cuts off is not known.
+    fn came_as_a_whole(&self, sight: &Sight, line: &Line, at: Point, aspect: f64) -> bool {
+        let (normal, sign) = (line.normal(at, aspect), f64::from(self.pending.signum()));
+        self.feet.iter().zip(sight.rect.feet()).all(|(from, to)| {
+            let is_cut = [to.x(), 1.0 - to.x(), 1.0 - to.y()].iter().any(|margin| *margin < EDGE);
+            let way = [(to.x() - from.x()) * aspect, to.y() - from.y()];
+            is_cut || (way[0] * normal[0] + way[1] * normal[1]) * sign >= WHOLE * sight.height
+        })
     }
 
     fn settle(&mut self, rule: &RuleConfig, line: &LineConfig, now: Duration) -> Option<Crossed> {

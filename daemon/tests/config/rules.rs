@@ -214,3 +214,18 @@ fn rules_are_merged_by_camera_and_name() {
     assert_eq!(rules[0].kind, RuleKind::Dwell { time: std::time::Duration::from_secs(30) });
     assert_eq!(rules[0].classes.as_deref(), Some(&["car".to_owned()][..]));
 }
+
+#[test]
+fn every_example_of_the_manual_works() {
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/rules.md")).expect("the manual");
+    let examples: Vec<&str> = manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 7);
+    for example in examples {
+        let camera = if example.contains("[[camera]]") { "" } else { "[[camera]]\nname = \"gate\"\nurl = \"test:smpte\"\n" };
+        let model =
+            "[[profile]]\nname = \"closed\"\n[[model]]\nname = \"m\"\nbuiltin = \"null\"\nclasses = [\"person\", \"car\"]\n";
+        let config = config(&format!("{model}{camera}{example}"));
+        let rules = &config.cameras[0].rules;
+        assert_eq!(rules.rules.len() + rules.masks.len(), example.matches("[[camera.rule]]").count(), "{example}");
+    }
+}

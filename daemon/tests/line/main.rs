@@ -4,6 +4,7 @@
 
 mod isolation;
 mod reload;
+mod rules;
 #[path = "../running/mod.rs"]
 mod running;
 

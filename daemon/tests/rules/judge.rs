@@ -1,5 +1,7 @@
 //! What rules have found, against what is true.
 
+use egret::sim::scene::Class;
+
 use super::truth::{Fact, Ways};
 
 /// An event as a rule told it, in seconds of the scene.
@@ -9,9 +11,9 @@ pub(crate) struct Found {
     /// The end of what has one.
     pub(crate) to: f64,
     pub(crate) inward: bool,
-    /// When the first message came, and where the object stood then.
+    /// When the first message came, and what stood where then; nobody for what is about a zone as a whole.
     pub(crate) told: f64,
-    pub(crate) foot: Option<[f64; 2]>,
+    pub(crate) object: Option<(Class, [f64; 2])>,
 }
 
 /// Right, wrong, and missed.
@@ -48,11 +50,14 @@ impl Score {
     }
 }
 
-/// Whether the object of an event can be that of a fact: it stood where that one was.
+/// Whether the object of an event can be that of a fact: it is of the same class, and stood where that one was when the event was told,
+/// or when it was last seen before.
 fn same_object(found: &Found, fact: &Fact, ways: &Ways) -> bool {
-    let (Some(foot), Some(id)) = (found.foot, fact.id) else { return true };
-    let Some(truly) = ways.all.get(&id).and_then(|way| way.foot_at(found.told)) else { return true };
-    (foot[0] - truly[0]).hypot(foot[1] - truly[1]) <= 0.1
+    let (Some((class, foot)), Some(way)) = (found.object, fact.id.and_then(|id| ways.all.get(&id))) else { return true };
+    let near = |truly: [f64; 2]| (foot[0] - truly[0]).hypot(foot[1] - truly[1]) <= 0.1;
+    let steps = ((found.told - found.from).max(0.0) * 10.0) as u32;
+    let mut places = (0..=steps).filter_map(|i| way.foot_at(found.told - f64::from(i) / 10.0)).peekable();
+    class == way.class && (places.peek().is_none() || places.any(near))
 }
 
 /// Each fact is found by one event at most. Moments match within 0.7 s, spans where they overlap by half of both together.

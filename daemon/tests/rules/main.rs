@@ -75,13 +75,14 @@ fn found(told: &[(f64, Event)], rule: &str, seconds: f64) -> Vec<Found> {
         .map(|(t, event)| {
             let spans = event.phase == EventPhase::Start;
             let from = since(event);
-            let foot = event.objects.first().filter(|_| rule != "occupancy").map(|object| {
+            let object = event.objects.first().filter(|_| rule != "occupancy").map(|object| {
                 let BBox { x1, x2, y2, .. } = object.bbox;
-                [f64::from(x1 + x2) / 2.0 / f64::from(SIZE.0), f64::from(y2.min(SIZE.1 as f32)) / f64::from(SIZE.1)]
+                let foot = [f64::from(x1 + x2) / 2.0 / f64::from(SIZE.0), f64::from(y2.min(SIZE.1 as f32)) / f64::from(SIZE.1)];
+                (Class::ALL[usize::from(object.class)], foot)
             });
             // An end is told when the inertia is over.
             let to = if spans { ends.get(&event.id).map_or(seconds, |end| (end - 1.0).max(from)) } else { from };
-            Found { from, to, inward: event.way != Some(Way::Out), told: *t, foot }
+            Found { from, to, inward: event.way != Some(Way::Out), told: *t, object }
         })
         .collect()
 }

@@ -67,6 +67,29 @@ fn strictness_is_what_it_says() {
 }
 
 #[test]
+fn what_is_hidden_in_part_has_not_moved() {
+    // A parked car whose middle is just before the line; somebody walks past it, and hides first its left, then its right side.
+    let car = |left: f32, right: f32| Track { bbox: BBox::new(400.0 + left, 150.0, 590.0 - right, 250.0), ..at(1, 1, 0.0, 0.0) };
+    let hide = |strictness| {
+        let mut rig = Rig::new(vec![rule("gate", RuleKind::Line(line(None, strictness)))]);
+        rig.stay(2000, &[car(0.0, 0.0)]);
+        for hidden in [20.0, 40.0, 60.0, 60.0, 60.0, 60.0, 60.0, 40.0, 20.0] {
+            rig.frame(100, &[car(hidden, 0.0)]);
+        }
+        rig.stay(2000, &[car(0.0, 0.0)]);
+        rig.begun("gate")
+    };
+    assert_eq!([Strictness::Loose, Strictness::Balanced, Strictness::Strict].map(hide), [2, 0, 0]);
+    // As it drives off it is counted once.
+    let mut rig = Rig::new(vec![rule("gate", RuleKind::Line(line(None, Strictness::Balanced)))]);
+    rig.stay(2000, &[car(0.0, 0.0)]);
+    for i in 0..20_u8 {
+        rig.frame(100, &[car(10.0 * f32::from(i), -10.0 * f32::from(i))]);
+    }
+    assert_eq!(rig.begun("gate"), 1);
+}
+
+#[test]
 fn entering_and_leaving_a_zone() {
     let mut rig = Rig::new(vec![rule("yard", RuleKind::Zone)]);
     rig.stay(500, &[at(1, 0, 0.4, 0.5)]);
