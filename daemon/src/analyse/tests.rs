@@ -1,6 +1,7 @@
 //! The engine on hand-made stories: one object each at known places and times.
 
 mod bad;
+mod cost;
 mod kinds;
 mod reload;
 

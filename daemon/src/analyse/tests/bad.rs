@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn every_kind() -> Vec<RuleConfig> {
+pub(super) fn every_kind() -> Vec<RuleConfig> {
     let heading = HeadingConfig {
         arrow: [Point::new(0.2, 0.5), Point::new(0.8, 0.5)],
         against: false,
