@@ -26,8 +26,9 @@ fn script(camera: &str) -> String {
 /// Takes messages until this one comes; an empty payload is `null`.
 async fn hear(line: &mut Running, topic: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     loop {
-        let message = timeout_at(line.deadline, line.received.recv()).await.unwrap_or_else(|_| panic!("no {topic} in time"));
-        let message = message.expect("the broker stays");
+        let message = timeout_at(line.deadline, line.received.recv()).await;
+        assert!(message.is_ok(), "no {topic} in time");
+        let message = message.expect("in time").expect("the broker stays");
         if message.topic.ends_with(topic) {
             let value = serde_json::from_slice(&message.payload).unwrap_or(Value::Null);
             if wanted(&value) {
