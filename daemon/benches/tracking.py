@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU time of trackers, microseconds per frame: egret's, roboflow `trackers`, supervision and similari, on the same boxes in one run.
 
-    python daemon/benches/trackers.py target/release/egret
+    python daemon/benches/tracking.py target/release/egret
 
 10, 50 and 200 people of a crowd, 30 frames per second, neighbours overlapping a little. egret's trackers run as `egret track-eval`
 runs them; the others by their own interfaces, with the objects that they take made beforehand. The least of several rounds counts.
