@@ -18,7 +18,7 @@ const MARGIN: f64 = 0.05;
 /// How far both ends of its lower edge have to have come, in heights: of a box that shrinks since something hides a side of it, one end stays.
 const WHOLE: f64 = 0.02;
 /// Nearer to the picture's edge than this, a box is cut off by it.
-const EDGE: f64 = 0.005;
+const EDGE: f64 = 0.02;
 
 /// One object on its way.
 #[derive(Default)]
