@@ -137,6 +137,22 @@ fn lay_over(layers: Vec<Tree>, entries: &Entries, ledger: &mut Ledger, around: &
     None
 }
 
+/// Reads and checks what the command line says, without files and environment.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_options(overrides: &Overrides, host_name: &str) -> Result<Loaded, Vec<Problem>> {
+    let (mut ledger, mut entries) = (Ledger::default(), Entries::default());
+    let tree = overrides.read(&mut ledger, 0, &mut entries);
+    let around = Surroundings { variables: &[], host_name, checking: true };
+    let config = lay_over(vec![tree], &entries, &mut ledger, &around);
+    let (problems, advice) = ledger.finish();
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded { config, advice }),
+        _ => Err(problems),
+    }
+}
+
 /// Reads and checks one text as if it were the only file, without environment and command line.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Looking on from the side: logs, metrics, health, graph. Nothing here can slow the line.
 
 mod client;
+pub(crate) mod glyphs;
 mod graph;
 mod http;
 pub mod log;

@@ -300,12 +300,16 @@ fn tell(to_track: &mpsc::SyncSender<ToTrack>, message: ToTrack) {
 }
 
 fn follow_classes(to_track: &mpsc::SyncSender<ToTrack>, stream: &StreamId, config: &CameraConfig, info: &ModelInfo) {
-    let wanted = config.classes.as_ref().map(|names| info.classes.iter().map(|class| names.contains(class)).collect());
-    tell(to_track, ToTrack::Classes { stream: stream.clone(), wanted });
+    tell(to_track, ToTrack::Classes { stream: stream.clone(), wanted: wanted_classes(config, info) });
+}
+
+/// Which classes of its model a camera keeps, by index; `None`: all.
+pub(crate) fn wanted_classes(config: &CameraConfig, info: &ModelInfo) -> Option<Box<[bool]>> {
+    config.classes.as_ref().map(|names| info.classes.iter().map(|class| names.contains(class)).collect())
 }
 
 /// Whether the camera's model knows every class that its rules are about. Only the loaded model can tell.
-fn known_classes(camera: &CameraConfig, info: &ModelInfo) -> Result<(), StartError> {
+pub(crate) fn known_classes(camera: &CameraConfig, info: &ModelInfo) -> Result<(), StartError> {
     match camera.rules.classes().find(|(_, class)| !info.classes.contains(class)) {
         None => Ok(()),
         Some((rule, class)) => Err(StartError::RuleClasses {

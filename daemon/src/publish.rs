@@ -13,6 +13,7 @@ pub mod message;
 mod outbox;
 mod packet;
 mod publisher;
+mod scribe;
 pub mod shape;
 mod stamp;
 mod tls;
@@ -27,6 +28,8 @@ use std::{
 
 pub use counters::{Counters, DropReason, Failure};
 pub use outbox::CAPACITY as QUEUE_MESSAGES;
+pub use scribe::{Line, Scribe};
+pub(crate) use stamp::parse as parse_time;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 pub use topics::Family;

@@ -28,7 +28,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub use counters::{Counters, Counts};
 pub use ids::Ids;
-pub use line::run;
+pub use line::{Follower, run};
 pub use steps::Plan;
 use tokio::sync::oneshot;
 

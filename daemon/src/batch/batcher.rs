@@ -187,6 +187,20 @@ impl Batcher {
         }
     }
 
+    /// The next piece of work if there is any now: for those who put frames in and take work out on one thread.
+    pub fn try_next(&self) -> Option<Work> {
+        let (now, mut discard) = (Instant::now(), Vec::new());
+        let mut inner = self.lock();
+        let poll = inner.state.poll(now, &mut discard);
+        let rooms = inner.state.release();
+        drop(inner);
+        wake(&rooms);
+        match poll {
+            Poll::Take(work) => Some(work),
+            Poll::WaitUntil(_) | Poll::Idle | Poll::Finished => None,
+        }
+    }
+
     fn wait<'a>(&self, mut inner: MutexGuard<'a, Inner>, until: Option<Instant>, now: Instant) -> MutexGuard<'a, Inner> {
         let until = until.filter(|until| inner.alarm.is_none_or(|(at, _)| *until < at));
         let token = inner.next_alarm;

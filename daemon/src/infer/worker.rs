@@ -57,10 +57,7 @@ pub fn worker(
     let mut engine = Instance::new(detector);
     while let Some(work) = batcher.next() {
         let _busy = stage.busy();
-        let (message, result) = match work {
-            Work::Batch(batch) => engine.batch(batcher, batch),
-            Work::Step(step) => engine.step(step),
-        };
+        let (message, result) = engine.work(batcher, work);
         out.send(message).map_err(|_| WorkerError::NobodyListens)?;
         result?;
     }
@@ -81,6 +78,14 @@ impl Instance {
     /// The largest batch it takes, at least 1.
     pub(crate) fn max_batch(&self) -> usize {
         self.detector.max_batch().max(1)
+    }
+
+    /// Does one piece of work: what tracking is told of it, and an error where the engine cannot go on.
+    pub(crate) fn work(&mut self, batcher: &Batcher, work: Work) -> (ToTrack, Result<(), WorkerError>) {
+        match work {
+            Work::Batch(batch) => self.batch(batcher, batch),
+            Work::Step(step) => self.step(step),
+        }
     }
 
     fn batch(&mut self, batcher: &Batcher, mut batch: Batch) -> (ToTrack, Result<(), WorkerError>) {

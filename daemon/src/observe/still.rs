@@ -104,7 +104,7 @@ impl Stills {
     }
 
     /// The parts that nobody is to see at a time.
-    fn veils(&self, stream: &StreamId, at: SystemTime) -> Vec<Zone> {
+    pub(crate) fn veils(&self, stream: &StreamId, at: SystemTime) -> Vec<Zone> {
         let veils = self.veils.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = |mask: &&MaskConfig| mask.schedule.as_ref().is_none_or(|schedule| schedule.week.holds(at, &schedule.zone));
         veils.get(&stream.number()).into_iter().flatten().filter(holds).map(|mask| mask.zone.clone()).collect()
@@ -157,15 +157,54 @@ fn paint(class: u16) -> [u8; 3] {
 }
 
 /// Interleaved full-range Y'CbCr, `[h,w,3]`.
-struct Canvas {
+#[derive(Clone)]
+pub(crate) struct Canvas {
     width: usize,
     height: usize,
     samples: Vec<u8>,
 }
 
 impl Canvas {
+    /// A black one.
+    pub(crate) fn black((width, height): (u32, u32)) -> Self {
+        let (width, height) = (width as usize, height as usize);
+        Self { width, height, samples: [0, 128, 128].repeat(width * height) }
+    }
+
+    /// Width and height in pixels.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    /// The same of another size, cut off or black at the right and lower edges; `None`: it has that size.
+    pub(crate) fn fitted(&self, (width, height): (usize, usize)) -> Option<Self> {
+        if (width, height) == (self.width, self.height) {
+            return None;
+        }
+        let mut samples = [0, 128, 128].repeat(width * height);
+        let row = width.min(self.width) * 3;
+        for (to, from) in samples.chunks_exact_mut(width * 3).zip(self.samples.chunks_exact(self.width * 3)) {
+            to[..row].copy_from_slice(&from[..row]);
+        }
+        Some(Self { width, height, samples })
+    }
+
+    /// Y', Cb, Cr of one pixel after the other, row by row.
+    pub(crate) fn samples(&self) -> &[u8] {
+        &self.samples
+    }
+
+    /// Colours one pixel, if it is in the picture.
+    pub(crate) fn dot(&mut self, x: i64, y: i64, color: [u8; 3]) {
+        let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y)) else { return };
+        if x < self.width && y < self.height {
+            let at = (y * self.width + x) * 3;
+            self.samples[at..at + 3].copy_from_slice(&color);
+        }
+    }
+
     /// Every `step`th pixel of every `step`th row.
-    fn of(picture: &HostPicture, step: usize) -> Self {
+    pub(crate) fn of(picture: &HostPicture, step: usize) -> Self {
         let (width, height) = ((picture.width() as usize).div_ceil(step), (picture.height() as usize).div_ceil(step));
         let mut samples = Vec::with_capacity(width * height * 3);
         let full_range = picture.color().full_range;
@@ -188,7 +227,8 @@ impl Canvas {
         Self { width, height, samples }
     }
 
-    fn encode(&self) -> Result<Vec<u8>, StillError> {
+    /// As JPEG.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, StillError> {
         let failed = |reason: String| StillError::Encode { width: self.width as u32, height: self.height as u32, reason };
         let (Ok(w), Ok(h)) = (u16::try_from(self.width), u16::try_from(self.height)) else {
             return Err(failed("larger than 65535 pixels".to_owned()));
@@ -201,7 +241,7 @@ impl Canvas {
     }
 
     /// Blackens a part of the picture.
-    fn cover(&mut self, zone: &Zone) {
+    pub(crate) fn cover(&mut self, zone: &Zone) {
         let (w, h) = (self.width as f64, self.height as f64);
         for y in 0..self.height {
             for x in 0..self.width {
@@ -213,7 +253,8 @@ impl Canvas {
         }
     }
 
-    fn outline(&mut self, bbox: &BBox, color: [u8; 3]) {
+    /// Draws a box's edge, from within.
+    pub(crate) fn outline(&mut self, bbox: &BBox, color: [u8; 3]) {
         let thickness = (self.width / 400).max(2);
         let column = |v: f32| (v.max(0.0) as usize).min(self.width.saturating_sub(1));
         let row = |v: f32| (v.max(0.0) as usize).min(self.height.saturating_sub(1));

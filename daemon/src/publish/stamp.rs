@@ -1,6 +1,6 @@
 //! Wall-clock times as RFC 3339 in UTC with microseconds: `2026-11-21T02:03:04.567890Z`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
@@ -62,9 +62,32 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
 
+/// Reads what [`Stamp`] writes, with any number of decimals: `2026-11-21T02:03:04Z`, `2026-11-21T02:03:04.567890Z`.
+pub(crate) fn parse(text: &str) -> Option<SystemTime> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let number = |text: &str, digits: usize| {
+        let sound = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+        sound.then(|| text.parse::<u64>().ok())?
+    };
+    let [year, month, day] = <[&str; 3]>::try_from(date.split('-').collect::<Vec<_>>()).ok()?;
+    let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let [hour, minute, second] = <[&str; 3]>::try_from(time.split(':').collect::<Vec<_>>()).ok()?;
+    let (hour, minute, second) = (number(hour, 2)?, number(minute, 2)?, number(second, 2)?);
+    if year < 1970 || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Days by the calendar's own rule: the one whose date this is.
+    let guess = (year - 1970) * 365 + (year - 1969) / 4 + (month - 1) * 30;
+    let days = (guess.saturating_sub(40)..guess + 80).find(|days| civil(*days) == (year, month, day))?;
+    let digits = fraction.len();
+    let nanos = number(fraction, digits).filter(|_| (1..=9).contains(&digits))? * 10u64.pow(9 - digits as u32);
+    UNIX_EPOCH.checked_add(Duration::new(days * 86_400 + hour * 3600 + minute * 60 + second, nanos as u32))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -82,6 +105,33 @@ mod tests {
         assert_eq!(text(1_795_226_584, 500_000), "2026-11-21T02:03:04.500000Z");
         assert_eq!(text(4_107_542_399, 0), "2100-02-28T23:59:59.000000Z");
         assert_eq!(text(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(micros in 0..7_258_118_400_000_000_u64) {
+            let at = UNIX_EPOCH + Duration::from_micros(micros);
+            prop_assert_eq!(parse(str::from_utf8(&format(at)).expect("ASCII")), Some(at));
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_not_read() {
+        assert_eq!(parse("1970-01-01T00:00:01Z"), Some(UNIX_EPOCH + Duration::from_secs(1)));
+        for text in [
+            "",
+            "2026-11-21",
+            "2026-11-21T02:03:04",
+            "2026-02-30T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "1969-12-31T00:00:00Z",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T02:03:04.Z",
+            "2026-11-21T02:03:04.1234567890Z",
+            "2026-11-21T+2:03:04Z",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -42,17 +42,7 @@ pub fn run(
     stills: &Stills,
     stage: &Stage,
 ) {
-    let mut line = Line {
-        config,
-        back,
-        counters,
-        stills,
-        ids: Ids::new(SystemTime::now()),
-        streams: HashMap::new(),
-        wanted: HashMap::new(),
-        gone: VecDeque::new(),
-        cameras: Cameras::new(back.rules.clone()),
-    };
+    let mut line = Line::new(config, back, counters, stills, SystemTime::now());
     let mut looked_after = Instant::now();
     loop {
         let message = if line.streams.values().any(Following::is_active) {
@@ -95,6 +85,30 @@ fn send(output: &mpsc::Sender<Vec<Tracked>>, mut out: Vec<Tracked>) -> bool {
     output.blocking_send(out).is_ok()
 }
 
+/// Tracking without a thread, a queue and a clock of its own: what follows recordings, as fast as they are read and the same each time.
+pub struct Follower<'a>(Line<'a>);
+
+impl<'a> Follower<'a> {
+    /// As [`run`]; identities count from `started`.
+    pub fn new(config: &'a TrackConfig, back: &'a Ways, counters: &'a Counters, stills: &'a Stills, started: SystemTime) -> Self {
+        Self(Line::new(config, back, counters, stills, started))
+    }
+
+    /// Takes a message; the stories that it makes, with what the rules say of them, take the place of what was in `out`.
+    pub fn take(&mut self, message: ToTrack, now: Instant, out: &mut Vec<Tracked>) {
+        out.clear();
+        self.0.take(message, now, out);
+        self.0.cameras.look(out);
+    }
+
+    /// No more messages come: all tracks end.
+    pub fn finish(mut self, out: &mut Vec<Tracked>) {
+        out.clear();
+        self.0.finish(out);
+        self.0.cameras.look(out);
+    }
+}
+
 struct Line<'a> {
     config: &'a TrackConfig,
     back: &'a Ways,
@@ -108,7 +122,21 @@ struct Line<'a> {
     cameras: Cameras,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    fn new(config: &'a TrackConfig, back: &'a Ways, counters: &'a Counters, stills: &'a Stills, started: SystemTime) -> Self {
+        Self {
+            config,
+            back,
+            counters,
+            stills,
+            ids: Ids::new(started),
+            streams: HashMap::new(),
+            wanted: HashMap::new(),
+            gone: VecDeque::new(),
+            cameras: Cameras::new(back.rules.clone()),
+        }
+    }
+
     fn take(&mut self, message: ToTrack, now: Instant, out: &mut Vec<Tracked>) {
         match message {
             ToTrack::Inferred(inferred) => self.inferred(inferred, now, out),

@@ -211,6 +211,17 @@ fn worth(line: &Line, sequence: &str) -> Worth {
     }
 }
 
+/// The boxes of a det.txt alone, frame by frame from its frame 1 on; those without area are left out, as in a sequence.
+///
+/// # Errors
+/// [`TrackEvalError`] names the line.
+pub(crate) fn detections(path: &Path) -> Result<Vec<Vec<Detection>>, TrackEvalError> {
+    let mut lines = lines::read(path, Kind::Detections, "name a file in the form of MOTChallenge's det.txt")?;
+    lines.retain(|line| line.named.bbox.width > 0.0 && line.named.bbox.height > 0.0);
+    let length = lines.iter().map(|line| line.frame).max().unwrap_or(0);
+    Ok(frames(&lines, length, 1, detection))
+}
+
 fn detection(line: &Line) -> Detection {
     let rect = line.named.bbox;
     let bbox = BBox::new(rect.left as f32, rect.top as f32, (rect.left + rect.width) as f32, (rect.top + rect.height) as f32);
