@@ -7,6 +7,7 @@ mod demo;
 mod eval;
 mod graph;
 mod model;
+mod replay;
 mod run;
 mod schema;
 #[cfg(feature = "sim")]
@@ -43,6 +44,8 @@ enum Command {
     Eval(eval::Args),
     /// Judge trackers on sequences whose truth is known, side by side.
     TrackEval(track_eval::Args),
+    /// Feed a recording through the daemon's own code, the same each time, and draw what it understood.
+    Replay(replay::Args),
     /// Simulate RTSP cameras.
     #[cfg(feature = "sim")]
     Sim(sim::Args),
@@ -79,6 +82,7 @@ impl Cli {
             Command::Bench(args) => bench::run(args),
             Command::Eval(args) => eval::run(args),
             Command::TrackEval(args) => track_eval::run(args),
+            Command::Replay(args) => replay::run(&args),
             #[cfg(feature = "sim")]
             Command::Sim(args) => sim::run(args),
             #[cfg(feature = "demo")]

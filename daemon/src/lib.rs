@@ -20,6 +20,7 @@ pub mod observe;
 pub mod pipeline;
 pub mod precision;
 pub mod publish;
+pub mod replay;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod source;

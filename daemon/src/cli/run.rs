@@ -51,7 +51,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Every problem at once, as `egret check` prints them.
-fn reject(problems: &[Problem]) -> anyhow::Result<ExitCode> {
+pub(super) fn reject(problems: &[Problem]) -> anyhow::Result<ExitCode> {
     let mut err = io::stderr().lock();
     for problem in problems {
         writeln!(err, "error: {problem}\n")?;
