@@ -40,6 +40,9 @@ impl Sheets {
     pub(super) fn frame(&mut self, canvas: &Canvas, index: u64, at: Duration, eventful: bool) -> Result<(), ReplayError> {
         let jpeg = canvas.encode().map_err(|error| self.failed(error.to_string()))?;
         let Some(around) = self.around else { return self.write(index, &jpeg) };
+        while self.waiting.len() >= MAX_WAITING || self.waiting.front().is_some_and(|(then, ..)| *then + around < at) {
+            self.waiting.pop_front();
+        }
         if eventful {
             self.until = Some(at + around);
             while let Some((_, index, jpeg)) = self.waiting.pop_front() {
@@ -50,9 +53,6 @@ impl Sheets {
             return self.write(index, &jpeg);
         }
         self.waiting.push_back((at, index, jpeg));
-        while self.waiting.len() > MAX_WAITING || self.waiting.front().is_some_and(|(then, ..)| *then + around < at) {
-            self.waiting.pop_front();
-        }
         Ok(())
     }
 

@@ -88,12 +88,11 @@ pub(crate) fn judge(found: &[Found], facts: &[Fact], ways: &Ways, are_spans: boo
     }
     let mut score = Score::default();
     for (j, fact) in facts.iter().enumerate().filter(|(_, fact)| fact.binding) {
-        match event_of[j] {
-            Some(_) => score.right += 1,
-            None => {
-                score.missed += 1;
-                note("missed", &format!("{fact:?}"));
-            }
+        if event_of[j].is_some() {
+            score.right += 1;
+        } else {
+            score.missed += 1;
+            note("missed", &format!("{fact:?}"));
         }
     }
     for (i, event) in found.iter().enumerate().filter(|(i, _)| fact_of[*i].is_none()) {

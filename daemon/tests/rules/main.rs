@@ -133,7 +133,9 @@ fn streets(count: u64) -> impl Iterator<Item = SceneConfig> {
 
 fn total(scores: &[[Score; 4]]) -> Score {
     let mut sums = [Score::default(); 4];
-    scores.iter().for_each(|street| sums.iter_mut().zip(street).for_each(|(sum, score)| sum.add(*score)));
+    for street in scores {
+        sums.iter_mut().zip(street).for_each(|(sum, score)| sum.add(*score));
+    }
     let mut all = Score::default();
     for (kind, sum) in KINDS.into_iter().zip(sums) {
         eprintln!("{}", sum.line(kind));

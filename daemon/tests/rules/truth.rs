@@ -53,7 +53,7 @@ impl Ways {
             let t = f64::from(i) / RATE;
             for outline in scene.outlines(t) {
                 let [x1, _, x2, y2] = clipped(&outline, size).map(f64::from);
-                let foot = [(x1 + x2) / 2.0 / f64::from(size[0]), y2 / f64::from(size[1])];
+                let foot = [f64::midpoint(x1, x2) / f64::from(size[0]), y2 / f64::from(size[1])];
                 let way = all.entry(outline.id).or_insert_with(|| Way { class: outline.class, samples: Vec::new() });
                 way.samples.push(Sample { t, foot, seen: is_seen(&outline, size) });
             }
@@ -172,7 +172,9 @@ fn stays(ways: &Ways, zone: &[[f64; 2]]) -> Vec<Fact> {
 pub(crate) fn dwells(ways: &Ways, zone: &[[f64; 2]], time: f64) -> Vec<Fact> {
     let mut facts = stays(ways, zone);
     facts.retain(|fact| fact.to - fact.from >= time - 0.7);
-    facts.iter_mut().for_each(|fact| fact.binding &= fact.to - fact.from >= time + 0.7);
+    for fact in &mut facts {
+        fact.binding &= fact.to - fact.from >= time + 0.7;
+    }
     facts
 }
 
