@@ -91,6 +91,15 @@ impl Cli {
     }
 }
 
+/// What a command line that must be refused is told, whether by its reader or by the command.
+#[cfg(test)]
+fn refused(words: &str) -> String {
+    match Cli::try_parse_from(std::iter::once("egret").chain(words.split(' '))) {
+        Err(error) => error.to_string(),
+        Ok(cli) => cli.run().expect_err("refused").to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;

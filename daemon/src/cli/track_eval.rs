@@ -88,17 +88,7 @@ fn progress(sequence: &str) {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
-    use crate::cli::Cli;
-
-    fn refused(words: &str) -> String {
-        let all = std::iter::once("egret").chain(words.split(' '));
-        match Cli::try_parse_from(all) {
-            Err(error) => error.to_string(),
-            Ok(cli) => cli.run().expect_err("refused").to_string(),
-        }
-    }
+    use crate::cli::refused;
 
     #[test]
     fn what_does_not_go_together_is_refused() {

@@ -152,16 +152,7 @@ fn json(mut out: impl Write, reports: &[GateReport]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
-    use crate::cli::Cli;
-
-    fn refused(words: &str) -> String {
-        match Cli::try_parse_from(std::iter::once("egret").chain(words.split(' '))) {
-            Err(error) => error.to_string(),
-            Ok(cli) => cli.run().expect_err("refused").to_string(),
-        }
-    }
+    use crate::cli::refused;
 
     #[test]
     fn what_makes_no_sense_is_refused() {
