@@ -13,6 +13,7 @@ pub mod message;
 mod outbox;
 mod packet;
 mod publisher;
+mod scene;
 mod scribe;
 pub mod shape;
 mod stamp;

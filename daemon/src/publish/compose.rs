@@ -1,7 +1,7 @@
 //! Turns what happened into messages. No input and no output: everything that a message says is handed in.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -10,19 +10,14 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
-    message::{
-        self, CameraStatus, CountMessage, DeviceStatus, EventMessage, FrameMessage, Identity, Kind, Model, Objects, Presence,
-        PresenceReason, Rounded, SCHEMA, Stamp, SummaryMessage, TrackMessage,
-    },
-    shape::Shape,
-    told::{self, Steps},
+    message::{self, CameraStatus, DeviceStatus, Kind, Presence, PresenceReason, SCHEMA, Stamp},
+    scene::{Scene, Times, wall_ms},
     topics::{self, Family},
-    verdict,
 };
 use crate::{
-    analyse::{Count, Event, Summary, Verdicts},
+    analyse::Verdicts,
     config::MqttConfig,
-    media::{Extra, Mark, StreamId, TimeBasis, Track, TrackId, TrackPhase, Tracked},
+    media::{StreamId, TrackId, TrackPhase, Tracked},
     status,
 };
 
@@ -124,16 +119,6 @@ fn next(seq: &mut u64) -> u64 {
     now
 }
 
-/// Milliseconds with microseconds behind the point.
-fn ms(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
-}
-
-/// Milliseconds from one wall-clock time to another; the clocks may disagree, so it may be negative.
-fn wall_ms(from: SystemTime, to: SystemTime) -> f64 {
-    to.duration_since(from).map_or_else(|back| -ms(back.duration()), ms)
-}
-
 /// JSON in a buffer of exactly its size. The types of [`message`] always serialize: no maps, no failing parts.
 fn write(buffer: &mut Vec<u8>, value: &impl Serialize) -> Bytes {
     buffer.clear();
@@ -141,24 +126,6 @@ fn write(buffer: &mut Vec<u8>, value: &impl Serialize) -> Bytes {
         tracing::error!(%error, "a message could not be written");
     }
     Bytes::from(buffer.as_slice().to_vec())
-}
-
-/// When a frame was taken and how long ago that is.
-struct Times {
-    latency_ms: Option<f64>,
-    since_arrival_ms: Option<f64>,
-}
-
-impl Times {
-    fn of(tracked: &Tracked, now: Now) -> Self {
-        let arrived = tracked.times.at(Mark::Received);
-        let since_arrival_ms = arrived.map(|at| ms(now.steady.saturating_duration_since(at)));
-        let latency_ms = match tracked.capture.basis {
-            TimeBasis::Arrival => since_arrival_ms,
-            TimeBasis::SenderReport => since_arrival_ms.map(|_| wall_ms(tracked.capture.wall, now.wall)),
-        };
-        Self { latency_ms, since_arrival_ms }
-    }
 }
 
 impl Composer {
@@ -319,180 +286,6 @@ impl Verdict<'_> {
             let topics = camera.rule(place, &summary.rule);
             topics.retained[1] = true;
             send(&topics.summary, payload, Family::Count);
-        }
-    }
-}
-
-/// A frame and all that its messages have in common.
-struct Scene<'a> {
-    device: &'a str,
-    boot_id: &'a str,
-    name: &'a str,
-    tracked: &'a Tracked,
-    times: Times,
-    now: Now,
-}
-
-impl<'a> Scene<'a> {
-    fn size(&self) -> [u32; 2] {
-        [self.tracked.size.0, self.tracked.size.1]
-    }
-
-    fn model(&self) -> Model<'a> {
-        Model { name: &self.tracked.model.name, runtime: &self.tracked.model.runtime }
-    }
-
-    fn frame(&self, seq: u64) -> FrameMessage<'a> {
-        let tracked = self.tracked;
-        FrameMessage {
-            schema: SCHEMA,
-            kind: Kind::Frame,
-            device: self.device,
-            camera: self.name,
-            boot_id: self.boot_id,
-            seq,
-            frame: tracked.frame_seq,
-            pts_ms: ms(tracked.pts),
-            captured_at: Stamp(tracked.capture.wall),
-            basis: tracked.capture.basis,
-            published_at: Stamp(self.now.wall),
-            latency_ms: self.times.latency_ms,
-            since_arrival_ms: self.times.since_arrival_ms,
-            size: self.size(),
-            model: self.model(),
-            objects: Objects {
-                detections: &tracked.detections,
-                extras: &tracked.extras,
-                classes: &tracked.model.classes,
-                size: tracked.size,
-                steps: tracked.steps.as_deref(),
-            },
-            closing: tracked.closing,
-            steps: tracked.steps.as_deref().filter(|report| !report.states.is_empty()).map(|report| Steps(&report.states)),
-            findings: told::of_frame(tracked.steps.as_deref(), tracked.size),
-        }
-    }
-
-    /// What belongs to the detection that a track was matched with, if any was.
-    fn extra_of(&self, track: &Track) -> Option<&'a Extra> {
-        let Tracked { detections, extras, .. } = self.tracked;
-        if extras.is_empty() || track.phase == TrackPhase::End {
-            return None;
-        }
-        extras.get(detections.iter().position(|seen| seen.track == Some(track.id))?)
-    }
-
-    fn event(&self, event: &'a Event, seq: u64) -> EventMessage<'a> {
-        let tracked = self.tracked;
-        EventMessage {
-            schema: SCHEMA,
-            kind: Kind::Event,
-            phase: event.phase,
-            device: self.device,
-            camera: self.name,
-            boot_id: self.boot_id,
-            seq,
-            event: verdict::EventIdentity(event.id),
-            rule: &event.rule,
-            rule_kind: event.kind,
-            started_at: Stamp(event.started),
-            objects: verdict::objects(event, &tracked.model.classes, tracked.size),
-            direction: event.way,
-            value: event.measure.map(|measure| Rounded(measure.value as f32)),
-            threshold: event.measure.and_then(|measure| measure.threshold).map(|threshold| Rounded(threshold as f32)),
-            unit: event.measure.map(|measure| measure.unit),
-            frame: tracked.frame_seq,
-            pts_ms: ms(tracked.pts),
-            captured_at: Stamp(tracked.capture.wall),
-            basis: tracked.capture.basis,
-            published_at: Stamp(self.now.wall),
-            latency_ms: self.times.latency_ms,
-            since_arrival_ms: self.times.since_arrival_ms,
-            size: self.size(),
-            model: self.model(),
-        }
-    }
-
-    fn count(&self, count: &'a Count, seq: u64) -> CountMessage<'a> {
-        let (total, classes) = verdict::counts(count, &self.tracked.model.classes);
-        CountMessage {
-            schema: SCHEMA,
-            kind: Kind::Count,
-            device: self.device,
-            camera: self.name,
-            boot_id: self.boot_id,
-            seq,
-            rule: &count.rule,
-            rule_kind: count.kind,
-            since: Stamp(count.since),
-            total,
-            classes,
-            frame: self.tracked.frame_seq,
-            captured_at: Stamp(self.tracked.capture.wall),
-            published_at: Stamp(self.now.wall),
-        }
-    }
-
-    fn summary(&self, summary: &'a Summary, seq: u64) -> SummaryMessage<'a> {
-        let (heat, paths) = verdict::heat_and_paths(summary);
-        let mut objects = BTreeMap::<&str, u64>::new();
-        for (class, count) in &summary.objects {
-            *objects.entry(message::class_name(&self.tracked.model.classes, *class)).or_default() += count;
-        }
-        SummaryMessage {
-            schema: SCHEMA,
-            kind: Kind::Summary,
-            device: self.device,
-            camera: self.name,
-            boot_id: self.boot_id,
-            seq,
-            rule: &summary.rule,
-            from: Stamp(summary.from),
-            to: Stamp(summary.to),
-            complete: summary.complete,
-            objects,
-            heat,
-            paths,
-            published_at: Stamp(self.now.wall),
-        }
-    }
-
-    fn track(&self, track: &Track, seq: u64) -> TrackMessage<'a> {
-        let tracked = self.tracked;
-        let bbox = message::within(&track.bbox, tracked.size);
-        let Shape { angle, corners, keypoints, mask } = Shape::of(self.extra_of(track), true);
-        TrackMessage {
-            schema: SCHEMA,
-            kind: Kind::Track,
-            phase: track.phase,
-            device: self.device,
-            camera: self.name,
-            boot_id: self.boot_id,
-            seq,
-            track: Identity(track.id),
-            class: message::class_name(&tracked.model.classes, track.class),
-            confidence: Rounded(track.confidence),
-            bbox: message::pixels(&bbox),
-            box_norm: message::normalised(&bbox, tracked.size),
-            angle,
-            corners,
-            keypoints,
-            mask,
-            velocity: [Rounded(track.velocity.0), Rounded(track.velocity.1)],
-            stationary: track.stationary.then_some(true),
-            first_seen: Stamp(track.first_seen),
-            last_seen: Stamp(track.last_seen),
-            hits: track.hits,
-            frame: tracked.frame_seq,
-            pts_ms: ms(tracked.pts),
-            captured_at: Stamp(tracked.capture.wall),
-            basis: tracked.capture.basis,
-            published_at: Stamp(self.now.wall),
-            latency_ms: self.times.latency_ms,
-            since_arrival_ms: self.times.since_arrival_ms,
-            size: self.size(),
-            model: self.model(),
-            findings: told::of_track(tracked.steps.as_deref(), track.id, tracked.size, true),
         }
     }
 }

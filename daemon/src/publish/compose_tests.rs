@@ -5,8 +5,8 @@ use super::*;
 use crate::{
     config::MqttVersion,
     media::{
-        self, BBox, Boxes, Capture, Codec, Detection, Extras, Finding, ModelInfo, ObjectMask, StepReport, StepState, TimeCard,
-        TrackedDetection, Turned,
+        self, BBox, Boxes, Capture, Codec, Detection, Extra, Extras, Finding, ModelInfo, ObjectMask, StepReport, StepState,
+        TimeBasis, TimeCard, Track, TrackedDetection, Turned,
     },
     status::{CameraState, PictureFaults},
     step::SkipReason,
