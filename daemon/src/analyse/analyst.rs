@@ -14,7 +14,7 @@ use super::{
     runner::{Moment, Runner},
     sight::{Look, Sight},
 };
-use crate::media::{Capture, Extras, ModelInfo, StreamId, TimeCard, TrackId, TrackPhase, Tracked};
+use crate::media::{BBox, Capture, Extras, ModelInfo, StreamId, TimeCard, TrackId, TrackPhase, Tracked, TrackedDetection};
 
 /// The rules of one camera, and everything that they remember.
 pub struct Analyst {
@@ -114,10 +114,14 @@ impl Analyst {
     /// The objects of a frame, and the tracks that end in it.
     fn sort_out(&self, tracked: &Tracked) -> (Vec<Sight>, Vec<TrackId>) {
         let (mut sights, mut ended): (Vec<Sight>, Vec<TrackId>) = (Vec::new(), Vec::new());
+        let of_track = |seen: &TrackedDetection| seen.track.map(|track| (track, seen.detection.bbox));
+        let mut seen: Vec<(TrackId, BBox)> = tracked.detections.iter().filter_map(of_track).collect();
+        seen.sort_by_key(|(track, _)| *track);
         for track in &tracked.tracks {
+            let seen = seen.binary_search_by_key(&track.id, |(of, _)| *of).ok().map(|at| &seen[at].1);
             if track.phase == TrackPhase::End {
                 ended.push(track.id);
-            } else if let Some(sight) = Sight::of(track, tracked.size, self.ground.as_ref()) {
+            } else if let Some(sight) = Sight::of(track, seen, tracked.size, self.ground.as_ref()) {
                 sights.push(sight);
             }
         }

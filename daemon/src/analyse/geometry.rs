@@ -73,6 +73,21 @@ impl Rect {
         Self { low: Point { x: a.x.min(b.x), y: a.y.min(b.y) }, high: Point { x: a.x.max(b.x), y: a.y.max(b.y) } }
     }
 
+    /// The middle of its lower edge.
+    pub fn foot(&self) -> Point {
+        Point { x: i64::midpoint(self.low.x, self.high.x), y: self.high.y }
+    }
+
+    /// Its centre.
+    pub fn centre(&self) -> Point {
+        Point { x: i64::midpoint(self.low.x, self.high.x), y: i64::midpoint(self.low.y, self.high.y) }
+    }
+
+    /// Share of the picture's height.
+    pub fn height(&self) -> f64 {
+        (self.high.y - self.low.y) as f64 / GRID
+    }
+
     /// The left and the right end of its lower edge.
     pub fn feet(&self) -> [Point; 2] {
         [Point { x: self.low.x, y: self.high.y }, self.high]

@@ -1,11 +1,15 @@
 //! Objects that cross a line.
+//!
+//! Crossings go by what the detector saw of an object in each frame: the tracker's box is smoother and comes later, so that somebody who
+//! leaves the picture just beyond the line would never arrive there. What boxes tremble by goes with the size of the object, and so do
+//! all margins here.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     each::{Happening, NOBODY, REMEMBERED},
     event::{EventPhase, Object, Tally, Way},
-    geometry::{CROSSING, Line, Point},
+    geometry::{CROSSING, Line, Point, Rect},
     memory::Memory,
     place::Anchor,
     rule::{LineConfig, RuleConfig, Strictness},
@@ -17,8 +21,8 @@ use crate::media::TrackId;
 const MARGIN: f64 = 0.05;
 /// How far both ends of its lower edge have to have come, in heights: of a box that shrinks since something hides a side of it, one end stays.
 const WHOLE: f64 = 0.02;
-/// Nearer to the picture's edge than this, a box is cut off by it.
-const EDGE: f64 = 0.02;
+/// Nearer to the picture's edge than this, in heights, a box is cut off by it.
+const CUT: f64 = 0.05;
 
 /// One object on its way.
 #[derive(Default)]
@@ -79,11 +83,12 @@ impl Crossings {
 
 impl Walker {
     fn step(&mut self, sight: &Sight, rule: &RuleConfig, line: &LineConfig, look: &Look<'_>) {
-        let to = if rule.anchor == Anchor::Foot { sight.foot } else { sight.centre };
+        let seen = &sight.seen;
+        let to = if rule.anchor == Anchor::Foot { seen.foot() } else { seen.centre() };
         let Some(from) = self.at.replace(to) else {
             self.since = look.now;
             self.object = Some(sight.into());
-            self.feet = sight.rect.feet();
+            self.feet = seen.feet();
             return;
         };
         self.object = Some(sight.into());
@@ -93,23 +98,23 @@ impl Walker {
             self.crossed = look.now;
         }
         if self.pending == 0 {
-            self.feet = sight.rect.feet();
+            self.feet = seen.feet();
             return;
         }
-        self.clear = self.came_as_a_whole(sight, &line.line, to, look.aspect)
+        self.clear = self.came_as_a_whole(seen, &line.line, to, look.aspect)
             && match rule.anchor {
-                Anchor::Overlap => !line.line.meets(&sight.rect),
-                Anchor::Foot | Anchor::Centre => line.line.distance(to, look.aspect) >= MARGIN * sight.height,
+                Anchor::Overlap => !line.line.meets(seen),
+                Anchor::Foot | Anchor::Centre => line.line.distance(to, look.aspect) >= MARGIN * seen.height(),
             };
     }
 
     /// Whether both ends of its lower edge have come over with it. What the picture's edge cuts off is not known.
-    fn came_as_a_whole(&self, sight: &Sight, line: &Line, at: Point, aspect: f64) -> bool {
-        let (normal, sign) = (line.normal(at, aspect), f64::from(self.pending.signum()));
-        self.feet.iter().zip(sight.rect.feet()).all(|(from, to)| {
-            let is_cut = [to.x(), 1.0 - to.x(), 1.0 - to.y()].iter().any(|margin| *margin < EDGE);
+    fn came_as_a_whole(&self, seen: &Rect, line: &Line, at: Point, aspect: f64) -> bool {
+        let (normal, sign, height) = (line.normal(at, aspect), f64::from(self.pending.signum()), seen.height());
+        self.feet.iter().zip(seen.feet()).all(|(from, to)| {
+            let is_cut = [to.x() * aspect, (1.0 - to.x()) * aspect, 1.0 - to.y()].iter().any(|room| *room < CUT * height);
             let way = [(to.x() - from.x()) * aspect, to.y() - from.y()];
-            is_cut || (way[0] * normal[0] + way[1] * normal[1]) * sign >= WHOLE * sight.height
+            is_cut || (way[0] * normal[0] + way[1] * normal[1]) * sign >= WHOLE * height
         })
     }
 

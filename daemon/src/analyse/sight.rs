@@ -21,6 +21,8 @@ pub struct Sight {
     pub bbox: BBox,
     /// The same in the picture.
     pub rect: Rect,
+    /// What the detector saw of it in this frame, without the delay of the tracker's smoother box; of what stands, that box.
+    pub seen: Rect,
     /// The middle of its lower edge.
     pub foot: Point,
     /// Its centre.
@@ -37,14 +39,11 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// `None` for what is no box.
-    pub(super) fn of(track: &Track, size: (u32, u32), ground: Option<&Ground>) -> Option<Self> {
-        let BBox { x1, y1, x2, y2 } = track.bbox;
+    /// `None` for what is no box. `seen`: the track's detection in this frame.
+    pub(super) fn of(track: &Track, seen: Option<&BBox>, size: (u32, u32), ground: Option<&Ground>) -> Option<Self> {
         let (w, h) = (f64::from(size.0.max(1)), f64::from(size.1.max(1)));
-        let [x1, y1, x2, y2] = [f64::from(x1) / w, f64::from(y1) / h, f64::from(x2) / w, f64::from(y2) / h];
-        if !(x2 > x1 && y2 > y1 && [x1, y1, x2, y2].iter().all(|v| v.is_finite())) {
-            return None;
-        }
+        let [x1, y1, x2, y2] = shares(&track.bbox, (w, h))?;
+        let seen = seen.filter(|_| !track.stationary).and_then(|bbox| shares(bbox, (w, h))).unwrap_or([x1, y1, x2, y2]);
         let (middle, height) = (f64::midpoint(x1, x2), y2 - y1);
         let foot = Point::new(middle, y2);
         let (plane, scale) = match ground {
@@ -57,6 +56,7 @@ impl Sight {
             confidence: track.confidence,
             bbox: track.bbox,
             rect: Rect::new(Point::new(x1, y1), Point::new(x2, y2)),
+            seen: Rect::new(Point::new(seen[0], seen[1]), Point::new(seen[2], seen[3])),
             foot,
             centre: Point::new(middle, f64::midpoint(y1, y2)),
             height,
@@ -65,6 +65,13 @@ impl Sight {
             scale,
         })
     }
+}
+
+/// A box in fractions of the picture; `None`: it is none.
+fn shares(bbox: &BBox, (w, h): (f64, f64)) -> Option<[f64; 4]> {
+    let BBox { x1, y1, x2, y2 } = *bbox;
+    let shares = [f64::from(x1) / w, f64::from(y1) / h, f64::from(x2) / w, f64::from(y2) / h];
+    (x2 > x1 && y2 > y1 && shares.iter().all(|v| v.is_finite())).then_some(shares)
 }
 
 /// One frame as a rule sees it: the objects that the rule is about.

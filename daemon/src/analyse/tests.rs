@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::*;
-use crate::media::{BBox, Capture, Extras, ModelInfo, StreamId, TimeBasis, TimeCard, Track, TrackId, TrackPhase, Tracked};
+use crate::media::{
+    BBox, Capture, Detection, Extras, ModelInfo, StreamId, TimeBasis, TimeCard, Track, TrackId, TrackPhase, Tracked,
+    TrackedDetection,
+};
 use geometry::{Line, Point, Polygon};
 
 const SIZE: (u32, u32) = (1000, 500);

@@ -90,6 +90,50 @@ fn what_is_hidden_in_part_has_not_moved() {
 }
 
 #[test]
+fn who_leaves_the_picture_beyond_the_line_has_crossed_it() {
+    // A car of a simulated street: towards the camera, nearly along the line, and out of the picture at its lower edge. What was seen of
+    // it, and the tracker's box, which comes after it.
+    const SEEN: [[f32; 4]; 8] = [
+        [306.5, 101.2, 452.5, 201.8],
+        [277.3, 107.7, 435.0, 216.3],
+        [244.4, 114.8, 415.6, 232.6],
+        [207.2, 122.7, 394.1, 251.3],
+        [164.5, 131.5, 370.0, 272.9],
+        [115.3, 141.3, 342.8, 297.9],
+        [57.7, 152.3, 312.5, 327.3],
+        [0.0, 164.8, 278.6, 360.0],
+    ];
+    const FOLLOWED: [[f32; 4]; 8] = [
+        [312.3, 99.8, 456.2, 198.9],
+        [284.2, 106.0, 439.3, 212.8],
+        [252.7, 112.9, 420.7, 228.6],
+        [217.0, 120.4, 400.0, 246.5],
+        [176.4, 128.8, 377.0, 267.0],
+        [129.6, 138.0, 351.2, 290.7],
+        [75.4, 148.4, 322.5, 318.3],
+        [18.6, 160.1, 290.3, 349.4],
+    ];
+    let lane = Line::new(vec![Point::new(0.25, 0.97), Point::new(0.8, 0.3)]).expect("a line");
+    let begun = |detections: bool| {
+        let lane = LineConfig { line: lane.clone(), inward: None, strictness: Strictness::Balanced };
+        let mut rig = Rig::new(vec![rule("lane", RuleKind::Line(lane))]);
+        for (seen, followed) in SEEN.into_iter().zip(FOLLOWED) {
+            rig.now += ms(100);
+            let bbox = |[x1, y1, x2, y2]: [f32; 4]| BBox::new(x1, y1, x2, y2);
+            let mut tracked = rig.story(vec![Track { bbox: bbox(followed), ..at(1, 1, 0.0, 0.0) }], false);
+            tracked.size = (640, 360);
+            let detection = Detection { class: 1, confidence: 0.9, bbox: bbox(seen) };
+            tracked.detections.extend(detections.then_some(TrackedDetection { detection, track: Some(TrackId(1)) }));
+            rig.tell(tracked);
+        }
+        rig.before = vec![TrackId(1)];
+        rig.close();
+        rig.begun("lane")
+    };
+    assert_eq!((begun(true), begun(false)), (1, 0));
+}
+
+#[test]
 fn entering_and_leaving_a_zone() {
     let mut rig = Rig::new(vec![rule("yard", RuleKind::Zone)]);
     rig.stay(500, &[at(1, 0, 0.4, 0.5)]);
