@@ -16,6 +16,7 @@ mod publisher;
 mod scene;
 mod scribe;
 pub mod shape;
+pub mod spool;
 mod stamp;
 mod tls;
 pub mod told;
