@@ -27,6 +27,8 @@ pub mod source;
 pub mod status;
 pub mod step;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod timecard;
 pub mod track;
 pub mod trackeval;

@@ -5,9 +5,10 @@ mod faults;
 mod kinds;
 mod leaks;
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 use super::*;
+use crate::testing;
 
 /// A video of the shared test data; `None`, said loudly, where it is absent.
 fn video(name: &str) -> Option<PathBuf> {
@@ -28,12 +29,9 @@ fn film(directory: &tempfile::TempDir, pictures: u32, coding: &str, container: &
     let path = directory.path().join(format!("film{number}-{container}"));
     let line = format!(
         "videotestsrc num-buffers={pictures} pattern=ball ! video/x-raw,format=I420,width=160,height=120,framerate=25/1 ! \
-         {coding} ! {container} ! filesink location={}",
-        path.display()
+         {coding} ! {container}"
     );
-    gstreamer::init().unwrap();
-    let made = Command::new("gst-launch-1.0").arg("-q").args(line.split_ascii_whitespace()).status().unwrap();
-    assert!(made.success(), "{line}");
+    testing::film(&path, &line);
     path
 }
 

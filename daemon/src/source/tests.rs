@@ -168,13 +168,6 @@ impl Rig {
     }
 }
 
-/// Threads and open files of this process.
-#[cfg(feature = "sim")]
-fn resources() -> (usize, usize) {
-    let count = |folder| std::fs::read_dir(folder).map_or(0, Iterator::count);
-    (count("/proc/self/task"), count("/proc/self/fd"))
-}
-
 #[tokio::test]
 async fn a_camera_that_is_switched_off_does_nothing() {
     let rig = Rig::start(&CameraConfig { enabled: false, ..camera(SourceConfig::Rtsp(rtsp("rtsp://127.0.0.1:1/x"))) });

@@ -121,11 +121,7 @@ fn what_cannot_be_simulated_says_why() {
     let text = directory.path().join("notes.txt");
     std::fs::write(&text, "no video in here").unwrap();
     let sound = directory.path().join("sound.wav");
-    let made = Command::new("gst-launch-1.0")
-        .args(["-q", "audiotestsrc", "num-buffers=10", "!", "wavenc", "!", "filesink"])
-        .arg(format!("location={}", sound.display()))
-        .status();
-    assert!(made.unwrap().success());
+    testing::film(&sound, "audiotestsrc num-buffers=10 ! wavenc");
 
     let absent = start(SimCamera::file("cam", "/nowhere/at.mp4"));
     assert!(absent.contains("cam") && absent.contains("/nowhere/at.mp4"), "{absent}");

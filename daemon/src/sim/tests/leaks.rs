@@ -1,20 +1,17 @@
 //! Clients come and go; nothing of them may stay.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{
     client::{Client, describe},
     *,
 };
 
-/// Threads and open descriptors of this process.
-fn held() -> (usize, usize) {
-    let count = |path| std::fs::read_dir(path).unwrap().count();
-    (count("/proc/self/task"), count("/proc/self/fd"))
-}
-
 #[tokio::test]
 async fn forty_clients_leave_nothing_behind() {
+    if !testing::alone() {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let path = film(&directory, 20, "jpegenc", "avimux");
     let sim = sim(vec![SimCamera::file("file", path), SimCamera::test("test")]);
@@ -29,23 +26,10 @@ async fn forty_clients_leave_nothing_behind() {
         }
     };
     visit(8).await;
-    let before = settled(|_| false).await;
+    let before = testing::settled(|_| false).await;
     visit(40).await;
-    let after = settled(|held| held.0 <= before.0 && held.1 <= before.1).await;
+    let after = testing::settled(|held| held.0 <= before.0 && held.1 <= before.1).await;
     assert!(after.0 <= before.0 && after.1 <= before.1, "threads and descriptors: {before:?}, then {after:?}");
-}
-
-/// What is held when the last clients' medias have been taken down: at once when it is `enough`, else the least within 2 s.
-async fn settled(enough: impl Fn((usize, usize)) -> bool) -> (usize, usize) {
-    let deadline = Instant::now() + Duration::from_secs(2);
-    let mut least = held();
-    let mut tick = tokio::time::interval(Duration::from_millis(20));
-    while Instant::now() < deadline && !enough(least) {
-        tick.tick().await;
-        let now = held();
-        least = (least.0.min(now.0), least.1.min(now.1));
-    }
-    least
 }
 
 /// Names of this process's threads.

@@ -2,24 +2,11 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Condvar};
 
-use gstreamer as gst;
-use gstreamer::prelude::*;
-
 use super::*;
-use crate::config::{FileConfig, TestConfig};
-
-/// Writes a film by running a pipeline to its end.
-fn film(path: &Path, pipeline: &str) {
-    gst::init().unwrap();
-    let pipeline = gst::parse::launch(&format!("{pipeline} ! filesink location={}", path.display())).unwrap();
-    pipeline.set_state(gst::State::Playing).unwrap();
-    let end = pipeline
-        .bus()
-        .unwrap()
-        .timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Eos, gst::MessageType::Error]);
-    assert!(end.is_some_and(|message| message.type_() == gst::MessageType::Eos), "{pipeline:?}");
-    pipeline.set_state(gst::State::Null).unwrap();
-}
+use crate::{
+    config::{FileConfig, TestConfig},
+    testing::film,
+};
 
 const PICTURES: &str = "videotestsrc num-buffers=50 pattern=ball ! video/x-raw,format=I420,width=160,height=120,framerate=25/1";
 
