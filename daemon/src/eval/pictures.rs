@@ -13,6 +13,7 @@ use gstreamer_app::{AppSink, AppSrc};
 use super::{EvalError, bounded};
 use crate::{
     decode::PictureFormat,
+    file,
     media::{Capture, Frame, HostPicture, Pixels, StreamId, TimeBasis, TimeCard},
 };
 
@@ -122,7 +123,7 @@ pub(crate) struct Video(Line);
 
 impl Video {
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        std::fs::File::open(path).map_err(|error| error.to_string())?;
+        file::regular(path).map_err(|error| error.to_string())?;
         let line = Line::start("filesrc name=in ! decodebin")?;
         let input = line.pipeline.by_name("in").ok_or("no source")?;
         input.set_property("location", path.to_str().ok_or("its path is not UTF-8")?);

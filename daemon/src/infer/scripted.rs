@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::{BufRead, BufReader},
     path::Path,
     sync::Arc,
@@ -10,7 +9,10 @@ use std::{
 };
 
 use super::{DetectError, Detector, LoadError, Output, View};
-use crate::media::{BBox, Detection, ModelInfo};
+use crate::{
+    file,
+    media::{BBox, Detection, ModelInfo},
+};
 
 /// Longest line that is read.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -56,7 +58,7 @@ impl Scripted {
     /// [`LoadError`] with the file, the line and what is wrong.
     pub fn read(path: &Path, name: &str, classes: Vec<String>, max_batch: usize) -> Result<Self, LoadError> {
         let wrong = |line: usize, reason: String| LoadError::Script { file: path.to_owned(), line, reason };
-        let file = File::open(path).map_err(|source| LoadError::Read { file: path.to_owned(), source })?;
+        let file = file::regular(path).map_err(|source| LoadError::Read { file: path.to_owned(), source })?;
         let mut reader = BufReader::new(file);
         let mut script = Script::new();
         for number in 1.. {

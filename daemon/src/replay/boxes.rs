@@ -93,7 +93,7 @@ struct Covered {
 /// `mosquitto_sub -v` prints them. Messages that are not about frames are passed over. `wanted`: the camera, where there are several.
 pub(super) fn messages(file: &Path, wanted: Option<&str>) -> Result<Boxes, ReplayError> {
     let unread = |source| ReplayError::Read { file: file.to_owned(), source };
-    let mut reader = BufReader::new(std::fs::File::open(file).map_err(unread)?);
+    let mut reader = BufReader::new(crate::file::regular(file).map_err(unread)?);
     let mut reading = Reading { wanted, classes: Vec::new(), model: None, cameras: BTreeMap::new(), frames: 0 };
     let mut text = Vec::new();
     for number in 1.. {

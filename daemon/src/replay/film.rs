@@ -41,7 +41,7 @@ pub(super) struct Film {
 impl Film {
     /// Starts decoding. `camera` is the one whose recording it is.
     pub(super) fn open(file: &std::path::Path, camera: &CameraConfig, stream: &StreamId) -> Result<Self, ReplayError> {
-        std::fs::File::open(file).map_err(|source| ReplayError::Read { file: file.to_owned(), source })?;
+        crate::file::regular(file).map_err(|source| ReplayError::Read { file: file.to_owned(), source })?;
         let source = FileConfig { path: file.to_owned(), repeat: false, realtime: false, every_frame: true };
         let camera = CameraConfig {
             source: SourceConfig::File(source),

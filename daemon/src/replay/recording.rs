@@ -93,7 +93,7 @@ enum Content {
 fn probe(file: &Path) -> Result<Content, ReplayError> {
     let unread = |source| ReplayError::Read { file: file.to_owned(), source };
     let mut head = Vec::new();
-    std::fs::File::open(file).map_err(unread)?.take(PROBE_BYTES).read_to_end(&mut head).map_err(unread)?;
+    crate::file::regular(file).map_err(unread)?.take(PROBE_BYTES).read_to_end(&mut head).map_err(unread)?;
     // A letter may be cut in two at the end.
     let text = match std::str::from_utf8(&head) {
         Ok(text) => text,
