@@ -19,6 +19,7 @@ pub use clip::{Clip, Crop, Cropper};
 pub use cpu::Cpu;
 pub use detector::{DetectError, Detector, Output, View};
 pub use letterbox::{Letterbox, Placement};
+pub(crate) use load::load_bytes;
 pub use load::{Flaw, LoadError, Loaded, examine, load, load_cpu};
 pub use null::Null;
 pub(crate) use probe::Probe;

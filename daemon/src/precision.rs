@@ -5,19 +5,25 @@
 
 mod bench;
 mod error;
+mod folder;
 mod frames;
+mod gather;
 mod halve;
 mod judge;
 mod output;
 mod quantize;
+mod ready;
 mod report;
 mod site;
 
 pub use error::PrecisionFailure;
+pub use folder::{FrameFolder, sweep};
 pub use frames::From;
+pub use gather::{enough, pictures_for};
 pub use halve::{FpOptions, fp16};
 pub use judge::Judged;
-pub use output::Written;
+pub use output::{Written, check_out};
 pub use quantize::{QuantizeOptions, quantize};
+pub use ready::ready;
 pub use report::{Outcome, write_table};
 pub use site::{Collected, SiteOptions, collect};

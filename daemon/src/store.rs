@@ -8,8 +8,10 @@ mod file;
 mod place;
 mod proxy;
 mod pull;
+mod put;
 
 pub use entry::{Added, Entry, Store, Verdict};
+pub(crate) use file::other_digest;
 pub use file::{Inspected, inspect, read_manifest, read_network};
 pub use place::{default_directory, directory, find, way_to};
 pub use pull::{Network, Pulled, pull};
@@ -90,9 +92,36 @@ pub enum StoreError {
         file: PathBuf,
     },
     /// The name is taken.
-    #[error("{path} exists already; give --replace to put another one in its place, or --name for another name", path = path.display())]
+    #[error("{path} exists already; give --replace to put another one in its place, or another name (`add --name`, or `name` in the manifest)", path = path.display())]
     Exists {
         /// What is there.
+        path: PathBuf,
+    },
+    /// The manifest wants other bytes than those that the store has pinned.
+    #[error(
+        "{manifest}: the store has pinned SHA-256 {pinned} for `{name}`, and what is to be pulled has {other}; ask its publisher why \
+         it changed; --replace puts the other one in its place"
+    )]
+    Pinned {
+        /// The model.
+        name: String,
+        /// The store's manifest.
+        manifest: PathBuf,
+        /// What the store has pinned.
+        pinned: String,
+        /// What the other manifest says.
+        other: String,
+    },
+    /// Something lies in the folder of a model that is to be replaced.
+    #[error("{path} is no file that a model consists of, and would be lost with the model that is replaced; move it elsewhere", path = path.display())]
+    Stranger {
+        /// What.
+        path: PathBuf,
+    },
+    /// The store that was named is not there.
+    #[error("{path}: there is no such store; check --store (`egret model add` and `pull` make it)", path = path.display())]
+    NoStore {
+        /// Where it would be.
         path: PathBuf,
     },
     /// The manifest names no place to download from.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -101,7 +102,9 @@ fn other_files_are_refused_by_what_they_are() {
 #[test]
 fn a_store_takes_lists_and_verifies() {
     let bench = Bench::new();
-    assert_eq!(bench.json(&["list"]), serde_json::json!([]));
+    for command in ["list", "verify"] {
+        assert!(bench.bad(&[command]).contains("there is no such store"), "{command}");
+    }
     let added = bench.good(&["add", text(&street())]);
     assert!(added.contains("added") && !added.contains("pinned"), "{added}");
     assert!(bench.bad(&["add", text(&street())]).contains("--replace"));
@@ -150,4 +153,111 @@ fn the_catalogue_is_there_without_a_network() {
     let said = bench.bad(&["pull", "peoplenet"]);
     assert!(said.contains("licence of peoplenet") && said.contains("egret model add FILE --manifest peoplenet"), "{said}");
     assert!(bench.bad(&["pull", "nothing"]).contains("egret model list --catalogue"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_no_folder_without_a_model() {
+    let bench = Bench::new();
+    bench.good(&["add", text(&street())]);
+    // A manifest that is a directory, and one that is a FIFO, which nobody ever writes to.
+    for name in ["one", "two"] {
+        fs::create_dir(bench.path("store").join(name)).expect("a folder");
+    }
+    fs::create_dir(bench.path("store/one/model.toml")).expect("a folder");
+    assert!(Command::new("mkfifo").arg(bench.path("store/two/model.toml")).status().expect("mkfifo runs").success());
+    let said = bench.bad(&["verify"]);
+    for line in ["one/model.toml: a directory", "street: ok", "two/model.toml: a FIFO, not a regular file"] {
+        assert!(said.contains(line), "{said}");
+    }
+    let list = bench.good(&["list"]);
+    assert_eq!(list.matches("it cannot be used").count(), 2, "{list}");
+    // A folder that may not be looked into, where there are permissions at all.
+    let locked = bench.path("store/three");
+    fs::create_dir(&locked).expect("a folder");
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).expect("a mode");
+    if fs::read_dir(&locked).is_ok() {
+        eprintln!("SKIPPED in part: root may read everything");
+        return;
+    }
+    assert!(bench.bad(&["verify"]).contains("three/model.toml: Permission denied"));
+}
+
+#[test]
+fn no_file_is_waited_for() {
+    let bench = Bench::new();
+    let fifo = bench.path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
+    fs::create_dir(bench.path("out")).expect("a folder");
+    let (file, out) = (bench.path("net.onnx"), bench.path("out/int8.onnx"));
+    fs::copy(street(), &file).expect("copied");
+    let toml = bench.path("fifo.toml");
+    fs::rename(&fifo, &toml).expect("renamed");
+    assert!(bench.bad(&["add", text(&file), "--manifest", text(&toml)]).contains("fifo.toml: a FIFO, not a regular file"));
+    assert!(bench.bad(&["inspect", text(&toml)]).contains("a FIFO"));
+    bench.good(&["add", text(&file)]);
+    let stored = bench.path("store/net/net.onnx");
+    fs::remove_file(&stored).expect("removed");
+    fs::rename(&toml, &stored).expect("renamed");
+    assert!(bench.bad(&["verify"]).contains("net.onnx: a FIFO, not a regular file"));
+    let output = Command::new(env!("CARGO_BIN_EXE_egret"))
+        .args(["model", "quantize", text(&file), "--from", text(&stored), "--holdout", text(&stored), "-o", text(&out)])
+        .output()
+        .expect("egret runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && (said.contains("a FIFO") || said.contains("ONNX Runtime")), "{said}");
+}
+
+#[test]
+fn a_checksum_that_is_not_the_files_is_told() {
+    let bench = Bench::new();
+    let file = bench.path("street.onnx");
+    let manifest = fs::read_to_string(street().with_file_name("model.toml")).expect("its manifest");
+    fs::copy(street(), &file).expect("copied");
+    fs::write(bench.path("model.toml"), manifest.replace("89f80e0f", "00000000")).expect("written");
+    let said = bench.bad(&["inspect", text(&file)]);
+    assert!(said.contains("CONTRADICTS it: sha256 = 00000000") && said.contains("has another one: 89f80e0f"), "{said}");
+}
+
+#[test]
+fn a_file_whose_name_no_manifest_can_give_is_to_be_renamed() {
+    let bench = Bench::new();
+    let file = bench.path("my net.onnx");
+    fs::copy(street(), &file).expect("copied");
+    for command in ["add", "inspect"] {
+        let said = bench.bad(&[command, text(&file)]);
+        assert!(said.contains("\"my net.onnx\"") && said.contains("rename the file"), "{said}");
+    }
+}
+
+/// What can be known before any picture is looked at is told then.
+#[test]
+fn a_conversion_that_must_fail_does_not_begin() {
+    let bench = Bench::new();
+    let out = bench.path("int8.onnx");
+    let tried = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+        let output = command.arg("model").args(arguments).arg("-o").arg(&out).output().expect("egret runs");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?}");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    let street = street();
+    for convert in ["quantize", "fp16"] {
+        let of = |rest: &[&str]| tried(&[&[convert, text(&street), "--from"], rest].concat());
+        assert!(of(&["."]).contains("0 pictures among the JPEG and PNG files"), "{convert}");
+        let said = of(&[".", "--frames", "8"]);
+        assert!(said.contains("give --frames 24 or more") && said.lines().count() == 1, "{said}");
+        fs::write(&out, "precious").expect("written");
+        assert!(of(&["."]).contains("int8.onnx exists already; give --force"), "{convert}");
+        fs::remove_file(&out).expect("removed");
+    }
+}
+
+#[test]
+fn codes_are_in_the_help() {
+    for command in
+        [&["model", "--help"][..], &["model", "verify", "--help"], &["model", "quantize", "--help"], &["eval", "--help"]]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_egret")).args(command).output().expect("egret runs");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Exit codes: 0"), "{command:?}");
+    }
 }

@@ -3,6 +3,7 @@
 mod add;
 mod fp16;
 mod inspect;
+mod interrupt;
 mod list;
 mod pictures;
 mod pull;
@@ -15,8 +16,14 @@ use clap::Subcommand;
 
 use crate::store::{self, Store};
 
+/// What the codes with which these commands end mean.
+const EXIT_CODES: &str = "\
+Exit codes: 0 it was done, and nothing is wrong; 1 it was not, or something is wrong (the error or the report says what); 2 the command
+line is wrong; 130 a signal ended it.";
+
 /// Arguments of `egret model`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -52,17 +59,31 @@ impl StoreArgs {
     fn open(&self) -> anyhow::Result<Store> {
         Ok(Store::new(store::directory(self.store.as_deref())?))
     }
+
+    /// One that is only read: where somebody named it, it must be there.
+    fn existing(&self) -> anyhow::Result<Store> {
+        match &self.store {
+            Some(path) if !path.exists() => Err(store::StoreError::NoStore { path: path.clone() }.into()),
+            _ => self.open(),
+        }
+    }
+}
+
+/// Deletes frames of cameras that a command which was killed has left.
+pub(super) fn sweep() {
+    pictures::sweep();
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    sweep();
     match args.command {
         Command::Inspect(args) => inspect::run(&args),
         Command::List(args) => list::run(&args),
         Command::Add(args) => add::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Pull(args) => pull::run(&args),
-        Command::Quantize(args) => quantize::run(&args),
-        Command::Fp16(args) => fp16::run(&args),
+        Command::Quantize(args) => quantize::run(*args),
+        Command::Fp16(args) => fp16::run(*args),
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(problems) => return reject(&problems),
     };
     observe::log::init(&loaded.config.log)?;
+    super::model::sweep();
     for advice in &loaded.advice {
         tracing::warn!("{advice}");
     }

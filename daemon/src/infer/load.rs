@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use egret_models::{
     head::{HeadSpec, Thresholds},
-    manifest::{Digest as Sha256Sum, MAX_MANIFEST_BYTES, Manifest, Problem},
+    manifest::{MAX_MANIFEST_BYTES, Manifest, Problem},
     nms::NmsParams,
     onnx::{self, Contract, ElementType, MAX_FILE_BYTES, Model, Refused},
     spec::{COCO_80, ModelSpec, NmsSpec, TaskSpec},
@@ -25,7 +25,7 @@ use crate::{
     config::{CpuRuntime, ModelConfig, ModelSource, RuntimeConfig},
     file::{self, Unread},
     media::ModelInfo,
-    store::MANIFEST,
+    store::{self, MANIFEST},
 };
 
 /// `TensorProto.DataType.FLOAT16`.
@@ -105,6 +105,15 @@ fn tiled(
 /// [`LoadError`], also for sources that have no network.
 pub fn load_cpu(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
     network(model, runtime).map(|(_, instances)| instances)
+}
+
+/// Loads one instance of a network that is in memory, as [`load_cpu`] does from a file. `file`: what it is called in errors.
+pub(crate) fn load_bytes(
+    (file, bytes, manifest): (&str, &[u8], &Manifest),
+    model: &ModelConfig,
+    runtime: &RuntimeConfig,
+) -> Result<Cpu, LoadError> {
+    cpu(file, bytes, Some(manifest), model, runtime).map(|(_, mut instances)| instances.remove(0))
 }
 
 fn network(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
@@ -233,12 +242,7 @@ fn declared(
 ) -> Result<ModelSpec, LoadError> {
     let path = Path::new(file).with_file_name(MANIFEST);
     let mut problems = manifest.contradictions(graph);
-    if let Sha256Sum::Known(known) = &manifest.card.sha256
-        && known != sha256
-    {
-        let reason = format!("{file} has another one: {sha256}");
-        problems.push(Problem::new("sha256", known, reason, "get the file again, or correct the sum if you changed it yourself"));
-    }
+    problems.extend(store::other_digest(manifest, sha256, file));
     let mut spec = manifest.spec.clone();
     if let Some(classes) = &model.classes {
         if classes.len() != spec.classes.len() {
@@ -325,24 +329,24 @@ fn engines(
     match library {
         Ok(library) => {
             let name = format!("onnxruntime {}", library.version);
-            tracing::info!(model = file, runtime = name, library = %library.path.display(), "this runtime runs the model");
             let engines = (0..count).map(|_| onnxruntime::Engine::new(&library, bytes, spec).map(Engine::OnnxRuntime));
             let refused = |reason| LoadError::Runtime { file: file.to_owned(), runtime: name.clone(), reason };
             let engines = engines.collect::<Result<_, _>>().map_err(refused)?;
+            tracing::info!(model = file, runtime = name, library = %library.path.display(), "this runtime runs the model");
             Ok((name, engines))
         }
         Err(reason) if runtime.cpu == CpuRuntime::OnnxRuntime => Err(LoadError::NoRuntime { file: file.to_owned(), reason }),
         Err(reason) => {
             let name = format!("rten {}", rten::VERSION);
+            let refused = |reason| LoadError::Runtime { file: file.to_owned(), runtime: name.clone(), reason };
+            let network = rten::Network::new(bytes).map_err(refused)?;
+            let engines = (0..count).map(|_| rten::Engine::new(network.clone(), spec).map(Engine::Rten));
+            let engines = engines.collect::<Result<_, _>>().map_err(refused)?;
             if runtime.cpu == CpuRuntime::Auto {
                 tracing::warn!(model = file, runtime = name, %reason, "ONNX Runtime cannot be loaded; the compiled-in runtime is slower");
             } else {
                 tracing::info!(model = file, runtime = name, %reason, "this runtime runs the model");
             }
-            let refused = |reason| LoadError::Runtime { file: file.to_owned(), runtime: name.clone(), reason };
-            let network = rten::Network::new(bytes).map_err(refused)?;
-            let engines = (0..count).map(|_| rten::Engine::new(network.clone(), spec).map(Engine::Rten));
-            let engines = engines.collect::<Result<_, _>>().map_err(refused)?;
             Ok((name, engines))
         }
     }

@@ -1,8 +1,6 @@
 //! A float network on the bench: its file, what it expects, and detectors made of what becomes of it.
 
 use std::{
-    env, fs,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,6 +13,7 @@ use egret_models::{
     spec::{ElementKind, TaskSpec},
 };
 use rustix::time::{ClockId, clock_gettime};
+use tokio_util::sync::CancellationToken;
 
 use super::{PrecisionFailure, frames::Picture};
 use crate::{
@@ -39,11 +38,11 @@ pub(super) struct Bench {
     pub(super) down_cast: Option<DownCast>,
     pub(super) manifest: Manifest,
     runtime: RuntimeConfig,
-    scratch: Scratch,
+    stop: CancellationToken,
 }
 
 impl Bench {
-    pub(super) fn open(file: &Path, runtime: &RuntimeConfig) -> Result<Self, PrecisionFailure> {
+    pub(super) fn open(file: &Path, runtime: &RuntimeConfig, stop: &CancellationToken) -> Result<Self, PrecisionFailure> {
         let bytes = store::read_network(file)?;
         let refused = |refused| StoreError::Refused { path: file.to_owned(), refused };
         let mut model = Model::read(&bytes).map_err(refused)?;
@@ -53,8 +52,13 @@ impl Bench {
             return Err(PrecisionFailure::Input { file: file.to_owned(), input: manifest.spec.input.name.clone() });
         }
         let sha256 = file::sha256(&bytes);
-        let (bytes, runtime, scratch) = (bytes.len(), runtime.clone(), Scratch::new()?);
-        Ok(Self { file: file.to_owned(), sha256, bytes, model, down_cast, manifest, runtime, scratch })
+        let (bytes, runtime, stop) = (bytes.len(), runtime.clone(), stop.clone());
+        Ok(Self { file: file.to_owned(), sha256, bytes, model, down_cast, manifest, runtime, stop })
+    }
+
+    /// Asked before each picture: whether to go on.
+    pub(super) fn go_on(&self) -> Result<(), PrecisionFailure> {
+        if self.stop.is_cancelled() { Err(PrecisionFailure::Stopped) } else { Ok(()) }
     }
 
     /// Whether the gate can judge it.
@@ -72,18 +76,14 @@ impl Bench {
 
     /// A detector of the bytes of a network with this one's inputs and outputs, which tells all boxes that matter to `matching`.
     pub(super) fn detector(&self, network: &[u8], matching: &Matching) -> Result<Box<dyn Detector>, PrecisionFailure> {
-        let path = self.scratch.0.join("network.onnx");
         let mut manifest = self.manifest.clone();
-        manifest.card.file = "network.onnx".into();
         manifest.card.sha256 = Digest::Known(file::sha256(network));
         manifest.spec.confidence = (matching.confidence - matching.slack).max(0.01);
         manifest.spec.class_confidence.clear();
-        let beside = self.scratch.0.join(MANIFEST);
-        for (path, content) in [(&path, network), (&beside, manifest.to_toml().as_bytes())] {
-            fs::write(path, content).map_err(|source| PrecisionFailure::File { path: path.clone(), source })?;
-        }
-        let config = ModelConfig { max_batch: 1, ..ModelConfig::new(&self.manifest.card.name, ModelSource::Onnx(path)) };
-        Ok(infer::load(&config, &self.runtime)?.instances().remove(0))
+        let source = ModelSource::Onnx(self.file.clone());
+        let config = ModelConfig { max_batch: 1, ..ModelConfig::new(&self.manifest.card.name, source) };
+        let named = self.file.display().to_string();
+        Ok(Box::new(infer::load_bytes((&named, network, &manifest), &config, &self.runtime)?))
     }
 
     /// The input tensors of pictures, as the daemon makes them.
@@ -110,8 +110,12 @@ impl Tensors {
 }
 
 /// What a detector sees in pictures.
-pub(super) fn predictions(detector: &mut dyn Detector, pictures: &[Picture]) -> Result<Vec<Vec<Prediction>>, PrecisionFailure> {
-    pictures.iter().map(|picture| seen(detector, picture)).collect()
+pub(super) fn predictions(
+    bench: &Bench,
+    detector: &mut dyn Detector,
+    pictures: &[Picture],
+) -> Result<Vec<Vec<Prediction>>, PrecisionFailure> {
+    pictures.iter().map(|picture| bench.go_on().and_then(|()| seen(detector, picture))).collect()
 }
 
 /// What a detector sees in a picture, in pixels of the picture.
@@ -166,31 +170,4 @@ fn manifest(file: &Path, bytes: &[u8]) -> Result<Manifest, PrecisionFailure> {
     let recognised = egret_models::manifest::recognise(&graph, &name);
     let unrecognised = |unrecognised| StoreError::Unrecognised { path: file.to_owned(), unrecognised: Box::new(unrecognised) };
     Ok(recognised.map_err(unrecognised)?.manifest)
-}
-
-/// A folder of one's own that is gone afterwards.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self, PrecisionFailure> {
-        let base = env::temp_dir();
-        for attempt in 0..64 {
-            let path = base.join(format!("egret-precision-{}-{attempt}", std::process::id()));
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(PrecisionFailure::File { path, source }),
-            }
-        }
-        let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "no free name for a temporary folder");
-        Err(PrecisionFailure::File { path: base, source })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %error, "a temporary folder stays behind");
-        }
-    }
 }

@@ -24,7 +24,7 @@ pub enum PrecisionFailure {
         source: PrecisionError,
     },
     /// It is no detector.
-    #[error("{file}: the accuracy gate compares boxes, and this is a {task} network; use `egret model fp16` without --from for it", file = file.display())]
+    #[error("{file}: the accuracy gate compares boxes, and the task of this network is `{task}`; use `egret model fp16` without --from for it", file = file.display())]
     NoDetector {
         /// The network.
         file: PathBuf,
@@ -112,6 +112,36 @@ pub enum PrecisionFailure {
         /// What to do.
         remedy: &'static str,
     },
+    /// So few pictures were asked for that too few are left to judge on.
+    #[error(
+        "--frames {frames}: without --holdout one of four pictures is held out to be judged on, and at least {needed} of those are \
+         needed; give --frames {smallest} or more, or other pictures with --holdout"
+    )]
+    Frames {
+        /// What was asked for.
+        frames: usize,
+        /// Held-out pictures that are needed.
+        needed: usize,
+        /// The smallest number that will do.
+        smallest: usize,
+    },
+    /// What is to be written is there already.
+    #[error("{path} exists already; give --force to write over it, or another name with -o", path = path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The name of what is to be written will not do.
+    #[error("{path}: {reason}", path = path.display())]
+    Out {
+        /// The name.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+    /// Somebody stopped it.
+    #[error("stopped")]
+    Stopped,
     /// Frames of cameras are kept only where somebody agreed to that.
     #[error(
         "frames of the cameras would be stored in {place}; say --consent if those who are seen by them have agreed or the law allows it"

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::PrecisionFailure;
 #[cfg(feature = "sim")]
-use crate::sim::scene::{SceneConfig, Shot, Tour};
+use crate::sim::scene::{PER_STREET, SceneConfig, Shot, Tour};
 use crate::{
     eval::pictures::{self, Video},
     file,
@@ -75,6 +75,19 @@ impl From {
     fn streets(text: &str) -> Result<Self, PrecisionFailure> {
         let reason = "this build draws no streets: build with the feature `sim`, or give a folder or a video";
         Err(PrecisionFailure::Seed { text: format!("{SCENE}{text}"), reason })
+    }
+
+    /// How many pictures there are, where that is known before any is looked at.
+    pub(super) fn count(&self) -> Result<Option<usize>, PrecisionFailure> {
+        match self {
+            Self::Folder(folder) => files(folder).map(|files| Some(files.len())),
+            Self::Video { .. } => Ok(None),
+            #[cfg(feature = "sim")]
+            Self::Streets { seeds } => {
+                let streets = usize::try_from(seeds.end - seeds.start).unwrap_or(usize::MAX);
+                Ok(Some(streets.saturating_mul(PER_STREET as usize)))
+            }
+        }
     }
 
     /// The folder, the file, or the streets, as they were named.

@@ -7,14 +7,16 @@ use egret_models::{
     manifest::PrecisionKind,
     precision::{Calibration, Fp16Options, Ranges, convert, float_values, prepare},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     PrecisionFailure,
     bench::Bench,
     frames::{self, From},
+    gather::{Gathering, Held, enough},
     judge::Exam,
     output::{self, Record},
-    quantize::{Held, failed, gather},
+    quantize::failed,
     report::Outcome,
 };
 use crate::config::RuntimeConfig;
@@ -30,7 +32,7 @@ pub struct FpOptions {
     pub from: Option<From>,
     /// Most pictures that values are observed on.
     pub frames: usize,
-    /// Where held-out pictures come from; `None`: a quarter of `from`, chosen by content.
+    /// Where held-out pictures come from; `None`: one of four of `from`, chosen by content.
     pub holdout: Option<From>,
     /// What must hold.
     pub gate: Gate,
@@ -38,6 +40,8 @@ pub struct FpOptions {
     pub out: PathBuf,
     /// What runs networks.
     pub runtime: RuntimeConfig,
+    /// Cancelled: nothing is written any more.
+    pub stop: CancellationToken,
 }
 
 /// What was observed on pictures.
@@ -55,11 +59,16 @@ struct Observed {
 /// # Errors
 /// [`PrecisionFailure`]: it could not be tried. That it was tried and refused is an [`Outcome`].
 pub fn fp16(options: &FpOptions, progress: &mut dyn FnMut(&str)) -> Result<Outcome, PrecisionFailure> {
-    let bench = Bench::open(&options.model, &options.runtime)?;
+    let gathering = |from| Gathering { from, frames: options.frames, split: options.holdout.is_none() };
+    let gathering = options.from.as_ref().map(gathering);
+    if gathering.is_some() {
+        enough(options.from.as_ref(), options.holdout.as_ref(), options.frames)?;
+    }
+    let bench = Bench::open(&options.model, &options.runtime, &options.stop)?;
     let graph = |source| PrecisionFailure::Graph { file: options.model.clone(), source };
     let mut model = bench.model.clone();
     let float = model.write();
-    let observed = options.from.as_ref().map(|from| observe(&bench, &float, from, options, progress)).transpose()?;
+    let observed = gathering.map(|gathering| observe(&bench, &float, gathering, options, progress)).transpose()?;
     let report = convert(&mut model, &options.fp16, observed.as_ref().map(|o| &o.ranges)).map_err(graph)?;
     let half = model.write();
     // An input of halves is fed by nobody here but the gate's detector, which the daemon's own loader makes.
@@ -111,7 +120,7 @@ pub fn fp16(options: &FpOptions, progress: &mut dyn FnMut(&str)) -> Result<Outco
 fn observe(
     bench: &Bench,
     float: &[u8],
-    from: &From,
+    gathering: Gathering<'_>,
     options: &FpOptions,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Observed, PrecisionFailure> {
@@ -125,7 +134,8 @@ fn observe(
     let mut held = Held::of(options.holdout.as_ref())?;
     let mut tensors = bench.letterbox();
     let mut calibration = Calibration::new(&mut probe, &prepared, &values).map_err(|error| failed(bench, error))?;
-    let gathered = gather(from, options.frames, options.holdout.is_none(), &mut held, |picture| {
+    let gathered = gathering.run(&mut held, progress, |picture| {
+        bench.go_on()?;
         calibration.observe(&mut probe, tensors.of(picture)).map_err(|error| failed(bench, error))
     })?;
     let ranges = calibration.finish().map_err(|error| failed(bench, error))?;

@@ -11,10 +11,8 @@ use super::{
     PrecisionFailure,
     bench::{Bench, predictions},
     frames::Picture,
+    gather::RANKING,
 };
-
-/// Pictures that layers are ranked by.
-pub(super) const RANKING: usize = 8;
 
 /// What a network does on the frames that were held out, and whether that will do.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +34,7 @@ pub(super) struct Exam {
 impl Exam {
     pub(super) fn new(bench: &Bench, float: &[u8], pictures: Vec<Picture>, gate: Gate) -> Result<Self, PrecisionFailure> {
         let mut detector = bench.detector(float, &gate.matching())?;
-        let reference = predictions(detector.as_mut(), &pictures)?;
+        let reference = predictions(bench, detector.as_mut(), &pictures)?;
         Ok(Self { pictures, reference, gate, classes: bench.manifest.spec.classes.len() })
     }
 
@@ -59,7 +57,7 @@ impl Exam {
         let most = most.min(self.pictures.len());
         let matching = self.gate.matching();
         let mut detector = bench.detector(network, &matching)?;
-        let found = predictions(detector.as_mut(), &self.pictures[..most])?;
+        let found = predictions(bench, detector.as_mut(), &self.pictures[..most])?;
         let agreement = compare(&self.reference[..most], &found, self.classes, &matching)?;
         Ok(Judged { verdict: self.gate.judge(&agreement), agreement })
     }

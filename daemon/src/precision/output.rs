@@ -1,20 +1,20 @@
 //! What is written: the file with its record in its metadata, and the manifest beside it.
 
 use std::{
-    fs,
+    io,
     path::{Path, PathBuf},
 };
 
 use egret_models::{
     eval::agreement::Gate,
-    manifest::{self, Digest, PrecisionKind},
+    manifest::{self, Digest, PrecisionKind, is_name},
     onnx::edit::Model,
     spec::ElementKind,
 };
 
 use super::{Judged, PrecisionFailure, bench::Bench};
 use crate::{
-    file,
+    file::{self, Fresh},
     store::{self, MANIFEST},
 };
 
@@ -103,18 +103,62 @@ pub(super) fn write(bench: &Bench, model: &mut Model, record: &Record, out: &Pat
         manifest.spec.input.element = ElementKind::F16;
     }
     let beside = manifest_path(out);
-    whole(out, &bytes)?;
-    whole(&beside, manifest.to_toml().as_bytes())?;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| PrecisionFailure::File { path, source }
+    };
+    // Both are on the disk before either is there.
+    let network = Fresh::write(out, &bytes).map_err(failed(out))?;
+    let described = Fresh::write(&beside, manifest.to_toml().as_bytes()).map_err(failed(&beside))?;
+    network.place().map_err(failed(out))?;
+    described.place().map_err(failed(&beside))?;
     Ok(Written { network: out.to_owned(), bytes: bytes.len(), manifest: beside })
+}
+
+/// Refuses a place where nothing can be written, and one where something is: that needs `force`, and even then neither the float
+/// network nor the manifest of another file is written over.
+///
+/// # Errors
+/// [`PrecisionFailure::Out`], [`PrecisionFailure::Exists`], [`PrecisionFailure::File`]
+pub fn check_out(model: &Path, out: &Path, force: bool) -> Result<(), PrecisionFailure> {
+    let wrong = |reason| Err(PrecisionFailure::Out { path: out.to_owned(), reason });
+    let same = |a: &Path, b: &Path| a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a));
+    if same(model, out) {
+        return wrong("that is the float network itself; name another file with -o");
+    }
+    if out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("onnx")) {
+        return wrong("name a file that ends in .onnx with -o");
+    }
+    if !out.file_name().and_then(|name| name.to_str()).is_some_and(is_name) {
+        return wrong(
+            "its manifest cannot name such a file: use letters, digits, `-`, `_` and `.`, at most 64, a letter or digit first",
+        );
+    }
+    let beside = manifest_path(out);
+    for path in [out, &beside] {
+        file::room_for(path).map_err(|source| PrecisionFailure::File { path: path.to_owned(), source })?;
+        if path.exists() && !force {
+            return Err(PrecisionFailure::Exists { path: path.to_owned() });
+        }
+    }
+    if beside.exists() && !is_about(&beside, out) {
+        return Err(PrecisionFailure::Out {
+            path: beside,
+            reason: "the manifest belongs there, and this is another file; name another file with -o",
+        });
+    }
+    Ok(())
+}
+
+fn is_about(manifest: &Path, out: &Path) -> bool {
+    let name = out.file_name().unwrap_or_default();
+    store::read_manifest(manifest).is_ok_and(|(manifest, _)| name == manifest.card.file.as_str())
 }
 
 /// `model.toml` beside the file, unless there is one about another file: then `FILE.toml`.
 fn manifest_path(out: &Path) -> PathBuf {
     let beside = out.with_file_name(MANIFEST);
-    let name = out.file_name().unwrap_or_default();
-    let of_another =
-        beside.exists() && !store::read_manifest(&beside).is_ok_and(|(manifest, _)| name == manifest.card.file.as_str());
-    if of_another { out.with_extension("toml") } else { beside }
+    if beside.exists() && !is_about(&beside, out) { out.with_extension("toml") } else { beside }
 }
 
 fn properties(precision: &manifest::Precision) -> Vec<(&'static str, String)> {
@@ -139,8 +183,42 @@ fn properties(precision: &manifest::Precision) -> Vec<(&'static str, String)> {
     properties
 }
 
-fn whole(path: &Path, content: &[u8]) -> Result<(), PrecisionFailure> {
-    let temporary = path.with_added_extension("new");
-    let written = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| PrecisionFailure::File { path: path.to_owned(), source })
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn refusal(model: &Path, out: &Path, force: bool) -> String {
+        check_out(model, out, force).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_is_written_over_without_a_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (float, out) = (path("float.onnx"), path("int8.onnx"));
+        fs::write(&float, "").unwrap();
+        check_out(&float, &out, false).unwrap();
+        assert!(refusal(&float, &path("./float.onnx"), true).contains("float network itself"));
+        assert!(refusal(&float, &path("int8.bin"), false).contains("ends in .onnx"));
+        assert!(refusal(&float, &path("my int8.onnx"), false).contains("letters, digits"));
+        assert!(refusal(&float, &path("none/int8.onnx"), false).contains("none is no folder yet: make it first"));
+        fs::write(&out, "precious").unwrap();
+        assert!(refusal(&float, &out, false).contains("int8.onnx exists already; give --force"));
+        check_out(&float, &out, true).unwrap();
+        fs::remove_file(&out).unwrap();
+        // A manifest of an INT8 file that is gone, and one of another file.
+        let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/street/model.toml")).unwrap();
+        fs::write(path("model.toml"), manifest.replace("street.onnx", "int8.onnx")).unwrap();
+        assert!(refusal(&float, &out, false).contains("model.toml exists already"));
+        check_out(&float, &out, true).unwrap();
+        fs::write(path("model.toml"), &manifest).unwrap();
+        check_out(&float, &out, false).unwrap();
+        fs::write(path("int8.toml"), "[egret]").unwrap();
+        assert!(refusal(&float, &out, false).contains("int8.toml exists already"));
+        assert!(refusal(&float, &out, true).contains("int8.toml: the manifest belongs there"));
+        fs::create_dir(path("folder.onnx")).unwrap();
+        assert!(refusal(&float, &path("folder.onnx"), true).contains("a directory"));
+    }
 }

@@ -1,9 +1,6 @@
 //! A float network and pictures in, an INT8 file that agrees with it out.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use egret_models::{
     eval::agreement::Gate,
@@ -11,12 +8,14 @@ use egret_models::{
     precision::{Calibration, CalibrationError, Method, Plan, QdqOptions, Ranges, Searched},
     spec::BatchAxis,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     PrecisionFailure,
     bench::{self, Bench, Tensors},
-    frames::{self, Content, From, Picture, Pictures},
-    judge::{Exam, RANKING, Trials, density},
+    frames::{self, From, Picture},
+    gather::{Gathering, Held, RANKING, enough},
+    judge::{Exam, Trials, density},
     output::{self, Record},
     report::Outcome,
 };
@@ -24,11 +23,6 @@ use crate::{config::RuntimeConfig, infer::Probe};
 
 /// Calibration frames that the float network looks at, to see whether they show anything.
 const GLANCES: usize = 64;
-/// Fewer frames say nothing about ranges, or about agreement.
-const FEWEST: usize = 8;
-/// Held-out pictures are in memory all at once.
-const MAX_HELD_OUT: usize = 200;
-const MAX_HELD_OUT_BYTES: usize = 1 << 30;
 /// A calibration set in which the float network sees less than this share of what it sees in the held-out one is no likeness of it.
 const LIKENESS: f64 = 0.1;
 
@@ -44,7 +38,7 @@ pub struct QuantizeOptions {
     pub from: From,
     /// Most calibration pictures.
     pub frames: usize,
-    /// Where held-out pictures come from; `None`: a quarter of `from`, chosen by content.
+    /// Where held-out pictures come from; `None`: one of four of `from`, chosen by content.
     pub holdout: Option<From>,
     /// How ranges are chosen.
     pub method: Method,
@@ -58,100 +52,8 @@ pub struct QuantizeOptions {
     pub out: PathBuf,
     /// What runs networks.
     pub runtime: RuntimeConfig,
-}
-
-/// Pictures that were told apart.
-pub(super) struct Held {
-    pub(super) pictures: Vec<Picture>,
-    contents: HashSet<Content>,
-    bytes: usize,
-}
-
-impl Held {
-    /// Those of a source of their own.
-    pub(super) fn of(from: Option<&From>) -> Result<Self, PrecisionFailure> {
-        let mut held = Self { pictures: Vec::new(), contents: HashSet::new(), bytes: 0 };
-        if let Some(from) = from {
-            let mut pictures = Pictures::open(from, MAX_HELD_OUT)?;
-            while let Some(picture) = pictures.next()? {
-                if !held.take(picture) {
-                    break;
-                }
-            }
-            held.enough(from)?;
-        }
-        Ok(held)
-    }
-
-    fn enough(&self, from: &From) -> Result<(), PrecisionFailure> {
-        enough(from, self.pictures.len(), "held-out frames", "give more pictures, or others with --holdout")
-    }
-
-    /// Keeps a picture while there is room.
-    fn take(&mut self, picture: Picture) -> bool {
-        let (width, height) = picture.frame.pixels.size();
-        self.bytes += width as usize * height as usize * 3 / 2;
-        if self.pictures.len() == MAX_HELD_OUT || self.bytes > MAX_HELD_OUT_BYTES {
-            return false;
-        }
-        self.contents.insert(picture.content);
-        self.pictures.push(picture);
-        true
-    }
-}
-
-/// Pictures for calibration, as they were told apart from the held-out ones.
-pub(super) struct Gathered {
-    pub(super) contents: Vec<Content>,
-    /// Some of them, to rank layers by.
-    ranking: Vec<Picture>,
-    /// Pictures that were both in the source and among the held-out ones of another source, and so were left out.
-    pub(super) shared: usize,
-    pub(super) repeated: usize,
-}
-
-/// Goes through a source: held-out pictures are kept, the others shown to `each`.
-pub(super) fn gather(
-    from: &From,
-    frames: usize,
-    split: bool,
-    held: &mut Held,
-    mut each: impl FnMut(&Picture) -> Result<(), PrecisionFailure>,
-) -> Result<Gathered, PrecisionFailure> {
-    let mut pictures = Pictures::open(from, if split { frames + frames / 3 } else { frames })?;
-    let mut gathered = Gathered { contents: Vec::new(), ranking: Vec::new(), shared: 0, repeated: 0 };
-    while gathered.contents.len() < frames {
-        let Some(picture) = pictures.next()? else { break };
-        // By content: whatever comes twice, or under two names, falls on one side.
-        if split && picture.content[0] < 64 {
-            held.take(picture);
-        } else if held.contents.contains(&picture.content) {
-            gathered.shared += 1;
-        } else {
-            each(&picture)?;
-            gathered.contents.push(picture.content);
-            if gathered.ranking.len() < RANKING {
-                gathered.ranking.push(picture);
-            }
-        }
-    }
-    gathered.repeated = pictures.repeated;
-    enough(from, gathered.contents.len(), "calibration frames", "give more pictures: 100 to 500 of the site itself")?;
-    held.enough(from)?;
-    Ok(gathered)
-}
-
-fn enough(from: &From, count: usize, what: &'static str, remedy: &'static str) -> Result<(), PrecisionFailure> {
-    if count >= FEWEST {
-        return Ok(());
-    }
-    let of = match from {
-        From::Folder(_) => "JPEG and PNG files of this folder, not of folders in it",
-        From::Video { .. } => "pictures of this video, one every --every",
-        #[cfg(feature = "sim")]
-        From::Streets { .. } => "pictures of these drawn streets",
-    };
-    Err(PrecisionFailure::TooFew { place: from.place(), of, count, what, needed: FEWEST, remedy })
+    /// Cancelled: nothing is written any more.
+    pub stop: CancellationToken,
 }
 
 /// Quantizes a network, or says why not. `progress` is told what is being done.
@@ -159,7 +61,9 @@ fn enough(from: &From, count: usize, what: &'static str, remedy: &'static str) -
 /// # Errors
 /// [`PrecisionFailure`]: it could not be tried. That it was tried and refused is an [`Outcome`].
 pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Result<Outcome, PrecisionFailure> {
-    let bench = Bench::open(&options.model, &options.runtime)?;
+    let gathering = Gathering { from: &options.from, frames: options.frames, split: options.holdout.is_none() };
+    enough(Some(&options.from), options.holdout.as_ref(), options.frames)?;
+    let bench = Bench::open(&options.model, &options.runtime, &options.stop)?;
     bench.require_detector()?;
     let graph = |source| PrecisionFailure::Graph { file: options.model.clone(), source };
     let plan = Plan::new(bench.model.clone(), &options.qdq).map_err(graph)?;
@@ -175,7 +79,8 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
         if matches!(bench.manifest.spec.input.batch, BatchAxis::Fixed(2..)) { BTreeMap::new() } else { plan.channels() };
     let mut calibration = calibration.by_channel(&channels);
     let (mut glancer, mut glances) = (bench.detector(&float, &options.gate.matching())?, Vec::new());
-    let gathered = gather(&options.from, options.frames, options.holdout.is_none(), &mut held, |picture| {
+    let gathered = gathering.run(&mut held, progress, |picture| {
+        bench.go_on()?;
         if glances.len() < GLANCES {
             glances.push(bench::seen(glancer.as_mut(), picture)?);
         }
@@ -266,6 +171,7 @@ fn observe(
 ) -> Result<Ranges, PrecisionFailure> {
     let mut calibration = Calibration::new(probe, plan.model(), &plan.values()).map_err(|error| failed(bench, error))?;
     for picture in pictures.iter().take(RANKING) {
+        bench.go_on()?;
         calibration.observe(probe, tensors.of(picture)).map_err(|error| failed(bench, error))?;
     }
     calibration.finish().map_err(|error| failed(bench, error))

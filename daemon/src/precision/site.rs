@@ -3,17 +3,18 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::PrecisionFailure;
+use super::{FrameFolder, PrecisionFailure};
 use crate::{
-    config::Config,
+    config::{CameraConfig, Config},
     decode::FrameSink,
     media::{Frame, Pixels, StreamId},
     observe::still,
@@ -37,18 +38,16 @@ pub struct SiteOptions {
     pub frames: usize,
     /// Over what time they are spread.
     pub spread: Duration,
-    /// Somebody has agreed to it.
-    pub consent: bool,
-    /// The state directory; frames are kept in `calibration/` of it.
-    pub state: PathBuf,
+    /// Where they are put, as JPEG files of mode 0600.
+    pub folder: Arc<FrameFolder>,
+    /// Cancelled: no more is collected.
+    pub stop: CancellationToken,
 }
 
 /// What was collected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collected {
-    /// The folder, of mode 0700, with JPEG files of mode 0600.
-    pub folder: PathBuf,
-    /// Pictures in it.
+    /// Pictures of all cameras.
     pub frames: usize,
     /// Pictures by camera.
     pub cameras: Vec<(String, usize)>,
@@ -68,90 +67,83 @@ impl Newest {
     }
 }
 
+/// A camera that is collected from.
+struct Camera {
+    name: String,
+    newest: Arc<Newest>,
+    running: source::Camera,
+    count: usize,
+}
+
 /// Collects frames of the configured cameras in turn, evenly over the time.
 ///
 /// # Errors
-/// [`PrecisionFailure`]: without consent, without cameras, without pictures.
+/// [`PrecisionFailure`]: without cameras, without pictures, or stopped.
 pub async fn collect(options: &SiteOptions, progress: &mut dyn FnMut(&str)) -> Result<Collected, PrecisionFailure> {
-    let folder = options.state.join("calibration").join(stamp());
-    if !options.consent {
-        return Err(PrecisionFailure::Consent { place: folder.display().to_string() });
-    }
-    let enabled = options.config.cameras.iter().filter(|camera| camera.enabled);
     let board = StatusBoard::new();
-    let mut cameras = Vec::new();
-    private_folder(&folder)?;
-    for (number, camera) in enabled.enumerate() {
-        let (stream, newest) = (StreamId::new(number as u32, &camera.name), Arc::new(Newest::default()));
-        board.add(&stream);
-        let sink = {
-            let newest = Arc::clone(&newest);
-            FrameSink::new(
-                move |frame| {
-                    newest.put(frame);
-                    true
-                },
-                || {},
-            )
-        };
-        let running = source::start(camera, stream, sink, Arc::clone(&board), Context::default());
-        cameras.push((camera.name.clone(), newest, running, 0_usize));
-    }
+    let enabled = options.config.cameras.iter().filter(|camera| camera.enabled);
+    let mut cameras: Vec<Camera> = enabled.enumerate().map(|(number, camera)| start(number, camera, &board)).collect();
     if cameras.is_empty() {
         return Err(PrecisionFailure::Cameras { reason: "no camera is configured and enabled: add one under [[camera]]".into() });
     }
+    let collected = tokio::select! {
+        collected = take(options, &mut cameras, progress) => collected,
+        () = options.stop.cancelled() => Err(PrecisionFailure::Stopped),
+    };
+    let mut counts = Vec::new();
+    for camera in cameras {
+        camera.running.stop().await;
+        counts.push((camera.name, camera.count));
+    }
+    counts.sort_unstable();
+    let frames = collected?;
+    if frames == 0 {
+        let reason = format!("no camera gave a picture for {} s; `egret check` and `egret graph` say more", PATIENCE.as_secs());
+        return Err(PrecisionFailure::Cameras { reason });
+    }
+    Ok(Collected { frames, cameras: counts })
+}
+
+fn start(number: usize, camera: &CameraConfig, board: &Arc<StatusBoard>) -> Camera {
+    let (stream, newest) = (StreamId::new(number as u32, &camera.name), Arc::new(Newest::default()));
+    board.add(&stream);
+    let sink = {
+        let newest = Arc::clone(&newest);
+        FrameSink::new(
+            move |frame| {
+                newest.put(frame);
+                true
+            },
+            || {},
+        )
+    };
+    let running = source::start(camera, stream, sink, Arc::clone(board), Context::default());
+    Camera { name: camera.name.clone(), newest, running, count: 0 }
+}
+
+/// Takes pictures until there are enough, or none come any more.
+async fn take(options: &SiteOptions, cameras: &mut [Camera], progress: &mut dyn FnMut(&str)) -> Result<usize, PrecisionFailure> {
     let between = options.spread / options.frames.max(1) as u32;
     let (start, mut last, mut frames) = (Instant::now(), Instant::now(), 0);
     while frames < options.frames {
         let due = start + between * frames as u32;
         tokio::time::sleep_until(due.max(Instant::now() + LOOK.min(between / 2))).await;
         // The camera with the fewest pictures goes first.
-        cameras.sort_by_key(|(_, _, _, count)| *count);
-        let Some((name, frame, count)) =
-            cameras.iter_mut().find_map(|(name, newest, _, count)| Some((name, newest.take()?, count)))
+        cameras.sort_by_key(|camera| camera.count);
+        let Some((camera, frame)) = cameras.iter_mut().find_map(|camera| camera.newest.take().map(|frame| (camera, frame)))
         else {
             if last.elapsed() > PATIENCE {
                 break;
             }
             continue;
         };
-        keep(&folder.join(format!("{name}-{count:05}.jpg")), &frame)?;
-        (last, frames, *count) = (Instant::now(), frames + 1, *count + 1);
+        keep(&options.folder.path().join(format!("{}-{:05}.jpg", camera.name, camera.count)), &frame)?;
+        (last, frames, camera.count) = (Instant::now(), frames + 1, camera.count + 1);
         if frames.is_multiple_of(50) {
             progress(&format!("{frames} of {} frames", options.frames));
         }
     }
-    let mut counts = Vec::new();
-    for (name, _, camera, count) in cameras {
-        camera.stop().await;
-        counts.push((name, count));
-    }
-    counts.sort_unstable();
-    if frames == 0 {
-        let reason = format!("no camera gave a picture for {} s; `egret check` and `egret graph` say more", PATIENCE.as_secs());
-        return Err(PrecisionFailure::Cameras { reason });
-    }
-    Ok(Collected { folder, frames, cameras: counts })
-}
-
-impl Collected {
-    /// Deletes what was collected.
-    ///
-    /// # Errors
-    /// [`PrecisionFailure::File`]
-    pub fn delete(self) -> Result<(), PrecisionFailure> {
-        fs::remove_dir_all(&self.folder).map_err(|source| PrecisionFailure::File { path: self.folder, source })
-    }
-}
-
-fn stamp() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("{}", since.as_millis())
-}
-
-fn private_folder(path: &Path) -> Result<(), PrecisionFailure> {
-    let made = fs::DirBuilder::new().mode(0o700).recursive(true).create(path);
-    made.map_err(|source| PrecisionFailure::File { path: path.to_owned(), source })
+    Ok(frames)
 }
 
 fn keep(path: &Path, frame: &Frame) -> Result<(), PrecisionFailure> {

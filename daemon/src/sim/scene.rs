@@ -32,6 +32,7 @@ use order::Item;
 pub use outline::Outline;
 use props::Prop;
 use street::Street;
+pub(crate) use tour::PER_STREET;
 pub use tour::{Shot, Tour};
 use traffic::{Actor, Body, Traffic};
 use view::View;

@@ -12,7 +12,8 @@ use egret_models::{
 
 use super::{
     MANIFEST, StoreError,
-    file::{digest_of, name_of, read_manifest, read_network, write_whole},
+    file::{digest_of, name_of, read_manifest, read_network},
+    put::{Change, Content},
 };
 use crate::file::sha256;
 
@@ -69,7 +70,7 @@ impl Store {
         self.directory.join(name)
     }
 
-    /// The names of all models, sorted.
+    /// The names of all models, sorted, also of those whose folder cannot be read: whoever asks for them is told why.
     ///
     /// # Errors
     /// [`StoreError::File`]; a store that does not exist is empty.
@@ -84,7 +85,7 @@ impl Store {
             let entry = entry.map_err(failed)?;
             if let Ok(name) = entry.file_name().into_string()
                 && is_name(&name)
-                && entry.path().join(MANIFEST).is_file()
+                && !is_missing(&entry.path().join(MANIFEST))
             {
                 names.push(name);
             }
@@ -99,7 +100,7 @@ impl Store {
     /// [`StoreError::NoSuchModel`], or its manifest is wrong.
     pub fn entry(&self, name: &str) -> Result<Entry, StoreError> {
         let path = self.place(name).join(MANIFEST);
-        if !is_name(name) || !path.is_file() {
+        if !is_name(name) || is_missing(&path) {
             let names = self.names()?;
             let have = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             return Err(StoreError::NoSuchModel { name: name.to_owned(), store: self.directory.clone(), have });
@@ -142,17 +143,20 @@ impl Store {
         let found = sha256(&bytes);
         let pinned = check_digest(file, &manifest, &found, "use the file that the manifest is about, or correct its sha256")?;
         let text = rename(&pin(&text, &manifest, &found), &mut manifest, name);
-        let directory = self.place(&manifest.card.name);
-        if directory.join(MANIFEST).exists() && !replace {
-            return Err(StoreError::Exists { path: directory });
-        }
         manifest.card.sha256 = Digest::Known(found);
-        fs::create_dir_all(&directory).map_err(|source| StoreError::File { path: directory.clone(), source })?;
-        let stored = directory.join(&manifest.card.file);
-        write_whole(&stored, &bytes)?;
-        let path = directory.join(MANIFEST);
-        write_whole(&path, text.as_bytes())?;
-        Ok(Added { entry: Entry { manifest, file: stored, path }, pinned, assumed })
+        let entry = self.planned(manifest);
+        let change = Change::begin(self)?;
+        if !is_missing(&entry.path) && !replace {
+            return Err(StoreError::Exists { path: self.place(&entry.manifest.card.name) });
+        }
+        change.put(&entry, Content::Bytes(&bytes), &text)?;
+        Ok(Added { entry, pinned, assumed })
+    }
+
+    /// Where the files of a manifest are or would be.
+    pub(super) fn planned(&self, manifest: Manifest) -> Entry {
+        let directory = self.place(&manifest.card.name);
+        Entry { file: directory.join(&manifest.card.file), path: directory.join(MANIFEST), manifest }
     }
 
     /// Whether a model's file is there, has its SHA-256, can be read, and agrees with its manifest.
@@ -193,6 +197,12 @@ impl Entry {
         }
         problems
     }
+}
+
+/// Whether there certainly is nothing: a folder that may not be looked into may well have something.
+fn is_missing(path: &Path) -> bool {
+    let missing = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    fs::metadata(path).is_err_and(|error| missing.contains(&error.kind()))
 }
 
 /// Whether the manifest does not know the digest.

@@ -2,16 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use egret_models::{
-    manifest::{MAX_MANIFEST_BYTES, Manifest, Problem, Recognised, Unrecognised, recognise},
+    manifest::{Digest, MAX_MANIFEST_BYTES, Manifest, Problem, Recognised, Unrecognised, recognise},
     onnx::{self, ElementType, MAX_FILE_BYTES, Refused},
 };
-use sha2::{Digest as _, Sha256};
 
 use super::{MANIFEST, StoreError};
 use crate::file::{self, Unread};
@@ -31,9 +28,6 @@ pub(super) fn name_of(path: &Path) -> String {
 pub fn read_network(path: &Path) -> Result<Vec<u8>, StoreError> {
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     let refused = |refused| StoreError::Refused { path: path.to_owned(), refused };
-    if path.is_dir() {
-        return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "a directory, not an ONNX file")));
-    }
     let bytes = file::read(path, MAX_FILE_BYTES).map_err(|unread| match unread {
         Unread::Io(source) => failed(source),
         Unread::TooLarge(bytes) => refused(Refused::TooLarge { bytes }),
@@ -54,29 +48,14 @@ pub fn read_manifest(path: &Path) -> Result<(Manifest, String), StoreError> {
 
 /// The SHA-256 and size of a file, without holding it in memory.
 pub(super) fn digest_of(path: &Path) -> Result<(String, u64), StoreError> {
-    let failed = |source| StoreError::File { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    let (mut hasher, mut buffer, mut total) = (Sha256::new(), vec![0; 1 << 16], 0);
-    loop {
-        let count = file.read(&mut buffer).map_err(failed)?;
-        if count == 0 {
-            return Ok((file::hex(&hasher.finalize()), total));
-        }
-        hasher.update(&buffer[..count]);
-        total += count as u64;
-    }
+    file::digest(path).map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
-/// Writes a file so that it is there whole or not at all.
-pub(super) fn write_whole(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    let temporary = path.with_added_extension("new");
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        io::Write::write_all(&mut file, content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|source| StoreError::File { path: path.to_owned(), source })
+/// The problem that a file has another SHA-256 than its manifest says.
+pub(crate) fn other_digest(manifest: &Manifest, found: &str, file: &str) -> Option<Problem> {
+    let Digest::Known(known) = &manifest.card.sha256 else { return None };
+    let remedy = "get the file again, or correct the sum if you changed it yourself";
+    (known != found).then(|| Problem::new("sha256", known, format!("{file} has another one: {found}"), remedy))
 }
 
 /// What is in an ONNX file.
@@ -134,7 +113,11 @@ pub fn inspect(path: &Path) -> Result<Inspected, StoreError> {
     let manifest = path.with_file_name(MANIFEST);
     let beside = manifest.is_file().then(|| read_manifest(&manifest)).and_then(|read| match read {
         // A directory may hold several files; the manifest is about one of them.
-        Ok((manifest, _)) => (manifest.card.file == name_of(path)).then(|| Ok(manifest.contradictions(&model))),
+        Ok((manifest, _)) => (manifest.card.file == name_of(path)).then(|| {
+            let mut problems = manifest.contradictions(&model);
+            problems.extend(other_digest(&manifest, &sha256, &name_of(path)));
+            Ok(problems)
+        }),
         Err(error) => Some(Err(error)),
     });
     Ok(Inspected {

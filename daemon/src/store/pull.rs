@@ -1,9 +1,6 @@
 //! `egret model pull`: from a manifest with an address to a model in the store.
 
-use std::{
-    fs::{self, File, TryLockError},
-    time::Duration,
-};
+use std::{fs, io, path::Path, time::Duration};
 
 use egret_models::{
     manifest::{Digest, Manifest},
@@ -11,16 +8,20 @@ use egret_models::{
 };
 
 use super::{
-    Entry, MANIFEST, Store, StoreError,
+    Entry, Store, StoreError,
     entry::{check_digest, pin},
-    fetch::{Authorities, Client, forget, origin_of, shown},
-    file::{digest_of, read_network, write_whole},
+    fetch::{Authorities, Client, forget, shown},
+    file::{digest_of, read_network},
     proxy::Proxies,
+    put::{Change, Content},
 };
+use crate::file::{Fresh, Lock};
 
 #[cfg(test)]
 mod tests;
 
+/// The store's folder of what is being downloaded, by the model's name.
+const DOWNLOADS: &str = ".downloads";
 /// Longest time without a byte.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -54,68 +55,119 @@ pub struct Pulled {
     pub pinned: bool,
 }
 
-/// Downloads the file of a manifest into the store. `progress` hears of bytes so far, and in all where the server says it.
+/// Downloads the file of a manifest into the store. `replace`: in the place of whatever model has its name there; else only what the
+/// store's own manifest says is made whole. `progress` hears of bytes so far, and in all where the server says it.
 ///
 /// # Errors
 /// [`StoreError`]; an interrupted download leaves a `.part` file that the next one continues, a wrong file leaves nothing.
 pub fn pull(
     store: &Store,
     (manifest, text): (Manifest, &str),
+    replace: bool,
     network: &Network,
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<Pulled, StoreError> {
-    let directory = store.place(&manifest.card.name);
-    let at = |source| StoreError::File { path: directory.clone(), source };
-    fs::create_dir_all(&directory).map_err(at)?;
-    let path = directory.join(".lock");
-    let lock = File::create(&path).map_err(at)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { path }),
-        Err(TryLockError::Error(source)) => return Err(StoreError::File { path, source }),
+    let entry = store.planned(allowed(store, manifest, replace)?);
+    if let Some(bytes) = already(store, &entry, text, replace)? {
+        return Ok(Pulled { entry, already: true, resumed: 0, bytes, pinned: false });
     }
-    let result = locked(store, manifest, text, network, progress);
-    // A name that nothing came of leaves no directory behind; one with a part of a file in it stays.
-    let _ = fs::remove_file(&path);
-    let _ = fs::remove_dir(&directory);
+    let card = &entry.manifest.card;
+    let Some(url) = card.url.clone() else {
+        let export = card.export.clone().unwrap_or_else(|| "its manifest has neither url nor export".to_owned());
+        return Err(StoreError::NoUrl { name: card.name.clone(), export });
+    };
+    let downloads = store.directory().join(DOWNLOADS);
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StoreError::File { path, source }
+    };
+    fs::create_dir_all(&downloads).map_err(failed(&downloads))?;
+    let path = downloads.join(&card.name).with_added_extension("lock");
+    let lock = Lock::attempt(&path).map_err(failed(&path))?.ok_or(StoreError::Busy { path })?;
+    let part = downloads.join(&card.name).with_added_extension("part");
+    let result = fetched(store, entry, text, (&url, &part), replace, network, progress);
+    if let Err(error) = &result
+        && !is_worth_keeping(&part, error)
+    {
+        forget(&part);
+    }
+    let _ = lock.remove();
     result
 }
 
-fn locked(
+/// The manifest that counts: what the store has pinned is pinned for whoever asks without `replace`.
+fn allowed(store: &Store, mut manifest: Manifest, replace: bool) -> Result<Manifest, StoreError> {
+    let name = &manifest.card.name;
+    let stored = match store.entry(name) {
+        Err(StoreError::NoSuchModel { .. }) => return Ok(manifest),
+        _ if replace => return Ok(manifest),
+        stored => stored?,
+    };
+    match (&stored.manifest.card.sha256, &manifest.card.sha256) {
+        (Digest::Known(pinned), Digest::Known(other)) if pinned != other => {
+            let (name, pinned, other) = (name.clone(), pinned.clone(), other.clone());
+            return Err(StoreError::Pinned { name, manifest: stored.path, pinned, other });
+        }
+        (pinned, Digest::Unknown) => manifest.card.sha256 = pinned.clone(),
+        _ => {}
+    }
+    if manifest == stored.manifest { Ok(manifest) } else { Err(StoreError::Exists { path: store.place(&manifest.card.name) }) }
+}
+
+/// The size of the file, if the store has it and it is the one that the manifest is about. The manifest is written where there is
+/// none, or another one that is to be replaced.
+fn already(store: &Store, entry: &Entry, text: &str, replace: bool) -> Result<Option<u64>, StoreError> {
+    let Digest::Known(expected) = &entry.manifest.card.sha256 else { return Ok(None) };
+    if !entry.file.is_file() {
+        return Ok(None);
+    }
+    let (found, bytes) = digest_of(&entry.file)?;
+    if found != *expected {
+        return Ok(None);
+    }
+    let stored = store.entry(&entry.manifest.card.name);
+    if !stored.is_ok_and(|stored| stored.manifest == entry.manifest) {
+        check(&entry.file, &entry.file.display().to_string(), &entry.manifest)?;
+        let _change = Change::begin(store)?;
+        allowed(store, entry.manifest.clone(), replace)?;
+        let written = Fresh::write(&entry.path, pin(text, &entry.manifest, &found).as_bytes()).and_then(Fresh::place);
+        written.map_err(|source| StoreError::File { path: entry.path.clone(), source })?;
+    }
+    Ok(Some(bytes))
+}
+
+/// A download is continued later, unless the disk is full or nothing came.
+fn is_worth_keeping(part: &Path, error: &StoreError) -> bool {
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    let full = matches!(error, StoreError::File { source, .. } if full.contains(&source.kind()));
+    !full && fs::metadata(part).is_ok_and(|part| part.len() > 0)
+}
+
+fn fetched(
     store: &Store,
-    mut manifest: Manifest,
+    mut entry: Entry,
     text: &str,
+    (url, part): (&str, &Path),
+    replace: bool,
     network: &Network,
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<Pulled, StoreError> {
-    let directory = store.place(&manifest.card.name);
-    let (file, path) = (directory.join(&manifest.card.file), directory.join(MANIFEST));
-    if let (true, Digest::Known(expected)) = (file.is_file(), &manifest.card.sha256) {
-        let (found, bytes) = digest_of(&file)?;
-        if found == *expected {
-            if !path.is_file() {
-                write_whole(&path, text.as_bytes())?;
-            }
-            return Ok(Pulled { entry: Entry { manifest, file, path }, already: true, resumed: 0, bytes, pinned: false });
-        }
-    }
-    let Some(url) = manifest.card.url.clone() else {
-        let export = manifest.card.export.clone().unwrap_or_else(|| "its manifest has neither url nor export".to_owned());
-        return Err(StoreError::NoUrl { name: manifest.card.name, export });
+    let certain = entry.manifest.card.sha256 != Digest::Unknown;
+    let resumed = network.client.download(url, part, certain, progress)?;
+    let put = || {
+        let checked = check(part, url, &entry.manifest)?;
+        let change = Change::begin(store)?;
+        // Somebody may have put a model there meanwhile.
+        allowed(store, entry.manifest.clone(), replace)?;
+        change.put(&entry, Content::Moved(part), &pin(text, &entry.manifest, &checked.found))?;
+        Ok(checked)
     };
-    let part = file.with_added_extension("part");
-    let certain = manifest.card.sha256 != Digest::Unknown;
-    let resumed = network.client.download(&url, &part, certain, progress)?;
-    let checked = check(&part, &url, &manifest);
-    if checked.is_err() {
-        forget(&part);
-    }
-    let Checked { found, bytes, pinned } = checked?;
-    fs::rename(&part, &file).map_err(|source| StoreError::File { path: file.clone(), source })?;
-    let _ = fs::remove_file(origin_of(&part));
-    write_whole(&path, pin(text, &manifest, &found).as_bytes())?;
-    manifest.card.sha256 = Digest::Known(found);
-    Ok(Pulled { entry: Entry { manifest, file, path }, already: false, resumed, bytes, pinned })
+    let put = put();
+    // Whether it is in the store now or was refused: there is nothing to be continued.
+    forget(part);
+    let Checked { found, bytes, pinned } = put?;
+    entry.manifest.card.sha256 = Digest::Known(found);
+    Ok(Pulled { entry, already: false, resumed, bytes, pinned })
 }
 
 struct Checked {
@@ -125,11 +177,11 @@ struct Checked {
 }
 
 /// Whether what came is what the manifest is about, and a network at all.
-fn check(part: &std::path::Path, url: &str, manifest: &Manifest) -> Result<Checked, StoreError> {
+fn check(part: &Path, url: &str, manifest: &Manifest) -> Result<Checked, StoreError> {
     let (found, bytes) = digest_of(part)?;
     let remedy = "the file at the address has changed or was tampered with: nothing was stored. If its publisher says so, write \
                   the new sha256 into the manifest";
-    let from = std::path::Path::new(url);
+    let from = Path::new(url);
     let pinned = check_digest(from, manifest, &found, remedy)?;
     let content = read_network(part).map_err(|error| match error {
         StoreError::Refused { refused, .. } => StoreError::Refused { path: shown(url).into(), refused },

@@ -26,6 +26,7 @@ use egret_models::{
     precision::{Fp16Options, Method, Plan, QdqOptions},
 };
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 const STREET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/street/street.onnx");
 const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/tests/reference/onnx_check.py");
@@ -88,6 +89,7 @@ fn options(from: From, holdout: From, out: PathBuf) -> QuantizeOptions {
         most_float: 0.5,
         out,
         runtime: RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, onnxruntime_library: None },
+        stop: CancellationToken::new(),
     }
 }
 
@@ -154,6 +156,7 @@ fn fp16_of(int8: &QuantizeOptions, folder: &Path) -> PathBuf {
         gate: int8.gate,
         out: out.clone(),
         runtime: int8.runtime.clone(),
+        stop: int8.stop.clone(),
     };
     let outcome = tried(fp16(&options, &mut told)).unwrap();
     assert_eq!((outcome.reasons.len(), outcome.kept.len()), (0, 0), "{:?}", outcome.kept);
@@ -243,4 +246,17 @@ fn pictures_that_were_held_out_are_never_calibrated_on() {
         Err(PrecisionFailure::TooFew { count: 0, what: "calibration frames", .. }) => {}
         other => panic!("{:?}", other.map(|outcome| outcome.reasons)),
     }
+}
+
+#[test]
+fn what_was_stopped_writes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let options = options(streets(2_000_000, 2), streets(3_000_000, 2), place.path().join("int8.onnx"));
+    options.stop.cancel();
+    match quantize(&options, &mut told) {
+        Err(PrecisionFailure::NoRuntime { reason }) => eprintln!("SKIPPED: {reason}"),
+        Err(PrecisionFailure::Stopped) => {}
+        other => panic!("{:?}", other.map(|outcome| outcome.reasons)),
+    }
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
 }

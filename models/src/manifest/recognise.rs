@@ -5,7 +5,7 @@ mod draft;
 mod others;
 mod rows;
 
-use super::{Manifest, agree, metadata::property, write};
+use super::{Manifest, agree, is_name, metadata::property, write};
 use crate::onnx::{Model, ValueInfo};
 use draft::Draft;
 
@@ -66,6 +66,12 @@ pub fn recognise(model: &Model<'_>, file: &str) -> Result<Recognised, Unrecognis
         inputs: listing(&model.graph.inputs),
         outputs: listing(&model.graph.outputs),
     };
+    if !is_name(file) {
+        return Err(refuse((
+            format!("{file:?} is no file name that a manifest can give"),
+            "rename the file: letters, digits, `-`, `_` and `.`, at most 64, a letter or digit first",
+        )));
+    }
     let mut draft = Draft::of(model, file).map_err(refuse)?;
     let family = family(&mut draft).ok_or_else(|| {
         let reason = "its outputs are those of no known family".to_owned();

@@ -12,6 +12,7 @@ use super::StoreArgs;
 
 /// Arguments of `egret model add`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
 pub(super) struct Args {
     /// The ONNX file.
     file: PathBuf,

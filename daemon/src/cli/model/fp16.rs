@@ -3,12 +3,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use egret_models::precision::Fp16Options;
+use tokio_util::sync::CancellationToken;
 
 use super::pictures;
-use crate::precision::{FpOptions, fp16};
+use crate::precision::{FpOptions, check_out, fp16};
 
 /// Arguments of `egret model fp16`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
 pub(super) struct Args {
     /// The float network.
     model: PathBuf,
@@ -24,6 +26,9 @@ pub(super) struct Args {
     /// The file to write. Its manifest goes beside it.
     #[arg(short, long, value_name = "FILE.onnx")]
     out: PathBuf,
+    /// Write it over a file that is there, and over that one's manifest.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     pictures: pictures::PictureArgs,
     /// libonnxruntime.so; else where the daemon looks for it.
@@ -31,20 +36,21 @@ pub(super) struct Args {
     onnxruntime: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    pictures::check_out(&args.model, &args.out)?;
-    let found = args.from.as_deref().map(|from| args.pictures.find(from)).transpose()?;
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    check_out(&args.model, &args.out, args.force)?;
+    let (stop, runtime) = (CancellationToken::new(), pictures::runtime(args.onnxruntime.as_ref()));
+    let found = args.from.as_deref().map(|from| args.pictures.find(from, &args.model, &runtime, &stop)).transpose()?;
+    let (from, holdout, site) = found.map_or((None, None, None), |found| (Some(found.from), found.holdout, found.site));
     let options = FpOptions {
-        model: args.model.clone(),
-        fp16: Fp16Options { keep_float: args.keep_float.clone(), half_io: args.half_io },
-        from: found.as_ref().map(|found| found.from.clone()),
+        model: args.model,
+        fp16: Fp16Options { keep_float: args.keep_float, half_io: args.half_io },
+        from,
         frames: args.pictures.frames(),
-        holdout: found.as_ref().and_then(|found| found.holdout.clone()),
+        holdout,
         gate: args.pictures.gate(),
-        out: args.out.clone(),
-        runtime: pictures::runtime(args.onnxruntime.as_ref()),
+        out: args.out,
+        runtime,
+        stop: stop.clone(),
     };
-    let outcome = fp16(&options, &mut pictures::told);
-    found.map_or(Ok(()), pictures::Found::done)?;
-    pictures::print(&outcome?)
+    pictures::convert(site, &stop, move || fp16(&options, &mut pictures::told))
 }

@@ -15,6 +15,7 @@ use crate::store::{self, Inspected, MANIFEST};
 
 /// Arguments of `egret model inspect`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
 pub(super) struct Args {
     /// The ONNX file.
     file: PathBuf,

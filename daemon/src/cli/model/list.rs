@@ -16,6 +16,7 @@ use super::StoreArgs;
 
 /// Arguments of `egret model list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
 pub(super) struct Args {
     /// The catalogue that is built in: what can be pulled or exported.
     #[arg(long)]
@@ -43,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         zoo::CATALOGUE.iter().map(row).collect()
     } else {
-        let store = args.store.open()?;
+        let store = args.store.existing()?;
         let names = store.names()?;
         let row = |name: String| match store.entry(&name) {
             Ok(entry) => Row { name, present: Some(entry.file.is_file()), manifest: Ok(entry.manifest) },
@@ -107,7 +108,7 @@ fn print(out: &mut impl io::Write, rows: &[Row], catalogue: bool) -> io::Result<
                 manifest.card.license.clone().unwrap_or_else(|| "?".into()),
                 origin(row, manifest).into(),
             ],
-            Err(_) => [row.name.as_str(), "its manifest is wrong", "", "", "", "verify it"].map(ToOwned::to_owned),
+            Err(_) => [row.name.as_str(), "it cannot be used", "", "", "", "egret model verify says why"].map(ToOwned::to_owned),
         });
     }
     let widths: Vec<usize> = (0..6).map(|column| table.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();

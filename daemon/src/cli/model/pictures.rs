@@ -4,16 +4,19 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use egret_models::eval::agreement::Gate;
+use tokio_util::sync::CancellationToken;
 
+use super::interrupt;
 use crate::{
     config::{self, CpuRuntime, Overrides, RuntimeConfig, Sources},
-    life,
-    precision::{self, Collected, From, Outcome, SiteOptions},
+    life::{self, Exit},
+    precision::{self, FrameFolder, From, Outcome, PrecisionFailure, SiteOptions},
     store,
 };
 
@@ -23,13 +26,13 @@ const CAMERAS: &str = "cameras";
 /// Arguments about pictures.
 #[derive(Debug, clap::Args)]
 pub(super) struct PictureArgs {
-    /// Most pictures to calibrate on.
+    /// Most pictures to calibrate on; at least 24 where one of four is held out.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(8..=100_000))]
     frames: u32,
     /// Of a video, the time between two pictures.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
     every: Duration,
-    /// Other pictures to judge on: a folder, a video, or scene:SEED. Else a quarter of --from, chosen by content.
+    /// Other pictures to judge on: a folder, a video, or scene:SEED. Else one of four of --from, chosen by content.
     #[arg(long, value_name = "DIR|VIDEO|scene:SEED[..END]")]
     holdout: Option<PathBuf>,
     /// What must hold, e.g. recall=0.97,precision=0.97,iou=0.75,drift=0.03.
@@ -44,16 +47,24 @@ pub(super) struct PictureArgs {
     /// With --from cameras: those whom the cameras see have agreed that frames are kept on this device, or the law allows it.
     #[arg(long)]
     consent: bool,
-    /// With --from cameras: keep the frames afterwards. Else they are deleted.
+    /// With --from cameras: keep the frames where a file was written or refused. Else, and when a signal ends it, they are deleted.
     #[arg(long)]
     keep_frames: bool,
 }
 
-/// Pictures that were found, and frames of cameras that are to be deleted.
+/// Where the pictures of a conversion come from.
 pub(super) struct Found {
     pub(super) from: From,
     pub(super) holdout: Option<From>,
-    collected: Option<Collected>,
+    /// What is to be collected first.
+    pub(super) site: Option<Site>,
+}
+
+/// Cameras that frames are to be collected from.
+pub(super) struct Site {
+    options: SiteOptions,
+    /// They stay afterwards.
+    kept: bool,
 }
 
 impl PictureArgs {
@@ -65,43 +76,101 @@ impl PictureArgs {
         self.gate
     }
 
-    /// The pictures of `--from`; frames of cameras are collected first.
-    pub(super) fn find(&self, from: &str) -> anyhow::Result<Found> {
+    /// The pictures of `--from` for the network of `model`. Whatever can be wrong is told before a camera is asked.
+    pub(super) fn find(
+        &self,
+        from: &str,
+        model: &Path,
+        runtime: &RuntimeConfig,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Found> {
         let path = |path: &Path| From::path(path, self.every);
         let holdout = self.holdout.as_deref().map(path).transpose()?;
         if from != CAMERAS {
-            return Ok(Found { from: path(Path::new(from))?, holdout, collected: None });
+            let from = path(Path::new(from))?;
+            precision::enough(Some(&from), holdout.as_ref(), self.frames())?;
+            return Ok(Found { from, holdout, site: None });
         }
+        precision::enough(None, holdout.as_ref(), self.frames())?;
         let sources = Sources::of_process(self.config.clone(), Overrides::default());
         let loaded = config::load(&sources).map_err(|problems| {
             let listed: Vec<String> = problems.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("{}", listed.join("\n"))
         })?;
-        let state = store::default_directory(&|name| std::env::var(name).ok());
-        let state =
-            state.as_deref().and_then(Path::parent).context("there is no state directory: set STATE_DIRECTORY or HOME")?;
+        let state = state().context("there is no state directory: set STATE_DIRECTORY or HOME")?;
         let options = SiteOptions {
             config: loaded.config,
-            // A quarter will be held out.
-            frames: self.frames() + if self.holdout.is_none() { self.frames() / 3 } else { 0 },
+            frames: precision::pictures_for(self.frames(), holdout.is_none())?,
             spread: self.spread,
-            consent: self.consent,
-            state: state.to_owned(),
+            folder: Arc::new(FrameFolder::create(&state, self.consent)?),
+            stop: stop.clone(),
         };
-        let collected = life::run(async { precision::collect(&options, &mut told).await }).context("no async runtime")??;
-        for (camera, frames) in &collected.cameras {
-            told(&format!("{camera}: {frames} frames"));
-        }
-        Ok(Found { from: From::Folder(collected.folder.clone()), holdout, collected: (!self.keep_frames).then_some(collected) })
+        precision::ready(model, runtime)?;
+        let from = From::Folder(options.folder.path().to_owned());
+        Ok(Found { from, holdout, site: Some(Site { options, kept: self.keep_frames }) })
     }
 }
 
-impl Found {
-    /// Deletes frames of cameras that are not to be kept.
-    pub(super) fn done(self) -> anyhow::Result<()> {
-        if let Some(collected) = self.collected {
-            told(&format!("deleted: {}", collected.folder.display()));
-            collected.delete()?;
+/// The state directory.
+fn state() -> Option<PathBuf> {
+    let store = store::default_directory(&|name| std::env::var(name).ok())?;
+    store.parent().map(Path::to_owned)
+}
+
+/// Deletes frames of cameras that a command which was killed has left.
+pub(super) fn sweep() {
+    match state().map(|state| precision::sweep(&state)) {
+        None => {}
+        Some(Ok(swept)) => {
+            for folder in swept {
+                told(&format!("deleted: {}, left by a command that was killed", folder.display()));
+            }
+        }
+        Some(Err(error)) => told(&format!("frames of cameras stay behind: {error}")),
+    }
+}
+
+/// Collects what is to be collected, converts, and prints what came of it. A signal stops it, and deletes frames of cameras at once.
+pub(super) fn convert(
+    site: Option<Site>,
+    stop: &CancellationToken,
+    work: impl FnOnce() -> Result<Outcome, PrecisionFailure> + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    let folder = site.as_ref().map(|site| Arc::clone(&site.options.folder));
+    let kept = site.as_ref().is_some_and(|site| site.kept);
+    let delete = {
+        let folder = folder.clone();
+        move || folder.as_ref().map_or(Ok(()), |folder| folder.delete())
+    };
+    let clear = || {
+        if let Err(error) = delete() {
+            told(&error.to_string());
+        }
+    };
+    let worked = interrupt::run(stop, clear, move || {
+        site.as_ref().map_or(Ok(()), Site::collect)?;
+        work().map_err(anyhow::Error::from)
+    })?;
+    let Some(outcome) = worked else { return Ok(Exit::Interrupted.into()) };
+    match folder {
+        Some(folder) if kept && outcome.is_ok() => {
+            folder.keep()?;
+            told(&format!("kept: {}", folder.path().display()));
+        }
+        Some(folder) => {
+            folder.delete()?;
+            told(&format!("deleted: {}", folder.path().display()));
+        }
+        None => {}
+    }
+    print(&outcome?)
+}
+
+impl Site {
+    fn collect(&self) -> anyhow::Result<()> {
+        let collected = life::run(async { precision::collect(&self.options, &mut told).await }).context("no async runtime")??;
+        for (camera, frames) in &collected.cameras {
+            told(&format!("{camera}: {frames} frames"));
         }
         Ok(())
     }
@@ -115,18 +184,6 @@ pub(super) fn runtime(library: Option<&PathBuf>) -> RuntimeConfig {
 /// Says on standard error what is being done.
 pub(super) fn told(text: &str) {
     let _nobody_listens = writeln!(io::stderr().lock(), "{text}");
-}
-
-/// Refuses an output that would take the place of the float network.
-pub(super) fn check_out(model: &Path, out: &Path) -> anyhow::Result<()> {
-    let same = |a: &Path, b: &Path| a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a));
-    if same(model, out) {
-        bail!("{}: that is the float network itself; name another file with -o", out.display());
-    }
-    if out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("onnx")) {
-        bail!("{}: name a file that ends in .onnx with -o", out.display());
-    }
-    Ok(())
 }
 
 pub(super) fn print(outcome: &Outcome) -> anyhow::Result<ExitCode> {
@@ -168,16 +225,5 @@ mod tests {
         assert!(gate("recall").unwrap_err().contains("KEY=NUMBER"));
         assert_eq!(span("2h").unwrap(), Duration::from_hours(2));
         assert!(span("2 fortnights").unwrap_err().contains("30s"));
-    }
-
-    #[test]
-    fn the_float_network_is_never_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let float = folder.path().join("float.onnx");
-        std::fs::write(&float, "").unwrap();
-        let error = check_out(&float, &folder.path().join("./float.onnx")).unwrap_err();
-        assert!(error.to_string().contains("float network itself"), "{error}");
-        assert!(check_out(&float, &folder.path().join("int8.bin")).is_err());
-        assert!(check_out(&float, &folder.path().join("int8.onnx")).is_ok());
     }
 }

@@ -16,9 +16,13 @@ const CELLS: u64 = 30;
 
 /// Arguments of `egret model pull`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
 pub(super) struct Args {
     /// A name of the catalogue (`egret model list --catalogue`) or of the store, or a model.toml with a url.
     model: String,
+    /// Put it in the place of a model that has the same name, whatever the store has pinned for that one.
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -31,7 +35,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let network = Network::new(&|name| std::env::var(name).ok());
     let mut bar = Bar::new(manifest.card.name.clone());
-    let result = store::pull(&store, (manifest, &text), &network, &mut |done, total| bar.show(done, total));
+    let result = store::pull(&store, (manifest, &text), args.replace, &network, &mut |done, total| bar.show(done, total));
     bar.end();
     let pulled = result?;
     let mut out = io::stdout().lock();

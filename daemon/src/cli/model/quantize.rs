@@ -4,12 +4,14 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
 use egret_models::precision::{Method, QdqOptions, quantizable_ops};
+use tokio_util::sync::CancellationToken;
 
 use super::pictures;
-use crate::precision::{QuantizeOptions, quantize};
+use crate::precision::{QuantizeOptions, check_out, quantize};
 
 /// Arguments of `egret model quantize`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
 pub(super) struct Args {
     /// The float network.
     model: PathBuf,
@@ -32,6 +34,9 @@ pub(super) struct Args {
     /// The file to write. Its manifest goes beside it.
     #[arg(short, long, value_name = "FILE.onnx")]
     out: PathBuf,
+    /// Write it over a file that is there, and over that one's manifest.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     pictures: pictures::PictureArgs,
     /// libonnxruntime.so; else where the daemon looks for it.
@@ -39,30 +44,30 @@ pub(super) struct Args {
     onnxruntime: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    pictures::check_out(&args.model, &args.out)?;
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    check_out(&args.model, &args.out, args.force)?;
     if !(0.0..=1.0).contains(&args.most_float) {
         bail!("--most-float must be 0 to 1");
     }
     if let Some(op) = args.ops.iter().find(|op| !quantizable_ops().any(|known| known == op.as_str())) {
         bail!("--ops: {op:?} is not among {}", quantizable_ops().collect::<Vec<_>>().join(", "));
     }
-    let found = args.pictures.find(&args.from)?;
+    let (stop, runtime) = (CancellationToken::new(), pictures::runtime(args.onnxruntime.as_ref()));
+    let found = args.pictures.find(&args.from, &args.model, &runtime, &stop)?;
     let options = QuantizeOptions {
-        model: args.model.clone(),
-        from: found.from.clone(),
+        model: args.model,
+        from: found.from,
         frames: args.pictures.frames(),
-        holdout: found.holdout.clone(),
+        holdout: found.holdout,
         method: args.method,
-        qdq: QdqOptions { ops: args.ops.clone(), keep_float: args.keep_float.clone() },
+        qdq: QdqOptions { ops: args.ops, keep_float: args.keep_float },
         gate: args.pictures.gate(),
         most_float: args.most_float,
-        out: args.out.clone(),
-        runtime: pictures::runtime(args.onnxruntime.as_ref()),
+        out: args.out,
+        runtime,
+        stop: stop.clone(),
     };
-    let outcome = quantize(&options, &mut pictures::told);
-    found.done()?;
-    pictures::print(&outcome?)
+    pictures::convert(found.site, &stop, move || quantize(&options, &mut pictures::told))
 }
 
 fn method(text: &str) -> Result<Method, String> {

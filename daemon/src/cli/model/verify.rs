@@ -11,6 +11,7 @@ use super::StoreArgs;
 
 /// Arguments of `egret model verify`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
 pub(super) struct Args {
     /// Which models [default: all].
     names: Vec<String>,
@@ -22,8 +23,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let store = args.store.open()?;
+    let store = args.store.existing()?;
     let names = if args.names.is_empty() { store.names()? } else { args.names.clone() };
+    if names.is_empty() && !args.json {
+        writeln!(io::stderr().lock(), "no models in {}", store.directory().display())?;
+    }
     let verdicts = names.iter().map(|name| store.verify(name)).collect::<Result<Vec<_>, _>>()?;
     let mut out = io::stdout().lock();
     if args.json {

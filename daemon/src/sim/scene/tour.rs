@@ -3,7 +3,7 @@
 use super::{Scene, SceneConfig, TimeOfDay, Truth};
 
 /// Pictures of one street.
-const PER_STREET: u64 = 4;
+pub(crate) const PER_STREET: u64 = 4;
 /// The first of them, and how many frames lie between two: four seconds at 15 frames per second.
 const FIRST: u64 = 30;
 const APART: u64 = 60;

@@ -16,7 +16,7 @@ use server::{Reply, Server};
 const NETWORK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/street/street.onnx");
 
 struct Bench {
-    folder: TempDir,
+    _folder: TempDir,
     store: Store,
     network: Network,
     content: Vec<u8>,
@@ -27,7 +27,7 @@ impl Bench {
         let folder = TempDir::new().expect("a folder");
         let store = Store::new(folder.path().join("models"));
         let network = Network::new(&|_| None);
-        Self { store, network, folder, content: fs::read(NETWORK).expect("the demo's network") }
+        Self { store, network, _folder: folder, content: fs::read(NETWORK).expect("the demo's network") }
     }
 
     fn manifest(&self, url: &str, sha256: &str) -> String {
@@ -42,7 +42,7 @@ impl Bench {
 
     fn pull_text(&self, text: &str) -> Result<Pulled, StoreError> {
         let manifest = Manifest::parse(text).unwrap_or_else(|problems| panic!("{problems:?}"));
-        pull(&self.store, (manifest, text), &self.network, &mut |_, _| {})
+        pull(&self.store, (manifest, text), false, &self.network, &mut |_, _| {})
     }
 
     fn right(&self) -> String {
@@ -61,8 +61,10 @@ impl Bench {
         fs::read(entry.file).expect("the file") == self.content
     }
 
+    /// Nothing came of a download, and nothing is left of it.
     fn is_empty(&self) -> bool {
-        !self.store.directory().join("street").exists()
+        let left = fs::read_dir(self.store.directory().join(DOWNLOADS)).map_or(0, Iterator::count);
+        !self.store.directory().join("street").exists() && left == 0
     }
 }
 
@@ -77,8 +79,8 @@ fn a_whole_file_is_pulled_once() {
     let mut heard = Vec::new();
     let text = bench.manifest(&server.url("/street.onnx"), &bench.right());
     let manifest = Manifest::parse(&text).expect("a manifest");
-    let pulled =
-        pull(&bench.store, (manifest, &text), &bench.network, &mut |done, total| heard.push((done, total))).expect("pulled");
+    let pulled = pull(&bench.store, (manifest, &text), false, &bench.network, &mut |done, total| heard.push((done, total)))
+        .expect("pulled");
     let size = bench.content.len() as u64;
     assert_eq!((pulled.already, pulled.resumed, pulled.bytes, pulled.pinned), (false, 0, size, false));
     assert_eq!((heard[0], heard[heard.len() - 1]), ((0, Some(size)), (size, Some(size))));
@@ -96,11 +98,51 @@ fn an_unknown_checksum_is_pinned_and_kept_from_then_on() {
     assert!(pulled.pinned && bench.is_stored());
     let text = fs::read_to_string(&pulled.entry.path).expect("the manifest");
     assert!(text.contains("# kept comment") && text.contains(&format!("sha256 = \"{}\"", bench.right())), "{text}");
+    // The same manifest, still without a checksum, means the same model.
+    assert!(bench.pull(&server.url("/street.onnx"), "unknown").expect("again").already);
     // Another file at the address is noticed, as long as the store keeps its manifest.
     fs::remove_file(&pulled.entry.file).expect("removed");
-    let other = Server::files(b"something else");
-    let error = refusal(bench.pull_text(&text.replace(&server.url(""), &other.url(""))));
-    assert!(error.contains(&bench.right()) && error.contains("nothing was stored"), "{error}");
+    let address = server.address();
+    drop(server);
+    let _other = Server::files_at(address, b"something else");
+    for text in [&text, &text.replace(&bench.right(), "unknown")] {
+        let error = refusal(bench.pull_text(text));
+        assert!(error.contains(&bench.right()) && error.contains("nothing was stored"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_pinned_and_what_is_there_are_replaced_on_request_alone() {
+    let bench = Bench::new();
+    let server = Server::files(&bench.content);
+    let (url, other) = (server.url("/street.onnx"), "0".repeat(64));
+    bench.pull(&url, "unknown").expect("pulled");
+    // Another checksum for the same model.
+    let error = refusal(bench.pull(&url, &other));
+    assert!(error.contains(&bench.right()) && error.contains(&other) && error.contains("--replace"), "{error}");
+    // Another model of the same name, with the same file or from elsewhere.
+    let text = bench.manifest(&url, &bench.right()).replace("confidence = 0.4", "confidence = 0.5");
+    for text in [&text, &bench.manifest(&server.url("/another.onnx"), "unknown")] {
+        let error = refusal(bench.pull_text(text));
+        assert!(error.contains("street exists already") && error.contains("--replace"), "{error}");
+    }
+    assert!(bench.is_stored());
+    assert_eq!(server.requests().len(), 1, "refused before anything was asked for");
+    // On request: of the same file the manifest alone.
+    let replace = |text: &str| {
+        let manifest = Manifest::parse(text).expect("a manifest");
+        pull(&bench.store, (manifest, text), true, &bench.network, &mut |_, _| {})
+    };
+    assert!(replace(&text).expect("replaced").already);
+    assert!(bench.is_stored());
+    assert!((bench.store.entry("street").expect("it").manifest.spec.confidence - 0.5).abs() < 1e-6);
+    // The graph must agree with it all the same.
+    let error = refusal(replace(&text.replace("width = 448", "width = 416")));
+    assert!(error.contains("input.width = 416"), "{error}");
+    assert!(!replace(&bench.manifest(&server.url("/another.onnx"), "unknown")).expect("replaced").already);
+    assert!(bench.is_stored());
+    assert!(refusal(replace(&bench.manifest(&url, &other))).contains("nothing was stored"));
+    assert!(bench.is_stored(), "what was there stays where its replacement fails");
 }
 
 #[test]
@@ -300,11 +342,9 @@ fn the_proxy_of_the_environment_is_used() {
 #[test]
 fn two_at_once_do_not_mix() {
     let bench = Bench::new();
-    let directory = bench.store.directory().join("street");
+    let directory = bench.store.directory().join(DOWNLOADS);
     fs::create_dir_all(&directory).expect("a directory");
-    let lock = File::create(directory.join(".lock")).expect("a lock");
-    lock.lock().expect("locked");
+    let _lock = Lock::wait(&directory.join("street.lock")).expect("locked");
     let error = refusal(bench.pull("http://127.0.0.1:9/x", "unknown"));
     assert!(error.contains("another egret"), "{error}");
-    assert!(bench.folder.path().exists());
 }
