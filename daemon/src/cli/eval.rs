@@ -110,6 +110,9 @@ LABELS of a video are lines such as
 frame counts from 0, box is x1, y1, x2, y2 in pixels; frames without a line are not looked at. `egret sim --truth` writes them.
 Objects less than 16 px high, or with visible x inside below 0.5, are neither right nor wrong to find.
 
+Exit codes: 0 it was measured (with --gate: and every later model agrees); 1 it was not, or with --gate one does not agree; 2 the command
+line is wrong.
+
 Examples:
   egret eval --model yolox_nano.onnx --images val2017 --annotations instances_val2017.json
   egret eval --model float.onnx --model int8.onnx --images site --html worst.html    how well they agree, nothing labelled

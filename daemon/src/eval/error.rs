@@ -51,10 +51,7 @@ pub enum EvalError {
         what: &'static str,
     },
     /// Pictures that are annotated and not there, or that cannot be decoded.
-    #[error(
-        "{count} of {of} annotated pictures cannot be used, the first: {first}; complete the folder, or leave them out of the \
-         evaluation with --skip-missing"
-    )]
+    #[error("{count} of {of} annotated pictures cannot be used, the first: {first}; {}", missing(*count, *of))]
     Missing {
         /// How many.
         count: usize,
@@ -99,7 +96,7 @@ pub enum EvalError {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// A model that finds no boxes.
-    #[error("{model} is a `{task}` network; boxes are judged here: name a detector")]
+    #[error("{model}: its task is `{task}`, and boxes are judged here: name a detector")]
     NoDetector {
         /// The model.
         model: String,
@@ -119,4 +116,13 @@ pub enum EvalError {
     /// Two sets of detections do not go together.
     #[error("{0}")]
     Agreement(#[from] AgreementError),
+}
+
+/// What to do about annotated pictures that cannot be used.
+fn missing(count: usize, of: usize) -> &'static str {
+    if count == of {
+        "give the folder that these annotations are about with --images"
+    } else {
+        "complete the folder, or leave them out of the evaluation with --skip-missing"
+    }
 }
