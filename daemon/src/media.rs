@@ -17,7 +17,7 @@ mod picture;
 use bytes::Bytes;
 
 pub use self::extras::{Boxes, Extra, Extras, MAX_PARTS, ObjectMask, Thrown, Turned};
-pub use self::findings::{Finding, Found, ModelInfo, Reading, StepReport, StepState};
+pub use self::findings::{Finding, Found, ModelInfo, Reading, Rename, StepReport, StepState};
 pub use self::picture::{Color, ColorMatrix, HostPicture, Layout, PictureBytes, PictureTooSmall, Pixels, Plane};
 pub use crate::{
     analyse::Verdicts,

@@ -83,6 +83,7 @@ impl Analyst {
             let (moment, unit) = (self.moment(), self.unit());
             self.runners.iter_mut().for_each(|runner| runner.close(moment, camera.name(), unit, &mut verdicts));
         } else {
+            self.rename(tracked, &mut verdicts);
             // A frame that was overtaken has no tracks, and says nothing of the time that has passed.
             if let Some(step) = self.clock.advance(tracked.pts, tracked.capture.wall) {
                 self.frame(tracked, step, &mut verdicts);
@@ -90,6 +91,15 @@ impl Analyst {
             }
         }
         tracked.verdicts = (!verdicts.is_empty()).then(|| Box::new(verdicts));
+    }
+
+    /// What is known of a track belongs to the object that it turned out to be.
+    fn rename(&mut self, tracked: &Tracked, verdicts: &mut Verdicts) {
+        let moment = Moment { now: self.clock.now(), wall: tracked.capture.wall };
+        let at = (tracked.stream.name(), self.unit());
+        for rename in tracked.steps.iter().flat_map(|report| &report.renames) {
+            self.runners.iter_mut().for_each(|runner| runner.rename(rename, moment, at, verdicts));
+        }
     }
 
     fn frame(&mut self, tracked: &Tracked, step: Duration, verdicts: &mut Verdicts) {

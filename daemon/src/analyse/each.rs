@@ -59,6 +59,24 @@ impl Terms {
     }
 }
 
+/// What a rule keeps about one of them.
+pub(super) trait Own: Default {
+    /// It turns out to be the same as one that came later.
+    #[must_use]
+    fn join(self, newer: Self) -> Self {
+        newer
+    }
+}
+
+impl Own for () {}
+
+/// A key in which an identity is replaced.
+pub(super) fn renamed(key: Key, from: TrackId, to: TrackId) -> Key {
+    let name = |track: TrackId| if track == from { to } else { track };
+    let (a, b) = (name(key.0), name(key.1));
+    (a.min(b), a.max(b))
+}
+
 /// One of them.
 #[derive(Default)]
 pub(super) struct One<X> {
@@ -69,7 +87,12 @@ pub(super) struct One<X> {
     own: X,
 }
 
-impl<X> One<X> {
+impl<X: Own> One<X> {
+    fn rename(&mut self, from: TrackId, to: TrackId) {
+        let objects = self.first.iter_mut().chain(&mut self.second);
+        objects.filter(|object| object.track == from).for_each(|object| object.track = to);
+    }
+
     fn objects(&self) -> Vec<Object> {
         self.first.into_iter().chain(self.second).collect()
     }
@@ -106,13 +129,13 @@ pub(super) struct Each<X> {
     all: Memory<Key, One<X>>,
 }
 
-impl<X: Default> Default for Each<X> {
+impl<X> Default for Each<X> {
     fn default() -> Self {
         Self { all: Memory::default() }
     }
 }
 
-impl<X: Default> Each<X> {
+impl<X: Own> Each<X> {
     /// One is seen. `judge` may keep something of its own about it; `measure` says what it comes to after so much time.
     pub(super) fn see(
         &mut self,
@@ -153,6 +176,34 @@ impl<X: Default> Each<X> {
             }
             one.state != State::Out || now.saturating_sub(seen) <= REMEMBERED
         });
+    }
+
+    /// A track goes by another identity from now on, under which something may be remembered of it. What both began ends once for
+    /// the one that is given up.
+    pub(super) fn rename(
+        &mut self,
+        (from, to): (TrackId, TrackId),
+        measure: impl Fn(&X, Duration) -> Option<Measure>,
+        out: &mut Vec<Happening>,
+    ) {
+        let keys: Vec<Key> = self.all.iter().map(|(key, _)| key).filter(|key| key.0 == from || key.1 == from).collect();
+        for key in keys {
+            let (new, Some((seen, mut newer))) = (renamed(key, from, to), self.all.take(key)) else { continue };
+            if let Some((_, older)) = self.all.take(new) {
+                let state = older.state.join(newer.state);
+                if older.told && newer.told {
+                    let change = newer.state.close();
+                    newer.settle((key, change), Duration::MAX, &measure, out);
+                }
+                newer.state = state;
+                newer.told |= older.told;
+                newer.own = older.own.join(newer.own);
+            }
+            newer.rename(from, to);
+            if new.0 != new.1 {
+                self.all.put(new, seen, newer);
+            }
+        }
     }
 
     /// Nobody looks any more: all that is under way ends, and nothing is remembered.

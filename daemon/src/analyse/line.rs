@@ -28,6 +28,8 @@ const CUT: f64 = 0.05;
 #[derive(Default)]
 struct Walker {
     at: Option<Point>,
+    /// Where it was first seen, and when.
+    first: Option<(Point, Duration)>,
     object: Option<Object>,
     /// Quarters of crossings that are not settled.
     pending: i32,
@@ -75,6 +77,16 @@ impl Crossings {
         out
     }
 
+    /// A track goes by another identity from now on: the way between the two was straight.
+    pub(super) fn rename(&mut self, (from, to): (TrackId, TrackId), line: &LineConfig) {
+        let Some((seen, mut newer)) = self.walkers.take(from) else { return };
+        if let Some((_, older)) = self.walkers.take(to) {
+            newer.continues(older, &line.line);
+        }
+        newer.object.iter_mut().for_each(|object| object.track = to);
+        self.walkers.put(to, seen, newer);
+    }
+
     /// Nobody looks any more: what is not settled never will be.
     pub(super) fn close(&mut self) {
         self.walkers.clear();
@@ -82,10 +94,23 @@ impl Crossings {
 }
 
 impl Walker {
+    /// It is the one that went before.
+    fn continues(&mut self, older: Self, line: &Line) {
+        let (Some(left), Some((came, when))) = (older.at, self.first) else { return };
+        let here = self.pending;
+        self.pending += older.pending + line.crossings(left, came);
+        if self.pending.abs() >= CROSSING && (here.abs() < CROSSING || here.signum() != self.pending.signum()) {
+            let before = older.pending.abs() >= CROSSING && older.pending.signum() == self.pending.signum();
+            self.crossed = if before { older.crossed } else { when };
+        }
+        (self.first, self.since, self.feet) = (older.first, older.since, older.feet);
+    }
+
     fn step(&mut self, sight: &Sight, rule: &RuleConfig, line: &LineConfig, look: &Look<'_>) {
         let seen = &sight.seen;
         let to = if rule.anchor == Anchor::Foot { seen.foot() } else { seen.centre() };
         let Some(from) = self.at.replace(to) else {
+            self.first = Some((to, look.now));
             self.since = look.now;
             self.object = Some(sight.into());
             self.feet = seen.feet();
@@ -165,6 +190,10 @@ impl LineWatch {
             let key = (NOBODY, object.track);
             out.push(Happening { phase: EventPhase::Once, key, objects: vec![object], since: at, way: Some(way), measure: None });
         }
+    }
+
+    pub(super) fn rename(&mut self, tracks: (TrackId, TrackId), line: &LineConfig) {
+        self.crossings.rename(tracks, line);
     }
 
     pub(super) fn tallies(&self) -> BTreeMap<u16, Tally> {

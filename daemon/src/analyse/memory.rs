@@ -38,6 +38,16 @@ impl<K: Ord + Copy, T: Default> Memory<K, T> {
         self.entries.remove(&oldest).map(|entry| (oldest, entry.value))
     }
 
+    /// Takes one out, with the time at which it was last seen.
+    pub(super) fn take(&mut self, key: K) -> Option<(Duration, T)> {
+        self.entries.remove(&key).map(|entry| (entry.seen, entry.value))
+    }
+
+    /// Puts one in, in place of one that was taken out.
+    pub(super) fn put(&mut self, key: K, seen: Duration, value: T) {
+        self.entries.insert(key, Entry { seen, value });
+    }
+
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut T> {
         self.entries.get_mut(&key).map(|entry| &mut entry.value)
     }

@@ -60,6 +60,12 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// The same object later: it stands where it stood, until it is seen elsewhere.
+    pub(super) fn join(self, newer: Self) -> Self {
+        let moved = self.moved || newer.moved;
+        if self.at.is_some() { Self { moved, ..self } } else { Self { moved, ..newer } }
+    }
+
     /// It is here now. `false`: it has moved on, farther than `reach` for longer than `debounce`.
     pub(super) fn stands(&mut self, now: Duration, place: [f64; 2], reach: f64, debounce: Duration) -> bool {
         let (at, _) = *self.at.get_or_insert((place, now));

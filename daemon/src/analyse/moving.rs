@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    each::{Each, Happening, Met, NOBODY, Terms},
+    each::{Each, Happening, Met, NOBODY, Own, Terms},
     event::{Measure, Unit},
     motion::{Standing, Trail},
     rule::{HeadingConfig, RuleConfig},
     sight::Look,
 };
+use crate::media::TrackId;
 
 /// From metres per second.
 const KMH: f64 = 3.6;
@@ -19,6 +20,9 @@ pub(super) struct Course {
     /// Degrees off the arrow, of late.
     off: f64,
 }
+
+// Of ways, the newer one counts: nobody saw what was between.
+impl Own for Course {}
 
 /// The rules `direction` and `wrong_way`.
 #[derive(Default)]
@@ -62,6 +66,10 @@ impl HeadingWatch {
         self.each.miss(look.now, terms, off(config), out);
     }
 
+    pub(super) fn rename(&mut self, tracks: (TrackId, TrackId), config: &HeadingConfig, out: &mut Vec<Happening>) {
+        self.each.rename(tracks, off(config), out);
+    }
+
     pub(super) fn close(&mut self, config: &HeadingConfig, out: &mut Vec<Happening>) {
         self.each.close(off(config), out);
     }
@@ -72,6 +80,12 @@ pub(super) struct Pace {
     trail: Trail,
     /// The speed farthest beyond the limit since it is beyond, in km/h.
     extreme: Option<f64>,
+}
+
+impl Own for Pace {
+    fn join(self, newer: Self) -> Self {
+        Self { extreme: newer.extreme.or(self.extreme), ..newer }
+    }
 }
 
 /// The rule `speed`.
@@ -112,8 +126,18 @@ impl SpeedWatch {
         self.each.miss(look.now, terms, measure, out);
     }
 
+    pub(super) fn rename(&mut self, tracks: (TrackId, TrackId), threshold: Option<f64>, out: &mut Vec<Happening>) {
+        self.each.rename(tracks, kmh(threshold), out);
+    }
+
     pub(super) fn close(&mut self, threshold: Option<f64>, out: &mut Vec<Happening>) {
         self.each.close(kmh(threshold), out);
+    }
+}
+
+impl Own for Standing {
+    fn join(self, newer: Self) -> Self {
+        Standing::join(self, newer)
     }
 }
 
@@ -147,6 +171,10 @@ impl StoppedWatch {
             self.each.see(((NOBODY, sight.track), sight.into(), None), look.now, terms, judge, stood(time), out);
         }
         self.each.miss(look.now, terms, stood(time), out);
+    }
+
+    pub(super) fn rename(&mut self, tracks: (TrackId, TrackId), time: Duration, out: &mut Vec<Happening>) {
+        self.each.rename(tracks, stood(time), out);
     }
 
     pub(super) fn close(&mut self, time: Duration, out: &mut Vec<Happening>) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    each::{Each, Happening, Met, NOBODY, Terms},
+    each::{Each, Happening, Met, NOBODY, Own, Terms},
     event::{EventPhase, MOST_OBJECTS, Measure, Object, Unit},
     line::{Crossed, Crossings},
     occupancy::whole,
@@ -11,6 +11,7 @@ use super::{
     sight::{Look, Sight},
     state::{Change, Patience, State},
 };
+use crate::media::TrackId;
 
 /// Most objects of a frame that are compared with each other. Of more, those with the smallest identities: they are known for longest.
 const MOST_COMPARED: usize = 256;
@@ -37,6 +38,12 @@ fn compared<'a>(rule: &RuleConfig, look: &Look<'a>) -> Vec<&'a Sight> {
 pub(super) struct Pair {
     /// The smallest distance since they are near.
     least: Option<f64>,
+}
+
+impl Own for Pair {
+    fn join(self, newer: Self) -> Self {
+        Self { least: self.least.into_iter().chain(newer.least).reduce(f64::min) }
+    }
 }
 
 /// The rule `proximity`.
@@ -82,6 +89,10 @@ impl ProximityWatch {
             }
         }
         self.each.miss(look.now, terms, measure, out);
+    }
+
+    pub(super) fn rename(&mut self, tracks: (TrackId, TrackId), limit: f64, unit: Unit, out: &mut Vec<Happening>) {
+        self.each.rename(tracks, apart(unit, limit), out);
     }
 
     pub(super) fn close(&mut self, limit: f64, unit: Unit, out: &mut Vec<Happening>) {
@@ -188,6 +199,12 @@ impl TailgatingWatch {
                 });
             }
         }
+    }
+
+    pub(super) fn rename(&mut self, (from, to): (TrackId, TrackId), line: &LineConfig) {
+        self.crossings.rename((from, to), line);
+        let last = self.last.iter_mut().flatten().map(|crossed| &mut crossed.object);
+        last.filter(|object| object.track == from).for_each(|object| object.track = to);
     }
 
     pub(super) fn close(&mut self) {

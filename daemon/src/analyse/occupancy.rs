@@ -10,6 +10,7 @@ use super::{
     sight::Look,
     state::{Change, Patience, State},
 };
+use crate::media::TrackId;
 
 /// Something that holds for a zone as a whole.
 pub(super) fn whole(phase: EventPhase, since: Duration, objects: Vec<Object>, measure: Option<Measure>) -> Happening {
@@ -71,6 +72,10 @@ impl OccupancyWatch {
         }
     }
 
+    pub(super) fn rename(&mut self, tracks: (TrackId, TrackId)) {
+        self.presence.rename(tracks, |_| None, &mut Vec::new());
+    }
+
     pub(super) fn tallies(&self) -> BTreeMap<u16, Tally> {
         tallies(&self.presence)
     }
@@ -115,6 +120,10 @@ impl AbsenceWatch {
             self.told = true;
             out.push(whole(EventPhase::Start, self.since.unwrap_or(look.now), Vec::new(), measure(self.alone)));
         }
+    }
+
+    pub(super) fn rename(&mut self, tracks: (TrackId, TrackId)) {
+        self.presence.rename(tracks, |_| None, &mut Vec::new());
     }
 
     pub(super) fn tallies(&self) -> BTreeMap<u16, Tally> {
@@ -169,6 +178,10 @@ impl RecordWatch {
             let measure = Measure::new(count as f64, Unit::Objects, Some(record as f64));
             out.push(whole(EventPhase::Once, since, some(&self.presence), Some(measure)));
         }
+    }
+
+    pub(super) fn rename(&mut self, tracks: (TrackId, TrackId)) {
+        self.presence.rename(tracks, |_| None, &mut Vec::new());
     }
 
     pub(super) fn tallies(&self) -> BTreeMap<u16, Tally> {

@@ -8,6 +8,7 @@ use super::{
     rule::RuleConfig,
     sight::Look,
 };
+use crate::media::TrackId;
 
 /// How many objects are there.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,16 @@ impl Presence {
 
     pub(super) fn present(&self) -> impl Iterator<Item = &Object> {
         self.each.present()
+    }
+
+    /// A track goes by another identity from now on.
+    pub(super) fn rename(
+        &mut self,
+        tracks: (TrackId, TrackId),
+        measure: impl Fn(Duration) -> Option<Measure>,
+        out: &mut Vec<Happening>,
+    ) {
+        self.each.rename(tracks, |(): &(), time| measure(time), out);
     }
 
     pub(super) fn close(&mut self, measure: impl Fn(Duration) -> Option<Measure>, out: &mut Vec<Happening>) {

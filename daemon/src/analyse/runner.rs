@@ -9,12 +9,13 @@ use std::{
 use super::{
     combine::Standing,
     counters::{Counters, RuleCounters},
-    each::{Happening, Key},
+    each::{Happening, Key, renamed},
     event::{Count, Event, EventId, EventPhase, MOST_OBJECTS, Tally, Unit, Verdicts},
     rule::{Limit, RuleConfig, RuleKind, Schedule},
     sight::{Look, Sight},
     watch::Watch,
 };
+use crate::media::Rename;
 
 /// Shortest time between two messages with a rule's counts.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
@@ -149,6 +150,21 @@ impl Runner {
         }
         self.in_force = holds;
         holds
+    }
+
+    /// A track goes by another identity from now on. Its events go on; of those that it had under both, the younger one ends.
+    pub(super) fn rename(&mut self, rename: &Rename, moment: Moment, (camera, unit): (&str, Unit), verdicts: &mut Verdicts) {
+        let mut out = Vec::new();
+        self.watch.rename(&self.config, rename, unit, &mut out);
+        self.tell(out, moment, camera, verdicts);
+        let keys: Vec<Key> = self.running.keys().filter(|key| key.0 == rename.from || key.1 == rename.from).copied().collect();
+        for key in keys {
+            if let Some(running) = self.running.remove(&key) {
+                self.running.entry(renamed(key, rename.from, rename.to)).or_insert(running);
+            }
+        }
+        let objects = self.standing.objects.iter_mut().filter(|object| object.track == rename.from);
+        objects.for_each(|object| object.track = rename.to);
     }
 
     /// Takes a frame in.

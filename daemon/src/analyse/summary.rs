@@ -116,6 +116,22 @@ impl SummaryWatch {
         out
     }
 
+    /// A track goes by another identity from now on. One that had not gone yet was here all the time, and is counted once.
+    pub(super) fn rename(&mut self, (from, to): (TrackId, TrackId), class: u16) {
+        let Some((seen, mut newer)) = self.visits.take(from) else { return };
+        if let Some((_, older)) = self.visits.take(to) {
+            newer.from = older.from.or(newer.from);
+            if let Some(span) = &mut self.span
+                && older.counted == Some(span.number)
+                && newer.counted == older.counted
+                && let Some(objects) = span.objects.get_mut(&class)
+            {
+                *objects = objects.saturating_sub(1);
+            }
+        }
+        self.visits.put(to, seen, newer);
+    }
+
     /// Nobody looks any more: who is there goes.
     pub(super) fn close(&mut self) {
         let span = &mut self.span;

@@ -4,6 +4,7 @@ mod bad;
 mod cost;
 mod kinds;
 mod reload;
+mod rename;
 
 use std::{
     sync::Arc,

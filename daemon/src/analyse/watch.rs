@@ -15,6 +15,7 @@ use super::{
     summary::SummaryWatch,
     zone::ZoneWatch,
 };
+use crate::media::Rename;
 
 /// What a rule keeps from frame to frame. Everything starts empty.
 pub(super) enum Watch {
@@ -82,6 +83,27 @@ impl Watch {
                 watch.look(rule, (*min, *distance, *time), look, out);
             }
             // A watch is made for its kind.
+            _ => {}
+        }
+    }
+
+    /// A track goes by another identity from now on: what is known of both is one.
+    pub(super) fn rename(&mut self, rule: &RuleConfig, rename: &Rename, unit: Unit, out: &mut Vec<Happening>) {
+        let tracks = (rename.from, rename.to);
+        match (self, &rule.kind) {
+            (Self::Line(watch), RuleKind::Line(line)) => watch.rename(tracks, line),
+            (Self::Zone(watch), RuleKind::Dwell { time }) => watch.rename(tracks, *time, out),
+            (Self::Zone(watch), _) => watch.rename(tracks, std::time::Duration::ZERO, out),
+            (Self::Occupancy(watch), _) => watch.rename(tracks),
+            (Self::Absence(watch), _) => watch.rename(tracks),
+            (Self::Record(watch), _) => watch.rename(tracks),
+            (Self::Heading(watch), RuleKind::Heading(heading)) => watch.rename(tracks, heading, out),
+            (Self::Speed(watch), RuleKind::Speed { above, below, .. }) => watch.rename(tracks, above.or(*below), out),
+            (Self::Proximity(watch), RuleKind::Proximity { distance, .. }) => watch.rename(tracks, *distance, unit, out),
+            (Self::Tailgating(watch), RuleKind::Tailgating { line, .. }) => watch.rename(tracks, line),
+            (Self::Stopped(watch), RuleKind::Stopped { time, .. }) => watch.rename(tracks, *time, out),
+            (Self::Summary(watch), _) => watch.rename(tracks, rename.class),
+            // Crowds and combinations know nobody by name.
             _ => {}
         }
     }

@@ -9,6 +9,7 @@ use super::{
     rule::RuleConfig,
     sight::Look,
 };
+use crate::media::TrackId;
 
 /// The rules `zone` and `dwell`.
 #[derive(Default)]
@@ -46,6 +47,13 @@ impl ZoneWatch {
         let mut tallies = self.tallies.clone();
         self.presence.present().for_each(|object| tallies.entry(object.class).or_default().now += 1);
         tallies
+    }
+
+    /// A track goes by another identity from now on.
+    pub(super) fn rename(&mut self, tracks: (TrackId, TrackId), time: Duration, out: &mut Vec<Happening>) {
+        let before = out.len();
+        self.presence.rename(tracks, seconds((!time.is_zero()).then_some(time.as_secs_f64())), out);
+        self.tally(&out[before..]);
     }
 
     pub(super) fn close(&mut self, time: Duration, out: &mut Vec<Happening>) {

@@ -8,7 +8,7 @@ mod rule;
 use std::{ffi::OsString, net::SocketAddr};
 
 use super::{
-    BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, MqttConfig, MqttVersion, RuntimeConfig, TlsConfig, TrackConfig,
+    AppearanceConfig, BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, MqttConfig, MqttVersion, RuntimeConfig, TlsConfig, TrackConfig,
     address,
     document::Entries,
     filter::{BadFilter, log_filter},
@@ -158,8 +158,14 @@ fn track(track: &Track, ledger: &mut Ledger) -> TrackConfig {
         new_confidence: track.new_confidence as f32,
         match_iou: track.match_iou.map_or(own.match_iou, |iou| iou as f32),
         lost_after: track.lost_after.map_or(own.lost_after, |span| span.0),
-        confirm_frames: track.confirm_frames as u32,
+        confirm_after: track.confirm_after.0,
         second_look: track.second_look,
+        appearance: AppearanceConfig {
+            limit: track.appearance_limit as f32,
+            margin: track.appearance_margin as f32,
+            memory: track.appearance_memory.0,
+            entries: track.appearance_entries as usize,
+        },
     }
 }
 

@@ -159,11 +159,32 @@ pub struct TrackConfig {
     pub match_iou: f32,
     /// How long a lost track is remembered.
     pub lost_after: Duration,
-    /// Frames in which an object is seen before it is announced.
-    pub confirm_frames: u32,
+    /// For how long an object is seen before it is announced.
+    pub confirm_after: Duration,
     /// Whether the network looks again, at source resolution, at an object that it is not sure of, before it is announced. Off by
     /// default.
     pub second_look: bool,
+    /// How objects are known again by what they look like.
+    pub appearance: AppearanceConfig,
+}
+
+/// How objects that come back are known again, where a step tells what tracks look like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AppearanceConfig {
+    /// Largest cosine distance of two appearances of one object, 0..1. 0: no object is known again.
+    pub limit: f32,
+    /// The second best candidate has to be farther off by this.
+    pub margin: f32,
+    /// How long an object that is gone is remembered.
+    pub memory: Duration,
+    /// Most objects of a camera that are remembered.
+    pub entries: usize,
+}
+
+impl Default for AppearanceConfig {
+    fn default() -> Self {
+        Self { limit: 0.2, margin: 0.05, memory: Duration::from_mins(2), entries: 100 }
+    }
 }
 
 impl TrackConfig {
@@ -182,8 +203,9 @@ impl TrackConfig {
             new_confidence: 0.6,
             match_iou,
             lost_after,
-            confirm_frames: 2,
+            confirm_after: Duration::from_millis(30),
             second_look: false,
+            appearance: AppearanceConfig::default(),
         }
     }
 

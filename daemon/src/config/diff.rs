@@ -180,7 +180,7 @@ mod tests {
             ("[mqtt]", "[http]\nenabled = false\n[mqtt]", "http"),
             ("[mqtt]", "[log]\nfilter = \"debug\"\n[mqtt]", "log"),
             ("[mqtt]", "[batch]\nmax_wait = \"1ms\"\n[mqtt]", "batch"),
-            ("[mqtt]", "[track]\nconfirm_frames = 9\n[mqtt]", "track"),
+            ("[mqtt]", "[track]\nconfirm_after = 9\n[mqtt]", "track"),
             ("[mqtt]", "[runtime]\ncpu = \"rten\"\n[mqtt]", "runtime"),
             ("[mqtt]", "shutdown_deadline = 1\n[mqtt]", "shutdown_deadline"),
             ("[mqtt]", "graph_dir = \"/tmp\"\n[mqtt]", "graph_dir"),

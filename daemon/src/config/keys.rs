@@ -219,10 +219,18 @@ section! {
         match_iou: Real[0.0 ..= 1.0], otherwise "0.2; with sort and ocsort 0.3";
         /// How long a lost track is remembered.
         lost_after: Span["30ms" ..= "1m"], otherwise "3s; with bytetrack and ocsort 1s, with sort 34ms";
-        /// In how many frames an object is seen before it is announced.
-        confirm_frames: Count[1 ..= 100] = 2;
+        /// For how long an object is seen before it is announced. 0s: it is announced when it is first believed.
+        confirm_after: Span["0s" ..= "10s"] = "30ms";
         /// Whether the network looks again, at full resolution, at an object that it is not sure of before it is announced.
         second_look: Flag = false;
+        /// Largest cosine distance of two appearances of one object, where a step tells what tracks look like. 0: never known again.
+        appearance_limit: Real[0.0 ..= 1.0] = 0.2;
+        /// By how much farther off the second best candidate has to be.
+        appearance_margin: Real[0.0 ..= 1.0] = 0.05;
+        /// How long the appearance of an object that is gone is remembered.
+        appearance_memory: Span["1s" ..= "1h"] = "2m";
+        /// Of how many objects of a camera at most.
+        appearance_entries: Count[1 ..= 1000] = 100;
     }
 }
 

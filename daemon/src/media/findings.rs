@@ -1,6 +1,6 @@
 //! What a network is to those who read of it, what networks say beside boxes, and what becomes of it on the way to a message.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use egret_models::task::{Answer, Areas, Scores};
 
@@ -97,4 +97,23 @@ pub struct StepReport {
     pub frame: Vec<Arc<Finding>>,
     /// About the tracks of this frame, as far as anything is known.
     pub tracks: Vec<(TrackId, Arc<Finding>)>,
+    /// Tracks that turned out to be objects known before. From this frame on they go by the old identity.
+    pub renames: Vec<Rename>,
+}
+
+/// A track is an object that was followed before, and goes on under the identity that it had then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rename {
+    /// The identity that is given up: nothing is told of it any more.
+    pub from: TrackId,
+    /// The identity under which the object goes on. It may have been told to have ended.
+    pub to: TrackId,
+    /// Index into the model's class names.
+    pub class: u16,
+    /// Which network knew it again.
+    pub by: Arc<ModelInfo>,
+    /// How unlike the two look: one less the cosine of their appearances, 0..2.
+    pub distance: f32,
+    /// For how long nobody saw the object.
+    pub unseen: Duration,
 }

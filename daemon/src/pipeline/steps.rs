@@ -6,6 +6,8 @@ use std::{
     thread::JoinHandle,
 };
 
+use egret_models::spec::TaskSpec;
+
 use super::{Line, StartError, books::StepEntry, start_engines};
 use crate::{
     config::{Config, ModelConfig, StepConfig},
@@ -55,6 +57,7 @@ impl StepLine {
             model: Arc::clone(loaded.info()),
             wanted,
             telling: Telling { confidence, details: model.details },
+            embeds: loaded.spec().is_some_and(|spec| matches!(spec.task, TaskSpec::Embed { .. })),
             clips: loaded.spec().map(|spec| spec.input.clone()).filter(|input| input.clip.is_some()),
             queue: Arc::clone(&queue),
         };

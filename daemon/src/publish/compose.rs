@@ -39,6 +39,7 @@ struct Camera {
     status_topic: Arc<str>,
     frame_topic: Arc<str>,
     track_topics: [Arc<str>; 3],
+    rename_topic: Arc<str>,
     status_seq: u64,
     frame_seq: u64,
     track_seq: u64,
@@ -84,6 +85,7 @@ impl Camera {
             status_topic: topic("status"),
             frame_topic: topic("frame"),
             track_topics: [topic("track/new"), topic("track/update"), topic("track/end")],
+            rename_topic: topic("track/rename"),
             status_seq: 0,
             frame_seq: 0,
             track_seq: 0,
@@ -230,6 +232,14 @@ impl Composer {
         if *publish_frames && (!tracked.closing || about_frames) {
             let payload = write(buffer, &scene.frame(next(&mut camera.frame_seq)));
             send(&camera.frame_topic, payload, Family::Frame);
+        }
+        // What a track is called comes before what it does.
+        for rename in tracked.steps.iter().flat_map(|report| &report.renames) {
+            if let Some(told) = camera.updated.remove(&rename.from) {
+                camera.updated.insert(rename.to, told);
+            }
+            let payload = write(buffer, &scene.rename(rename, next(&mut camera.track_seq)));
+            send(&camera.rename_topic, payload, Family::Track);
         }
         for track in &tracked.tracks {
             let last = camera.updated.get(&track.id).map(|(at, stood)| (now.steady.saturating_duration_since(*at), *stood));

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     config::MqttVersion,
     media::{
-        self, BBox, Boxes, Capture, Codec, Detection, Extra, Extras, Finding, ModelInfo, ObjectMask, StepReport, StepState,
+        self, BBox, Boxes, Capture, Codec, Detection, Extra, Extras, Finding, ModelInfo, ObjectMask, Rename, StepReport, StepState,
         TimeBasis, TimeCard, Track, TrackedDetection, Turned,
     },
     status::{CameraState, PictureFaults},
@@ -186,6 +186,7 @@ fn with_steps(arrived: Instant) -> Tracked {
             (id, finding(&plates, 1, media::Found::Boxes(plate.into()))),
             (TrackId(9), finding(&colour, 1, media::Found::Label(None))),
         ],
+        renames: Vec::new(),
     };
     Tracked { steps: Some(Box::new(report)), ..tracked(TimeBasis::SenderReport, arrived) }
 }
@@ -283,6 +284,39 @@ fn what_rules_say_is_told_of_each_rule_by_itself() {
 }
 
 #[test]
+fn a_renamed_track_goes_on_under_its_old_identity() {
+    let arrived = Instant::now();
+    let now = |ms| now_after(arrived, Duration::from_millis(ms));
+    let mut composer = composer();
+    let mut story = tracked(TimeBasis::SenderReport, arrived);
+    let old = TrackId(0x0123_4567_89ab_cdee);
+    let as_it_is = |story: &Tracked, phase| Tracked { tracks: vec![track(phase)], ..story.clone() };
+    messages(&mut composer, &story, now(0));
+    story.steps = Some(Box::new(StepReport {
+        renames: vec![Rename {
+            from: TrackId(0x0123_4567_89ab_cdef),
+            to: old,
+            class: 0,
+            by: Arc::new(ModelInfo { name: "osnet".into(), ..ModelInfo::default() }),
+            distance: 0.125,
+            unseen: Duration::from_micros(12_345_678),
+        }],
+        ..StepReport::default()
+    }));
+    let mut story = as_it_is(&story, TrackPhase::Update);
+    story.tracks[0].id = old;
+    let out = messages(&mut composer, &story, now(100));
+    let topics: Vec<&str> = out.iter().map(|(topic, ..)| topic.as_str()).collect();
+    assert_eq!(topics, ["egret/box1/cam/door/frame", "egret/box1/cam/door/track/rename"], "the update was told a moment ago");
+    assert_eq!(out[1].2, Family::Track);
+    golden("rename", &out[1].1);
+    story.steps = None;
+    let out = messages(&mut composer, &story, now(600));
+    let update: Value = serde_json::from_slice(&out[1].1).expect("JSON");
+    assert_eq!((&update["track"], &update["phase"], &update["seq"]), (&"0123456789abcdee".into(), &"update".into(), &2.into()));
+}
+
+#[test]
 fn what_belongs_to_an_object_is_told_with_the_frame_and_with_the_track() {
     let arrived = Instant::now();
     let now = now_after(arrived, Duration::from_micros(61_250));
@@ -328,6 +362,7 @@ fn the_schemas_name_every_field_and_no_other() {
         ("camera_status", ""),
         ("frame", "_with_steps"),
         ("track", "_with_steps"),
+        ("rename", ""),
         ("event", "_with_all"),
         ("count", ""),
         ("summary", ""),

@@ -8,6 +8,7 @@
 mod frame;
 mod number;
 mod presence;
+mod rename;
 mod track;
 
 use schemars::JsonSchema;
@@ -17,6 +18,7 @@ pub use self::{
     frame::{FrameMessage, Model, Object, Objects},
     number::{Identity, Rounded},
     presence::{CameraStatus, DeviceStatus, Presence, PresenceReason},
+    rename::RenameMessage,
     track::TrackMessage,
 };
 pub(super) use self::{
@@ -41,6 +43,8 @@ pub enum Kind {
     Frame,
     /// [`TrackMessage`]
     Track,
+    /// [`RenameMessage`]
+    Rename,
     /// [`EventMessage`]
     Event,
     /// [`CountMessage`]
@@ -50,12 +54,13 @@ pub enum Kind {
 }
 
 /// The JSON Schemas of all messages, by kind.
-pub fn schemas() -> [(&'static str, schemars::Schema); 7] {
+pub fn schemas() -> [(&'static str, schemars::Schema); 8] {
     [
         ("device_status", schemars::schema_for!(DeviceStatus<'_>)),
         ("camera_status", schemars::schema_for!(CameraStatus<'_>)),
         ("frame", schemars::schema_for!(FrameMessage<'_>)),
         ("track", schemars::schema_for!(TrackMessage<'_>)),
+        ("rename", schemars::schema_for!(RenameMessage<'_>)),
         ("event", schemars::schema_for!(EventMessage<'_>)),
         ("count", schemars::schema_for!(CountMessage<'_>)),
         ("summary", schemars::schema_for!(SummaryMessage<'_>)),

@@ -8,8 +8,8 @@ use std::{
 use super::{
     compose::Now,
     message::{
-        self, CountMessage, EventMessage, FrameMessage, Identity, Kind, Model, Objects, Rounded, SCHEMA, Stamp, SummaryMessage,
-        TrackMessage,
+        self, CountMessage, EventMessage, FrameMessage, Identity, Kind, Model, Objects, RenameMessage, Rounded, SCHEMA, Stamp,
+        SummaryMessage, TrackMessage,
     },
     shape::Shape,
     told::{self, Steps},
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     analyse::{Count, Event, Summary},
-    media::{Extra, Mark, TimeBasis, Track, TrackPhase, Tracked},
+    media::{Extra, Mark, Rename, TimeBasis, Track, TrackPhase, Tracked},
 };
 
 /// Milliseconds with microseconds behind the point.
@@ -179,6 +179,32 @@ impl<'a> Scene<'a> {
             heat,
             paths,
             published_at: Stamp(self.now.wall),
+        }
+    }
+
+    pub(super) fn rename(&self, rename: &'a Rename, seq: u64) -> RenameMessage<'a> {
+        let tracked = self.tracked;
+        RenameMessage {
+            schema: SCHEMA,
+            kind: Kind::Rename,
+            device: self.device,
+            camera: self.name,
+            boot_id: self.boot_id,
+            seq,
+            track: Identity(rename.to),
+            was: Identity(rename.from),
+            class: message::class_name(&tracked.model.classes, rename.class),
+            similarity: Rounded(1.0 - rename.distance),
+            unseen_ms: ms(rename.unseen),
+            by: &rename.by.name,
+            frame: tracked.frame_seq,
+            pts_ms: ms(tracked.pts),
+            captured_at: Stamp(tracked.capture.wall),
+            basis: tracked.capture.basis,
+            published_at: Stamp(self.now.wall),
+            latency_ms: self.times.latency_ms,
+            since_arrival_ms: self.times.since_arrival_ms,
+            model: self.model(),
         }
     }
 

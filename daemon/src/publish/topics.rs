@@ -1,6 +1,6 @@
 //! Topics below `<base>/<device>/`, and how each family is delivered.
 
-/// A kind of messages: one topic each (tracks: three; events and counts: one for each rule).
+/// A kind of messages: one topic each (tracks: four; events and counts: one for each rule).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Family {

@@ -81,6 +81,11 @@ impl Overlay {
 
     /// Takes a frame's story in; whether something has happened in it.
     pub(super) fn learn(&mut self, tracked: &Tracked, clock: Duration) -> bool {
+        for rename in tracked.steps.iter().flat_map(|report| &report.renames) {
+            if let Some(trail) = self.trails.remove(&rename.from) {
+                self.trails.insert(rename.to, trail);
+            }
+        }
         for track in &tracked.tracks {
             if track.phase == TrackPhase::End {
                 self.trails.remove(&track.id);

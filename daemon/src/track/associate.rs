@@ -132,6 +132,16 @@ impl Associator {
         }
     }
 
+    /// Forgets a track: what is seen where it would be belongs to others. It does not count as ended.
+    pub fn drop_track(&mut self, track: u32) {
+        match &mut self.inner {
+            Inner::Sort(tracker) => tracker.drop_track(track),
+            Inner::ByteTrack(tracker) => tracker.drop_track(track),
+            Inner::OcSort(tracker) => tracker.drop_track(track),
+            Inner::Egret(tracker) => tracker.drop_track(track),
+        }
+    }
+
     /// The tracks that the last update gave up, confirmed or not.
     pub fn ended(&self) -> &[u32] {
         &self.ended

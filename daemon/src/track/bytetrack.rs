@@ -202,6 +202,10 @@ impl ByteTrack {
         self.first = false;
     }
 
+    pub(super) fn drop_track(&mut self, number: u32) {
+        self.tracks.retain(|track| track.number != number);
+    }
+
     /// As in the program, tracks that were seen only once stay where they are.
     fn predict(&mut self, dt: f64) {
         for track in &mut self.tracks {

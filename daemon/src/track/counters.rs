@@ -26,6 +26,7 @@ pub struct Counters {
     pub(super) skipped: Counter,
     pub(super) started: Counter,
     pub(super) ended: Counter,
+    pub(super) renamed: Counter,
     pub(super) looks: Counter,
     pub(super) looks_unheard: Counter,
     pub(super) looks_found: Counter,
@@ -53,6 +54,8 @@ pub struct Counts {
     pub started: u64,
     /// Announced tracks that ended.
     pub ended: u64,
+    /// Tracks that turned out to be objects known before, and go on under their old identities.
+    pub renamed: u64,
     /// Second looks asked for.
     pub looks: u64,
     /// Second looks that the full step queue refused.
@@ -77,6 +80,7 @@ impl Counters {
             skipped: get(&self.skipped),
             started: get(&self.started),
             ended: get(&self.ended),
+            renamed: get(&self.renamed),
             looks: get(&self.looks),
             looks_unheard: get(&self.looks_unheard),
             looks_found: get(&self.looks_found),

@@ -226,6 +226,10 @@ impl Egret {
         }));
     }
 
+    pub(super) fn drop_track(&mut self, number: u32) {
+        self.tracks.retain(|track| track.number != number);
+    }
+
     fn forget(&mut self, ended: &mut Vec<u32>) {
         let (lost_after, parked_after) = (self.params.lost_after.as_secs_f64(), self.params.parked_after.as_secs_f64());
         self.tracks.retain(|track| {

@@ -188,7 +188,7 @@ impl<'a> Line<'a> {
             }
             let (stream, batcher) = (frame.stream.clone(), self.back.batchers.get(&model.name));
             let following = self.streams.entry(stream).or_insert_with(|| {
-                Following::new(&frame, self.config, &model, Steps::of(&self.back.steps, &model.name, self.config.lost_after))
+                Following::new(&frame, self.config, &model, Steps::of(&self.back.steps, &model.name, self.config))
             });
             let finding = reading.map(|reading| steps::finding(reading, &model, self.back.told.get(&model.name), frame.seq));
             let item = Item { frame, detections, extras, finding, model: model.clone(), failed };

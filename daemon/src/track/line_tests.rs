@@ -283,6 +283,7 @@ fn clips() -> Arc<Plan> {
         model: Arc::new(ModelInfo { name: "clips".into(), classes: vec!["walks".into()], ..ModelInfo::default() }),
         wanted: None,
         telling: Telling { confidence: 0.5, details: false },
+        embeds: false,
         clips: Some(input),
         queue: StepQueue::new(StepLimits { max_batch: 4, max_wait: Duration::ZERO, instances: 1 }),
     })

@@ -10,10 +10,11 @@ use self::{standing::Standing, votes::Votes};
 use super::{
     associate::{Associator, Row},
     ids::Ids,
+    steps::Known,
 };
 use crate::{
     config::TrackConfig,
-    media::{BBox, Detection, Track, TrackId, TrackPhase, TrackedDetection},
+    media::{BBox, Detection, Rename, Track, TrackId, TrackPhase, TrackedDetection},
 };
 
 /// With this much above `high_confidence`, nobody needs a second look.
@@ -28,7 +29,7 @@ const FIRST_STEP: Duration = Duration::from_millis(33);
 /// What a track is to the world.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stage {
-    /// Seen in too few frames to be believed.
+    /// Not seen for long enough to be believed.
     Tentative,
     /// Believed, but a second look was asked for.
     Looking { since: Duration, at: BBox },
@@ -50,6 +51,8 @@ struct Life {
     bbox: BBox,
     velocity: (f32, f32),
     stage: Stage,
+    /// When it was first seen, by the camera's clock.
+    born: Duration,
     hits: u32,
     latest: f32,
     best: f32,
@@ -67,6 +70,7 @@ impl Life {
             bbox: *bbox,
             velocity: (0.0, 0.0),
             stage: Stage::Tentative,
+            born: clock,
             hits: 0,
             latest: 0.0,
             best: 0.0,
@@ -105,7 +109,7 @@ impl Life {
         let sure = !config.second_look || self.best >= config.high_confidence + SURE_MARGIN;
         let phase = match self.stage {
             Stage::Announced => Some(TrackPhase::Update),
-            Stage::Tentative if !confirmed || self.hits < config.confirm_frames => None,
+            Stage::Tentative if !confirmed || clock.saturating_sub(self.born) < config.confirm_after => None,
             Stage::Tentative if !sure => {
                 self.stage = Stage::Looking { since: clock, at: seen.detections[detection].detection.bbox };
                 let bbox = seen.detections[detection].detection.bbox;
@@ -237,6 +241,27 @@ impl Lives {
         let life = &mut self.kept[place];
         life.take(row, &detections[index], at, self.clock);
         life.advance(&self.config, row.confirmed, self.clock, index, seen);
+    }
+
+    /// When a track that is followed was first seen, by [`Self::clock`].
+    pub(super) fn born(&self, track: TrackId) -> Option<Duration> {
+        self.kept.iter().find(|life| life.id == track).map(|life| life.born)
+    }
+
+    /// A track is an object that was known before: it goes on under that identity. If that one's track is still remembered, it is
+    /// given up, so that it is never found beside this one.
+    pub(super) fn rename(&mut self, known: Known) -> Rename {
+        let Known { rename, past } = known;
+        if let Some(place) = self.kept.iter().position(|life| life.id == rename.to) {
+            self.associator.drop_track(self.kept.remove(place).number);
+        }
+        if let Some(life) = self.kept.iter_mut().find(|life| life.id == rename.from) {
+            life.id = rename.to;
+            life.first_seen = past.first_seen;
+            life.hits = life.hits.saturating_add(past.hits);
+            life.best = life.best.max(past.confidence);
+        }
+        rename
     }
 
     /// Ends everything.

@@ -174,7 +174,60 @@ fn a_walking_person_is_one_track_at_any_frame_rate() {
             ids.extend(seen.detections[0].track);
             untracked += u32::from(seen.detections[0].track.is_none());
         }
-        assert_eq!((ids.len(), untracked), (1, 1), "{fps} fps");
+        // Seen for 30 ms, it is announced.
+        assert_eq!((ids.len(), untracked), (1, (0.03 * fps).ceil() as u32), "{fps} fps");
+    }
+}
+
+#[test]
+fn what_is_seen_for_long_enough_is_announced_whatever_the_frame_rate() {
+    for fps in [3.0, 10.0, 30.0, 100.0] {
+        let mut bench = Bench::new(&TrackConfig { confirm_after: Duration::from_millis(500), ..config() });
+        let here = [det(0, 0.9, 50.0, 50.0, 40.0, 100.0)];
+        let frames = (0..).position(|_| !bench.frame(period(fps), &here).tracks.is_empty()).expect("it is announced");
+        assert_eq!(frames, (0.5 * fps).ceil() as usize, "{fps} fps");
+    }
+}
+
+/// What a network says that has known an object again.
+fn known(from: TrackId, past: Track) -> Known {
+    let rename = Rename { from, to: past.id, class: 0, by: std::sync::Arc::default(), distance: 0.1, unseen: Duration::ZERO };
+    Known { rename, past }
+}
+
+#[test]
+fn a_renamed_track_takes_the_place_of_the_one_that_is_lost() {
+    for tracker in Kind::ALL {
+        let remembered = TrackConfig { lost_after: Duration::from_secs(20), ..TrackConfig::of(tracker) };
+        let mut bench = Bench::new(&TrackConfig { match_iou: 0.3, ..remembered });
+        let person = |x| det(0, 0.9, x, 100.0, 40.0, 100.0);
+        let mut last = None;
+        (0..10).for_each(|_| last = bench.frame(period(30.0), &[person(100.0)]).tracks.first().copied());
+        let old = last.expect("followed");
+        // It comes up elsewhere, and is known again.
+        let mut new = None;
+        (0..10).for_each(|_| new = bench.frame(period(30.0), &[person(700.0)]).detections[0].track);
+        let new = new.expect("followed");
+        assert_ne!(new, old.id);
+        assert!(bench.tracker.born(new) > bench.tracker.born(old.id));
+        bench.tracker.rename(known(new, old));
+        assert!(bench.tracker.born(new).is_none() && bench.tracker.born(old.id).is_some());
+        let seen = bench.frame(period(30.0), &[person(700.0)]);
+        let on = seen.tracks[0];
+        assert_eq!((on.id, on.phase, on.first_seen), (old.id, TrackPhase::Update, old.first_seen), "{tracker}");
+        assert!(on.hits > old.hits + 9);
+        // Whoever is seen where it was lost is somebody else, beside it.
+        let mut others = BTreeSet::new();
+        for _ in 0..10 {
+            let seen = bench.frame(period(30.0), &[person(700.0), person(100.0)]);
+            assert_eq!(seen.detections[0].track, Some(old.id), "{tracker}");
+            others.extend(seen.detections[1].track);
+        }
+        assert!(others.len() == 1 && !others.contains(&old.id) && !others.contains(&new), "{tracker}: {others:?}");
+        let mut ended = Vec::new();
+        bench.tracker.end_all(&mut ended);
+        assert_eq!(ended.iter().filter(|track| track.id == old.id).count(), 1);
+        assert!(ended.iter().all(|track| track.id != new));
     }
 }
 
@@ -257,7 +310,7 @@ fn a_refused_queue_announces_in_the_same_frame() {
 
 #[test]
 fn tracks_of_a_broken_model_stay_bounded() {
-    let mut bench = Bench::new(&TrackConfig { confirm_frames: 1, lost_after: Duration::from_mins(1), ..config() });
+    let mut bench = Bench::new(&TrackConfig { confirm_after: Duration::ZERO, lost_after: Duration::from_mins(1), ..config() });
     for frame in 0..20 {
         let boxes: Vec<Detection> = (0..300).map(|i| det(0, 0.9, (i * 50) as f32, (frame * 200) as f32, 30.0, 60.0)).collect();
         bench.frame(period(30.0), &boxes);

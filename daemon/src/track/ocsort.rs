@@ -143,6 +143,10 @@ impl OcSort {
         });
     }
 
+    pub(super) fn drop_track(&mut self, number: u32) {
+        self.tracks.retain(|track| track.number != number);
+    }
+
     /// Overlap with the prediction and direction together.
     fn associate(&mut self, detections: &[Detection]) {
         let Self { params, tracks, work, .. } = self;

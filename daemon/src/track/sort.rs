@@ -154,6 +154,10 @@ impl Sort {
         });
     }
 
+    pub(super) fn drop_track(&mut self, number: u32) {
+        self.tracks.retain(|track| track.number != number);
+    }
+
     fn predict(&mut self, dt: f64, ended: &mut Vec<u32>) {
         self.tracks.retain_mut(|track| {
             track.filter.predict(dt);

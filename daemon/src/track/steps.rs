@@ -2,6 +2,7 @@
 
 mod ending;
 mod findings;
+mod gallery;
 mod gather;
 
 use std::{
@@ -12,10 +13,11 @@ use std::{
 
 use egret_models::spec::InputSpec;
 
-use self::{findings::Findings, gather::Gather};
+pub(super) use self::gallery::Known;
+use self::{findings::Findings, gallery::Gallery, gather::Gather};
 use super::Telling;
 use crate::{
-    config::{StepConfig, StepOn},
+    config::{StepConfig, StepOn, TrackConfig},
     infer::Cropper,
     media::{BBox, Finding, Found, Frame, ModelInfo, Reading, StepReport, StepState, TrackId, TrackPhase, Tracked},
     step::{Job, Look, SkipReason, StepQueue, Target},
@@ -36,6 +38,8 @@ pub struct Plan {
     pub wanted: Option<Box<[bool]>>,
     /// How what it finds is told.
     pub telling: Telling,
+    /// Whether it says what tracks look like, by which they can be known again.
+    pub embeds: bool,
     /// The input of a network that takes clips.
     pub clips: Option<InputSpec>,
     /// Where it is asked.
@@ -45,6 +49,7 @@ pub struct Plan {
 /// All steps of one camera.
 pub(super) struct Steps {
     steps: Vec<Step>,
+    gallery: Option<Gallery>,
 }
 
 struct Step {
@@ -101,11 +106,30 @@ pub(super) fn finding(reading: Reading, model: &Arc<ModelInfo>, telling: Option<
 }
 
 impl Steps {
-    /// The steps that look at what this model sees; `None`: there are none. Tracks end when they were not seen for `lost_after`.
-    pub(super) fn of(plans: &[Arc<Plan>], model: &str, lost_after: Duration) -> Option<Box<Self>> {
+    /// The steps that look at what this model sees; `None`: there are none.
+    pub(super) fn of(plans: &[Arc<Plan>], model: &str, config: &TrackConfig) -> Option<Box<Self>> {
         let of_it = plans.iter().filter(|plan| plan.config.of == model);
-        let steps: Vec<Step> = of_it.map(|plan| Step::new(plan, lost_after / 2)).collect();
-        (!steps.is_empty()).then(|| Box::new(Self { steps }))
+        let steps: Vec<Step> = of_it.map(|plan| Step::new(plan, config.lost_after / 2)).collect();
+        let embeds = steps.iter().any(|step| step.plan.embeds && step.plan.config.on == StepOn::Tracks);
+        let gallery = (embeds && config.appearance.limit > 0.0).then(|| Gallery::new(config.appearance));
+        (!steps.is_empty()).then(|| Box::new(Self { steps, gallery }))
+    }
+
+    /// The tracks that turn out to be objects known before. What is known of them goes on under the old identities, of which the
+    /// caller is to tell in its next story.
+    /// `born`: when a track was first seen.
+    pub(super) fn recognise(&mut self, born: impl Fn(TrackId) -> Option<Duration>) -> Vec<Known> {
+        let Some(gallery) = &mut self.gallery else { return Vec::new() };
+        let known = gallery.recognise(born);
+        for Known { rename, .. } in &known {
+            for step in &mut self.steps {
+                let Some(subject) = step.tracks.remove(&rename.from) else { continue };
+                if let Some(mut old) = step.tracks.insert(rename.to, subject) {
+                    ending::abandon(&step.plan, &mut old);
+                }
+            }
+        }
+        known
     }
 
     /// Shows the steps a frame and what was seen in it, and notes in its story what they do and what they have found out.
@@ -118,20 +142,23 @@ impl Steps {
             };
             report(tracked).states.push((step.plan.model.clone(), state));
         }
-        self.tell(tracked);
+        self.tell(clock, tracked);
     }
 
     /// The frame went elsewhere: no step looks at it.
-    pub(super) fn pass_over(&mut self, reason: SkipReason, tracked: &mut Tracked) {
+    pub(super) fn pass_over(&mut self, reason: SkipReason, clock: Duration, tracked: &mut Tracked) {
         for step in &mut self.steps {
             step.plan.queue.counters().skip(reason, 1);
             report(tracked).states.push((step.plan.model.clone(), StepState::Skipped(reason)));
         }
-        self.tell(tracked);
+        self.tell(clock, tracked);
     }
 
     /// Adds what the steps have found out to a story, and forgets the tracks that end in it.
-    pub(super) fn tell(&mut self, tracked: &mut Tracked) {
+    pub(super) fn tell(&mut self, clock: Duration, tracked: &mut Tracked) {
+        if let Some(gallery) = &mut self.gallery {
+            gallery.see(&tracked.tracks, clock);
+        }
         for step in &mut self.steps {
             if !step.findings.is_empty() {
                 report(tracked).frame.extend(step.findings.drain(..));
@@ -169,16 +196,22 @@ impl Steps {
             }
             return;
         };
-        // The track may have ended meanwhile.
+        // The track may have been renamed meanwhile, or have ended.
+        let track = self.gallery.as_ref().map_or(track, |gallery| gallery.name(track));
         let Some(subject) = step.tracks.get_mut(&track) else { return };
         subject.pending = false;
-        if let Some(reading) = reading {
-            subject.findings.take(reading, plan, target.frame);
+        let Some(reading) = reading else { return };
+        subject.findings.take(reading, plan, target.frame);
+        if let (Some(gallery), Some(Found::Appearance(vector))) =
+            (&mut self.gallery, subject.findings.told().map(|finding| &finding.found))
+        {
+            gallery.look(track, &plan.model, vector);
         }
     }
 }
 
-fn report(tracked: &mut Tracked) -> &mut StepReport {
+/// A story's part about steps.
+pub(super) fn report(tracked: &mut Tracked) -> &mut StepReport {
     tracked.steps.get_or_insert_with(Box::default)
 }
 

@@ -10,15 +10,15 @@ use super::{
     ids::Ids,
     lives::{Lives, Moment, Seen, Wanted},
     order::{Arrival, InOrder},
-    steps::Steps,
+    steps::{self, Steps},
 };
 use crate::{
     batch::{Batcher, Region, Step},
     config::TrackConfig,
     gate::{Activity, Calm},
     media::{
-        BBox, Batch, Capture, Detection, Extras, Finding, Frame, Mark, ModelInfo, Reading, StepReport, StreamId, Track, TrackId,
-        TrackPhase, Tracked, TrackedDetection,
+        BBox, Batch, Capture, Detection, Extras, Finding, Frame, Mark, ModelInfo, Reading, Rename, StepReport, StreamId, Track,
+        TrackId, TrackPhase, Tracked, TrackedDetection,
     },
     observe::still::Stills,
     step::{SkipReason, Target},
@@ -192,7 +192,7 @@ impl Following {
             times: crate::media::TimeCard::default(),
         };
         if let Some(steps) = &mut self.steps {
-            steps.tell(&mut tracked);
+            steps.tell(self.tracker.clock(), &mut tracked);
         }
         if !tracked.tracks.is_empty() || tracked.steps.is_some() {
             out.push(tracked);
@@ -247,6 +247,7 @@ impl Desk<'_> {
         let Item { frame, mut detections, mut extras, finding, model, .. } = item;
         self.sift(&mut detections, &mut extras);
         let at = Moment { pts: frame.pts, wall: frame.capture.wall };
+        let renames = self.recognise();
         let mut seen = Seen::default();
         self.tracker.update(at, &detections, self.ids, &mut seen);
         self.pace.take(self.tracker.clock(), &seen, self.tracker.is_active());
@@ -254,6 +255,9 @@ impl Desk<'_> {
         let mut tracked = self.story(&frame, &model, seen.detections, seen.tracks);
         tracked.extras = extras;
         tell(finding, &mut tracked);
+        if !renames.is_empty() {
+            steps::report(&mut tracked).renames = renames;
+        }
         let clock = self.tracker.clock();
         match &mut self.steps {
             None if seen.wanted.is_empty() => self.way_out.stills.deliver(frame, &tracked),
@@ -264,7 +268,7 @@ impl Desk<'_> {
                 self.way_out.stills.deliver(frame, &tracked);
             }
             Some(steps) => {
-                steps.pass_over(SkipReason::SecondLook, &mut tracked);
+                steps.pass_over(SkipReason::SecondLook, clock, &mut tracked);
                 self.look_again(frame, &seen.wanted, &mut tracked);
             }
         }
@@ -280,6 +284,14 @@ impl Desk<'_> {
         self.counters.started.add(started);
         self.counters.ended.add(ended);
         self.out.push(tracked);
+    }
+
+    /// Tracks that turned out to be objects known before go by their old identities from this frame on.
+    fn recognise(&mut self) -> Vec<Rename> {
+        let Some(steps) = &mut self.steps else { return Vec::new() };
+        let known = steps.recognise(|track| self.tracker.born(track));
+        self.counters.renamed.add(known.len() as u64);
+        known.into_iter().map(|known| self.tracker.rename(known)).collect()
     }
 
     /// A frame that came too late to be followed: its detections are told, without tracks.

@@ -49,7 +49,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.http.map(|http| http.listen.to_string()).as_deref(), Some("127.0.0.1:9180"));
     assert_eq!((config.batch.max_wait, config.batch.staleness), (Duration::from_millis(30), Duration::from_millis(500)));
     assert_eq!((config.log.filter.as_str(), config.log.format), ("info", LogFormat::Auto));
-    assert_eq!(config.track.confirm_frames, 2);
+    assert_eq!(config.track.confirm_after, Duration::from_millis(30));
     assert!(config.models.is_empty() && config.cameras.is_empty());
 }
 
@@ -122,7 +122,7 @@ fn the_environment_wins_over_files_and_options_over_all() {
         ("EGRET__MQTT__FRAMES", "false"),
         ("EGRET__MQTT__USERNAME", "egret"),
         ("EGRET__MQTT__PASSWORD", "0123"),
-        ("EGRET__TRACK__CONFIRM_FRAMES", "4"),
+        ("EGRET__TRACK__CONFIRM_AFTER", "400ms"),
         ("EGRET__TRACK__MATCH_IOU", "0.25"),
         ("EGRET__LOG__FILTER", ""),
         ("EGRET_ONNXRUNTIME", "/not/ours"),
@@ -132,7 +132,8 @@ fn the_environment_wins_over_files_and_options_over_all() {
     assert_eq!((config.device.as_str(), mqtt.keep_alive, mqtt.version), ("from-env", Duration::from_mins(1), MqttVersion::V311));
     assert!(!mqtt.publish_frames);
     assert_eq!(mqtt.password.as_ref().map(Secret::expose), Some("0123"), "a password of digits stays a text");
-    assert_eq!((config.track.confirm_frames, config.track.match_iou, config.log.filter.as_str()), (4, 0.25, "info"));
+    let confirm_after = Duration::from_millis(400);
+    assert_eq!((config.track.confirm_after, config.track.match_iou, config.log.filter.as_str()), (confirm_after, 0.25, "info"));
     assert_eq!(mqtt.base_topic, "site");
 
     sources.overrides = Overrides {

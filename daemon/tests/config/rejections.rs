@@ -44,8 +44,12 @@ fn values_of_a_wrong_kind_or_out_of_range() {
         ("[track]\nmatch_iou = nan", "track.match_iou", "out of range"),
         ("[track]\nlow_confidence = 0.7\nnew_confidence = 0.9", "track.low_confidence", "above track.high_confidence"),
         ("[track]\nnew_confidence = 0.05", "track.new_confidence", "below track.low_confidence"),
-        ("[track]\nconfirm_frames = 0", "track.confirm_frames", "from 1 to 100"),
-        ("[track]\nconfirm_frames = 2.5", "track.confirm_frames", "it is a number"),
+        ("[track]\nconfirm_after = \"11s\"", "track.confirm_after", "out of range"),
+        ("[track]\nconfirm_after = \"soon\"", "track.confirm_after", "no duration"),
+        ("[track]\nappearance_limit = 1.5", "track.appearance_limit", "from 0 to 1"),
+        ("[track]\nappearance_margin = -0.1", "track.appearance_margin", "from 0 to 1"),
+        ("[track]\nappearance_memory = \"0s\"", "track.appearance_memory", "out of range"),
+        ("[track]\nappearance_entries = 0", "track.appearance_entries", "from 1 to 1000"),
     ] {
         refused(text, key, part);
     }

@@ -2,6 +2,7 @@
 //! what it follows, of all cameras in common batches.
 #![cfg(feature = "demo")]
 
+mod again;
 mod clips;
 #[allow(dead_code, reason = "the tests of the library use more of it")]
 mod onnx;

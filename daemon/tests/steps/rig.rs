@@ -12,9 +12,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) struct Rig {
     line: Running,
-    /// Messages about frames and tracks, by camera.
+    /// Messages about frames and tracks, and events, by camera.
     frames: BTreeMap<String, Vec<Value>>,
     tracks: BTreeMap<String, Vec<Value>>,
+    events: BTreeMap<String, Vec<Value>>,
 }
 
 impl Rig {
@@ -28,7 +29,7 @@ impl Rig {
         let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let line = Running::start(cameras, &names, models, keys).await;
-        Self { line, frames: BTreeMap::new(), tracks: BTreeMap::new() }
+        Self { line, frames: BTreeMap::new(), tracks: BTreeMap::new(), events: BTreeMap::new() }
     }
 
     /// Looks at the line and takes messages, again and again, until `done` or too late. Every look finds the frames accounted for.
@@ -56,6 +57,7 @@ impl Rig {
         let of = match message.topic.split('/').nth(4) {
             Some("frame") => &mut self.frames,
             Some("track") => &mut self.tracks,
+            Some("event") => &mut self.events,
             _ => return,
         };
         let json: Value = serde_json::from_slice(&message.payload).expect("JSON");
@@ -71,6 +73,11 @@ impl Rig {
     /// What was said of a camera's tracks.
     pub(crate) fn tracks(&self, camera: &str) -> impl Iterator<Item = &Value> {
         self.tracks.get(camera).into_iter().flatten()
+    }
+
+    /// What was said of a camera's rules.
+    pub(crate) fn events(&self, camera: &str) -> impl Iterator<Item = &Value> {
+        self.events.get(camera).into_iter().flatten()
     }
 
     /// `/metrics` now.

@@ -29,7 +29,7 @@ pub struct TrackMessage<'a> {
     pub camera: &'a str,
     /// One run of the daemon.
     pub boot_id: &'a str,
-    /// Counts this camera's track messages, all phases together.
+    /// Counts this camera's track messages, all phases and renames together.
     pub seq: u64,
     /// Identity: never used again on this device.
     pub track: Identity,

@@ -11,6 +11,7 @@ use super::*;
 use crate::{
     media::{Capture, Detection, HostPicture, Pixels, StreamId, TimeBasis, TimeCard, Track, TrackedDetection},
     step::{StepCounts, StepLimits},
+    track::associate::Kind,
 };
 
 const FRAME: Duration = Duration::from_millis(40);
@@ -29,7 +30,7 @@ fn plan(on: StepOn, change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
     let model = ModelInfo { name: "colour".into(), classes, ..ModelInfo::default() };
     let queue = StepQueue::new(StepLimits { max_batch: 4, max_wait: Duration::ZERO, instances: 1 });
     let telling = Telling { confidence: 0.5, details: false };
-    let mut plan = Plan { config, model: Arc::new(model), wanted: None, telling, clips: None, queue };
+    let mut plan = Plan { config, model: Arc::new(model), wanted: None, telling, embeds: false, clips: None, queue };
     change(&mut plan);
     Arc::new(plan)
 }
@@ -43,7 +44,8 @@ struct Camera {
 
 impl Camera {
     fn new(plans: &[Arc<Plan>]) -> Self {
-        Self { steps: Steps::of(plans, "yolox", Duration::from_secs(1)).expect("steps of this model"), seq: 0, picture: false }
+        let config = TrackConfig { lost_after: Duration::from_secs(1), ..TrackConfig::of(Kind::Egret) };
+        Self { steps: Steps::of(plans, "yolox", &config).expect("steps of this model"), seq: 0, picture: false }
     }
 
     fn frame(&mut self, tracks: &[(u64, f32)], phase: TrackPhase) -> Tracked {
@@ -95,10 +97,10 @@ impl Camera {
 
     /// The message that a track has ended, without a frame.
     fn ends(&mut self, track: u64) -> Tracked {
-        let mut door = Camera { steps: Box::new(Steps { steps: Vec::new() }), seq: 0, picture: false };
+        let mut door = Camera { steps: Box::new(Steps { steps: Vec::new(), gallery: None }), seq: 0, picture: false };
         let mut tracked = door.frame(&[(track, 50.0)], TrackPhase::End);
         tracked.closing = true;
-        self.steps.tell(&mut tracked);
+        self.steps.tell(FRAME * self.seq as u32, &mut tracked);
         tracked
     }
 
@@ -128,7 +130,7 @@ fn scores(values: [f32; 2]) -> Reading {
 
 #[test]
 fn models_of_another_one_see_nothing() {
-    assert!(Steps::of(&[plan(StepOn::Tracks, |_| {})], "another", Duration::ZERO).is_none());
+    assert!(Steps::of(&[plan(StepOn::Tracks, |_| {})], "another", &TrackConfig::of(Kind::Egret)).is_none());
 }
 
 #[test]
@@ -273,7 +275,7 @@ fn a_frame_that_goes_elsewhere_says_so() {
     let mut door = Camera::new(std::slice::from_ref(&plan));
     let mut tracked = door.frame(&[], TrackPhase::Update);
     tracked.steps = None;
-    door.steps.pass_over(SkipReason::SecondLook, &mut tracked);
+    door.steps.pass_over(SkipReason::SecondLook, FRAME, &mut tracked);
     assert_eq!(state(&tracked), StepState::Skipped(SkipReason::SecondLook));
     assert_eq!(skipped(&plan.queue.counters().snapshot(), SkipReason::SecondLook), 1);
 }
