@@ -31,7 +31,7 @@ fn scene(objects: u32, frame: u32, out: &mut Vec<Detection>) {
     }
 }
 
-/// How often a tracker allocates in ten seconds, once it has seen a minute; and tracks that it had in all of them.
+/// How often a tracker allocates in ten seconds, once it has seen 24 seconds; and sightings that it followed.
 fn allocations(params: &Params, objects: u32) -> (u64, usize) {
     let mut tracker = Associator::new(params);
     let (mut detections, mut rows): (Vec<Detection>, Vec<Row>) = (Vec::with_capacity(1024), Vec::with_capacity(4096));
@@ -44,9 +44,9 @@ fn allocations(params: &Params, objects: u32) -> (u64, usize) {
         }
         seen
     };
-    run(0..1600);
+    run(0..600);
     let mut seen = 0;
-    let counted = measure(|| seen = run(1600..1850));
+    let counted = measure(|| seen = run(600..850));
     (counted.count_total, seen)
 }
 

@@ -81,7 +81,7 @@ impl Crossings {
     pub(super) fn rename(&mut self, (from, to): (TrackId, TrackId), line: &LineConfig) {
         let Some((seen, mut newer)) = self.walkers.take(from) else { return };
         if let Some((_, older)) = self.walkers.take(to) {
-            newer.continues(older, &line.line);
+            newer.continues(&older, &line.line);
         }
         newer.object.iter_mut().for_each(|object| object.track = to);
         self.walkers.put(to, seen, newer);
@@ -95,7 +95,7 @@ impl Crossings {
 
 impl Walker {
     /// It is the one that went before.
-    fn continues(&mut self, older: Self, line: &Line) {
+    fn continues(&mut self, older: &Self, line: &Line) {
         let (Some(left), Some((came, when))) = (older.at, self.first) else { return };
         let here = self.pending;
         self.pending += older.pending + line.crossings(left, came);

@@ -61,9 +61,10 @@ pub(super) struct Standing {
 
 impl Standing {
     /// The same object later: it stands where it stood, until it is seen elsewhere.
-    pub(super) fn join(self, newer: Self) -> Self {
+    pub(super) fn join(self, newer: &Self) -> Self {
         let moved = self.moved || newer.moved;
-        if self.at.is_some() { Self { moved, ..self } } else { Self { moved, ..newer } }
+        let (at, off) = if self.at.is_some() { (self.at, self.off) } else { (newer.at, newer.off) };
+        Self { at, off, moved }
     }
 
     /// It is here now. `false`: it has moved on, farther than `reach` for longer than `debounce`.

@@ -137,7 +137,7 @@ impl SpeedWatch {
 
 impl Own for Standing {
     fn join(self, newer: Self) -> Self {
-        Standing::join(self, newer)
+        Standing::join(self, &newer)
     }
 }
 

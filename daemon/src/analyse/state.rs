@@ -85,7 +85,7 @@ impl State {
     /// It goes on as `newer`, of which is known now that it is the same: what held, and may hold still, holds since then.
     pub(super) fn join(self, newer: Self) -> Self {
         match (self, newer) {
-            (Self::In { since, last }, Self::Out) => Self::In { since, last },
+            (Self::In { .. }, Self::Out) => self,
             (Self::In { since, .. }, Self::Pending { last, .. } | Self::In { last, .. }) => Self::In { since, last },
             (_, newer) => newer,
         }

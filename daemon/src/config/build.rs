@@ -8,8 +8,8 @@ mod rule;
 use std::{ffi::OsString, net::SocketAddr};
 
 use super::{
-    AppearanceConfig, BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, MqttConfig, MqttVersion, RuntimeConfig, TlsConfig, TrackConfig,
-    address,
+    AppearanceConfig, BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, MqttConfig, MqttVersion, RuntimeConfig,
+    TlsConfig, TrackConfig, address,
     document::Entries,
     filter::{BadFilter, log_filter},
     keys::{Batch, Camera, Http, Log, Mqtt, Runtime, Top, Track, Typed},

@@ -5,8 +5,8 @@ use super::*;
 use crate::{
     config::MqttVersion,
     media::{
-        self, BBox, Boxes, Capture, Codec, Detection, Extra, Extras, Finding, ModelInfo, ObjectMask, Rename, StepReport, StepState,
-        TimeBasis, TimeCard, Track, TrackedDetection, Turned,
+        self, BBox, Boxes, Capture, Codec, Detection, Extra, Extras, Finding, ModelInfo, ObjectMask, Rename, StepReport,
+        StepState, TimeBasis, TimeCard, Track, TrackedDetection, Turned,
     },
     status::{CameraState, PictureFaults},
     step::SkipReason,

@@ -219,14 +219,14 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Ends the tracks of streams that send no frames any more: nothing else would.
+    /// Ends the tracks of streams that send no frames, each when its time is over: nothing else would.
     fn close_idle(&mut self, now: Instant, out: &mut Vec<Tracked>) {
         for following in self.streams.values_mut() {
             if following.is_active() && following.idle_for(now) > self.config.lost_after + TICK {
                 if following.last_looks(now) && following.idle_for(now) < self.config.lost_after + LAST_LOOKS {
                     continue;
                 }
-                following.close(self.counters, out);
+                following.fade(now, self.counters, out);
                 if let Some(batcher) = self.back.batchers.get(following.model()) {
                     following.activity_news().inspect(|activity| batcher.control().set_activity(following.stream(), *activity));
                 }

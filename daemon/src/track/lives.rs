@@ -165,6 +165,8 @@ pub(super) struct Lives {
     clock: Duration,
     last: Option<Moment>,
     last_step: Duration,
+    /// How much of the time since the last frame has been counted, because no other one came.
+    silent: Duration,
 }
 
 impl Lives {
@@ -177,6 +179,7 @@ impl Lives {
             clock: Duration::ZERO,
             last: None,
             last_step: FIRST_STEP,
+            silent: Duration::ZERO,
         }
     }
 
@@ -209,7 +212,7 @@ impl Lives {
         if let Some(last) = self.last {
             let by_wall = || at.wall.duration_since(last.wall).unwrap_or(self.last_step);
             self.last_step = at.pts.checked_sub(last.pts).unwrap_or_else(by_wall);
-            self.clock += self.last_step;
+            self.clock += self.last_step.saturating_sub(std::mem::take(&mut self.silent));
         }
         self.last = Some(at);
     }
@@ -227,6 +230,17 @@ impl Lives {
             }
             keep
         });
+    }
+
+    /// No frame came for so long: what the tracker gives up meanwhile ends. What it still remembers, a parked car, is found again when
+    /// the camera is back.
+    pub(super) fn pass(&mut self, silent: Duration, tracks: &mut Vec<Track>) {
+        self.clock += silent.saturating_sub(self.silent);
+        self.silent = self.silent.max(silent);
+        self.associator.update(self.clock, &[], &mut self.rows);
+        let mut seen = Seen::default();
+        self.bury(&mut seen);
+        tracks.append(&mut seen.tracks);
     }
 
     fn live(&mut self, row: &Row, at: Moment, detections: &[Detection], ids: &mut Ids, seen: &mut Seen) {

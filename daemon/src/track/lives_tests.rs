@@ -184,8 +184,44 @@ fn what_is_seen_for_long_enough_is_announced_whatever_the_frame_rate() {
     for fps in [3.0, 10.0, 30.0, 100.0] {
         let mut bench = Bench::new(&TrackConfig { confirm_after: Duration::from_millis(500), ..config() });
         let here = [det(0, 0.9, 50.0, 50.0, 40.0, 100.0)];
-        let frames = (0..).position(|_| !bench.frame(period(fps), &here).tracks.is_empty()).expect("it is announced");
+        let frames = (0..100).position(|_| !bench.frame(period(fps), &here).tracks.is_empty()).expect("it is announced");
         assert_eq!(frames, (0.5 * fps).ceil() as usize, "{fps} fps");
+    }
+}
+
+#[test]
+fn a_parked_car_outlives_a_silent_camera_and_a_passer_by_does_not() {
+    for (silence, same) in [(3, true), (20, true), (40, false)] {
+        let mut bench = Bench::new(&TrackConfig { lost_after: Duration::from_secs(3), ..config() });
+        let car = det(2, 0.9, 300.0, 200.0, 150.0, 90.0);
+        let mut last = Seen::default();
+        for i in 0..80 {
+            last = bench.frame(period(10.0), &[car, det(0, 0.9, 10.0 * i as f32, 300.0, 40.0, 100.0)]);
+        }
+        let [parked, passer] = [0, 1].map(|i| last.detections[i].track.expect("followed"));
+        let mut ended = Vec::new();
+        // It is asked once a second, beginning when a moving object would be forgotten.
+        (4..silence).for_each(|second| bench.tracker.pass(Duration::from_secs(second), &mut ended));
+        let ended: Vec<TrackId> = ended.iter().map(|track| track.id).collect();
+        assert_eq!(
+            ended,
+            if silence == 3 {
+                vec![]
+            } else if same {
+                vec![passer]
+            } else {
+                vec![passer, parked]
+            },
+            "{silence}"
+        );
+        // The camera is back: media time begins anew, the wall clock has gone on.
+        (bench.pts, bench.wall) = (Duration::from_millis(33), bench.wall + Duration::from_secs(silence));
+        let clock = bench.tracker.clock();
+        bench.now(&[car]);
+        let counted = if silence < 5 { 0 } else { silence - 1 };
+        assert_eq!(bench.tracker.clock(), clock + Duration::from_secs(silence - counted), "no second is counted twice");
+        let seen = bench.frame(period(10.0), &[car]);
+        assert_eq!(seen.detections[0].track == Some(parked), same, "after {silence} s: {seen:?}");
     }
 }
 

@@ -174,6 +174,17 @@ impl Following {
     pub(super) fn close(&mut self, counters: &Counters, out: &mut Vec<Tracked>) {
         let mut tracks = Vec::new();
         self.tracker.end_all(&mut tracks);
+        self.tell_ends(tracks, counters, out);
+    }
+
+    /// No frames have come for a while: tracks end as each one's time is over.
+    pub(super) fn fade(&mut self, now: Instant, counters: &Counters, out: &mut Vec<Tracked>) {
+        let mut tracks = Vec::new();
+        self.tracker.pass(self.idle_for(now), &mut tracks);
+        self.tell_ends(tracks, counters, out);
+    }
+
+    fn tell_ends(&mut self, tracks: Vec<Track>, counters: &Counters, out: &mut Vec<Tracked>) {
         counters.ended.add(tracks.len() as u64);
         let last = &self.last;
         let mut tracked = Tracked {

@@ -50,9 +50,9 @@ impl Bench {
 
     fn frame(&mut self, after: u64, tracks: &[Track]) {
         self.now += ms(after);
-        tracks.iter().for_each(|track| {
+        for track in tracks {
             self.born.entry(track.id).or_insert(self.now);
-        });
+        }
         self.gallery.see(tracks, self.now);
     }
 
@@ -104,7 +104,7 @@ fn somebody_who_comes_back_is_known_again_and_goes_by_the_old_name() {
 
 #[test]
 fn whoever_is_not_surely_the_same_keeps_a_name_of_its_own() {
-    let config = AppearanceConfig { limit: 0.2, margin: 0.05, memory: Duration::from_secs(60), entries: 10 };
+    let config = AppearanceConfig { limit: 0.2, margin: 0.05, memory: Duration::from_mins(1), entries: 10 };
     for (case, class, x, angle, later) in [
         ("the same", 0, 300.0, 0.3, 0),
         ("another class", 1, 300.0, 0.3, 0),
@@ -179,7 +179,7 @@ fn networks_are_not_mixed() {
 
 #[test]
 fn what_is_remembered_is_bounded_in_number_and_age() {
-    let config = AppearanceConfig { entries: 3, memory: Duration::from_secs(60), ..AppearanceConfig::default() };
+    let config = AppearanceConfig { entries: 3, memory: Duration::from_mins(1), ..AppearanceConfig::default() };
     let mut bench = Bench::new(config);
     for id in 1..=5 {
         bench.gone(id, 0, 100.0, 0.9 * id as f32);
