@@ -17,6 +17,7 @@ mod track_eval;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use egret_models::text;
 
 /// egret: cameras in, detections out.
 #[derive(Debug, Parser)]
@@ -64,7 +65,8 @@ pub fn told(error: &anyhow::Error) -> String {
             line = format!("{line}: {cause}");
         }
     }
-    line
+    // Whoever made a file chose what is quoted of it.
+    text::lines(&line).into_owned()
 }
 
 impl Cli {

@@ -25,6 +25,7 @@ mod suggest;
 mod tree;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -59,13 +60,15 @@ pub struct Sources {
     pub host_name: String,
     /// Only checked, not run: what only systemd provides may be absent.
     pub checking: bool,
+    /// Class names of models whose files were looked into, by the model's name: what else names classes is checked against them.
+    pub classes: BTreeMap<String, Vec<String>>,
 }
 
 impl Sources {
     /// The sources of this process.
     pub fn of_process(file: Option<PathBuf>, overrides: Overrides) -> Self {
         let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self { file, variables: std::env::vars_os().collect(), overrides, host_name, checking: false }
+        Self { file, variables: std::env::vars_os().collect(), overrides, host_name, checking: false, classes: BTreeMap::new() }
     }
 }
 
@@ -118,7 +121,8 @@ fn assemble(sources: &Sources, ledger: &mut Ledger) -> Option<Config> {
     }
     layers.push(environment::read(ledger, layers.len(), &sources.variables));
     layers.push(sources.overrides.read(ledger, layers.len(), &mut entries));
-    let around = Surroundings { variables: &sources.variables, host_name: &sources.host_name, checking: sources.checking };
+    let Sources { variables, host_name, checking, classes, .. } = sources;
+    let around = Surroundings { variables, host_name, checking: *checking, classes };
     lay_over(layers, &entries, ledger, &around)
 }
 
@@ -144,7 +148,7 @@ fn lay_over(layers: Vec<Tree>, entries: &Entries, ledger: &mut Ledger, around: &
 pub fn load_options(overrides: &Overrides, host_name: &str) -> Result<Loaded, Vec<Problem>> {
     let (mut ledger, mut entries) = (Ledger::default(), Entries::default());
     let tree = overrides.read(&mut ledger, 0, &mut entries);
-    let around = Surroundings { variables: &[], host_name, checking: true };
+    let around = Surroundings { variables: &[], host_name, checking: true, classes: &BTreeMap::new() };
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
     let (problems, advice) = ledger.finish();
     match config {
@@ -160,7 +164,7 @@ pub fn load_options(overrides: &Overrides, host_name: &str) -> Result<Loaded, Ve
 pub fn load_text(path: &Path, content: &str) -> Result<Loaded, Vec<Problem>> {
     let (mut ledger, mut entries) = (Ledger::default(), Entries::default());
     let tree = document::read(&mut ledger, 0, path, content, &mut entries);
-    let around = Surroundings { variables: &[], host_name: "egret", checking: true };
+    let around = Surroundings { variables: &[], host_name: "egret", checking: true, classes: &BTreeMap::new() };
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
     let (problems, advice) = ledger.finish();
     match config {

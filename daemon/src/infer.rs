@@ -20,7 +20,7 @@ pub use cpu::Cpu;
 pub use detector::{DetectError, Detector, Output, View};
 pub use letterbox::{Letterbox, Placement};
 pub(crate) use load::load_bytes;
-pub use load::{Flaw, LoadError, Loaded, examine, load, load_cpu};
+pub use load::{Examined, Flaw, LoadError, Loaded, examine, load, load_cpu};
 pub use null::Null;
 pub(crate) use probe::Probe;
 pub use scripted::Scripted;

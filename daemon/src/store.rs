@@ -2,6 +2,7 @@
 //!
 //! Whatever enters it was read by the bounded reader, agrees with its manifest, and has the manifest's SHA-256.
 
+mod beside;
 mod entry;
 mod fetch;
 mod file;
@@ -10,6 +11,7 @@ mod proxy;
 mod pull;
 mod put;
 
+pub use beside::{About, Beside, Other, beside};
 pub use entry::{Added, Entry, Store, Verdict};
 pub(crate) use file::other_digest;
 pub use file::{Inspected, inspect, read_manifest, read_network};

@@ -12,4 +12,5 @@ pub mod onnx;
 pub mod precision;
 pub mod spec;
 pub mod task;
+pub mod text;
 pub mod zoo;

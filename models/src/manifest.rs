@@ -18,9 +18,9 @@ mod tests;
 pub use agree::describe;
 pub use card::{Card, Digest, Gate, Precision, PrecisionKind};
 pub use check::{MAX_MANIFEST_BYTES, is_name};
-pub use metadata::{class_names, imgsz};
+pub use metadata::{BadNames, class_names, imgsz};
 pub use problem::Problem;
-pub use recognise::{Assumption, Recognised, Unrecognised, recognise};
+pub use recognise::{Assumption, Recognised, Unrecognised, recognise, without_manifest};
 
 use crate::{onnx::Model, spec::ModelSpec};
 

@@ -4,14 +4,17 @@
 //!
 //! What a file *computes* is not judged beyond the sizes of what it asks for, as far as they can be told without running it.
 
-mod detector;
 pub mod edit;
+mod finite;
 mod graph;
 mod growth;
 mod kinds;
+mod operators;
 mod shapes;
+mod sound;
 mod tensor;
 mod wire;
+mod wiring;
 mod write;
 
 #[cfg(test)]
@@ -19,8 +22,9 @@ pub(crate) mod builder;
 #[cfg(test)]
 mod tests;
 
-pub use detector::{Contract, detector};
+pub use finite::NotFinite;
 pub use graph::{Attribute, AttributeValue, Dim, Graph, Model, Node, ValueInfo, read, read_named};
+pub(crate) use sound::is_weighted;
 pub use tensor::{ElementType, Tensor};
 
 /// Largest file that is read.
@@ -105,11 +109,89 @@ pub enum Refused {
         /// How many.
         elements: u64,
     },
-    /// The graph is no detector of the kind that is asked for.
+    /// A node needs what it makes itself.
+    #[error("node `{node}` ({op}) needs its own output: {way} go round in a circle")]
+    Circle {
+        /// Its name.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// The nodes of the circle, or some of them.
+        way: String,
+    },
+    /// A node reads what there is not.
+    #[error("node `{node}` ({op}) reads `{value}`, which is neither an input, nor a constant, nor made by any node")]
+    MadeByNobody {
+        /// Its name.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// What it reads.
+        value: String,
+    },
+    /// A node makes what is there already.
+    #[error("node `{node}` ({op}) makes `{value}`, which is there already")]
+    MadeTwice {
+        /// Its name.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// What it makes.
+        value: String,
+    },
+    /// An output that nothing makes.
+    #[error("its output `{output}` is made by no node")]
+    NoSuchOutput {
+        /// Its name.
+        output: String,
+    },
+    /// A version that is not known here.
+    #[error("its {what} is {version}, and {newest} is the newest that is known here")]
+    TooNew {
+        /// Of what.
+        what: &'static str,
+        /// The file's.
+        version: i64,
+        /// The newest.
+        newest: i64,
+    },
+    /// The file does not say how its operators are meant.
+    #[error("it names no operator set of ONNX")]
+    NoOperatorSet,
+    /// An operator that ONNX does not define, or not in the file's operator set.
+    #[error("node `{node}` is a `{op}`, {}", match since {
+        Some(since) => format!("which came with operator set {since}; the file says {opset}"),
+        None => "which ONNX does not define".to_owned(),
+    })]
+    NoSuchOperator {
+        /// Its name.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// The file's operator set.
+        opset: i64,
+        /// The one that the operator came with, if ONNX defines it.
+        since: Option<i64>,
+    },
+    /// A constant that makes nonsense of whatever it meets.
+    #[error("tensor `{tensor}`, which node `{node}` ({op}) reads, holds {found}")]
+    NotFinite {
+        /// The constant.
+        tensor: String,
+        /// A node that reads it.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// How many of its values are no finite numbers.
+        found: NotFinite,
+    },
+    /// A graph without a manifest that says of too little how it is meant.
     #[error("{what}")]
-    NotADetector {
-        /// What is wrong.
+    NeedsManifest {
+        /// What is known of it.
         what: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The network has another number of classes than there are names.
     #[error("its output `{output}` has {classes} classes, but {names} class names are configured")]
@@ -141,10 +223,21 @@ impl Refused {
                 "export the network without its plugin (YOLO: no `--end2end`, nms=False); egret does the post-processing"
             }
             Self::Growth { .. } => "use a model from a source that you trust",
-            Self::NotADetector { .. } => {
-                "use a YOLOX detector exported without decoding: input f32[N,3,H,W], output f32[N,A,5+classes], \
-                 A cells of strides 8, 16 and 32"
+            Self::Circle { .. } | Self::MadeByNobody { .. } | Self::MadeTwice { .. } | Self::NoSuchOutput { .. } => {
+                "export the network again; a tool that cut or joined graphs made this one, and onnx.checker.check_model refuses it too"
             }
+            Self::TooNew { .. } => "export it again with an older operator set (torch.onnx.export(opset_version=17))",
+            Self::NoOperatorSet => "export the network again; opset_import is missing in this file",
+            Self::NoSuchOperator { since: Some(_), .. } => {
+                "export it again with that operator set or a later one (torch.onnx.export(opset_version=...))"
+            }
+            Self::NoSuchOperator { since: None, .. } => {
+                "export the network of ONNX's own operators alone, without plugins and custom operators"
+            }
+            Self::NotFinite { .. } => {
+                "take an earlier checkpoint: the training diverged, or the file is damaged; no picture gives anything but nonsense"
+            }
+            Self::NeedsManifest { remedy, .. } => remedy,
             Self::Classes { .. } => "list the class names of this network under `classes`, in the order of its outputs",
         }
     }

@@ -5,6 +5,7 @@
 
 mod calibrate;
 mod double;
+mod finite;
 mod fold;
 mod fp16;
 mod half;
@@ -20,10 +21,12 @@ pub use double::{DownCast, down_cast};
 pub use fold::fold_batch_norms;
 pub use fp16::{Fp16Options, Fp16Report, KeptFloat, MAX_HALF, convert};
 pub use prepare::prepare;
-pub use qdq::{Layer, Plan, QdqOptions, QdqReport, quantizable_ops};
+pub use qdq::{Layer, Plan, QdqOptions, QdqReport, Shifting, Shifts, quantizable_ops};
 pub use ranges::{Histogram, Method, Ranges};
 pub use sensitivity::{Ranked, Search, Searched, rank};
 pub use types::float_values;
+
+use crate::onnx::NotFinite;
 
 /// Why a network cannot be converted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -66,6 +69,16 @@ pub enum PrecisionError {
         /// A node that shows it.
         node: String,
     },
+    /// A constant makes nonsense of whatever it meets.
+    #[error("constant `{tensor}`, which node `{node}` reads, holds {found}: the float network itself does not work")]
+    NotFinite {
+        /// The constant.
+        tensor: String,
+        /// A node that reads it.
+        node: String,
+        /// How many of its values are no finite numbers.
+        found: NotFinite,
+    },
     /// A double does not fit a float.
     #[error("constant `{tensor}` holds {value}, which no 32-bit float can hold")]
     Overflow {
@@ -87,6 +100,7 @@ impl PrecisionError {
             Self::NoNode { .. } => "name a node of the graph; Netron shows them",
             Self::NothingToQuantize { .. } => "name operators that the network has (--ops)",
             Self::Already { .. } => "start from the float network",
+            Self::NotFinite { .. } => "take an earlier checkpoint: the training diverged, or the file is damaged",
             Self::Overflow { .. } => "export the network in float32",
         }
     }

@@ -247,17 +247,6 @@ impl ModelSpec {
     }
 }
 
-/// A single-stage detector with one input and one output, as the daemon ran them before there were manifests.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DetectorSpec {
-    /// What it expects.
-    pub input: InputSpec,
-    /// Name of the output in the graph.
-    pub output: String,
-    /// Class names in the order of the outputs.
-    pub classes: Vec<String>,
-}
-
 /// The 80 classes of COCO (Lin et al. 2014) in the order that detectors trained on it share.
 pub const COCO_80: [&str; 80] = [
     "person",

@@ -70,7 +70,7 @@ fn overhead(args: OverheadArgs) -> anyhow::Result<ExitCode> {
         model: Some("builtin:null".into()),
         ..Overrides::default()
     };
-    let sources = config::Sources { file: None, variables: Vec::new(), overrides, host_name: "bench".into(), checking: false };
+    let sources = config::Sources { overrides, host_name: "bench".into(), ..config::Sources::default() };
     let mut config = config::load(&sources)
         .map_err(|problems| {
             let all: Vec<_> = problems.iter().map(ToString::to_string).collect();

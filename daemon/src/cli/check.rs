@@ -1,13 +1,16 @@
 //! `egret check`.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
 
+use egret_models::text;
+
 use crate::{
-    config::{self, Config, Origin, Overrides, Problem, Rejected, Sources},
+    config::{self, Config, Loaded, Origin, Overrides, Problem, Rejected, Sources},
     infer::{self, Flaw},
 };
 
@@ -30,8 +33,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let sources = Sources { checking: true, ..Sources::of_process(args.config.clone(), args.overrides.clone()) };
     let outcome = config::examine(&sources).and_then(|loaded| {
-        let problems = models(&loaded.config);
-        if problems.is_empty() { Ok(loaded) } else { Err(Rejected { problems, advice: loaded.advice }) }
+        let Models { classes, problems, mut advice } = models(&loaded.config);
+        // Once more, now that it is known what the models see.
+        let again = config::examine(&Sources { classes, ..sources });
+        let (mut wrong, of_config) = match again {
+            Ok(Loaded { advice, .. }) => (Vec::new(), advice),
+            Err(Rejected { problems, advice }) => (problems, advice),
+        };
+        wrong.extend(problems);
+        advice.splice(0..0, of_config);
+        if wrong.is_empty() { Ok(Loaded { advice, ..loaded }) } else { Err(Rejected { problems: wrong, advice }) }
     });
     let (problems, advice, summary) = match &outcome {
         Ok(loaded) => {
@@ -53,18 +64,37 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EX_CONFIG) })
 }
 
-/// What is wrong with the model files, as far as that can be told without running them.
-fn models(config: &Config) -> Vec<Problem> {
-    let examined = config.models.iter().filter_map(|model| Some((model, infer::examine(model).err()?)));
-    let flaws = examined.flat_map(|(model, error)| error.flaws().into_iter().map(move |flaw| (model, flaw)));
-    flaws
-        .map(|(model, Flaw { reason, remedy })| Problem::new(Origin::Nowhere, format!("model.{}", model.name), reason, remedy))
-        .collect()
+/// What can be told of the model files without running them.
+#[derive(Default)]
+struct Models {
+    /// Class names by model, of those that can be read.
+    classes: BTreeMap<String, Vec<String>>,
+    problems: Vec<Problem>,
+    advice: Vec<Problem>,
+}
+
+fn models(config: &Config) -> Models {
+    let mut found = Models::default();
+    for model in &config.models {
+        let told = |flaws: Vec<Flaw>| {
+            let problem =
+                |Flaw { reason, remedy }| Problem::new(Origin::Nowhere, format!("model.{}", model.name), reason, remedy);
+            flaws.into_iter().map(problem).collect::<Vec<_>>()
+        };
+        match infer::examine(model) {
+            Ok(examined) => {
+                found.advice.extend(told(examined.advice));
+                found.classes.insert(model.name.clone(), examined.classes);
+            }
+            Err(error) => found.problems.extend(told(error.flaws())),
+        }
+    }
+    found
 }
 
 fn print(out: &mut impl io::Write, what: &str, problems: &[Problem]) -> io::Result<()> {
     for problem in problems {
-        writeln!(out, "{what}: {problem}\n")?;
+        writeln!(out, "{what}: {}\n", text::lines(&problem.to_string()))?;
     }
     Ok(())
 }

@@ -5,11 +5,11 @@ mod login;
 mod model;
 mod rule;
 
-use std::{ffi::OsString, net::SocketAddr};
+use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr};
 
 use super::{
-    AppearanceConfig, BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, MqttConfig, MqttVersion, RuntimeConfig,
-    TlsConfig, TrackConfig, address,
+    AppearanceConfig, BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, ModelConfig, MqttConfig, MqttVersion,
+    RuntimeConfig, TlsConfig, TrackConfig, address,
     document::Entries,
     filter::{BadFilter, log_filter},
     keys::{Batch, Camera, Http, Log, Mqtt, Runtime, Top, Track, Typed},
@@ -31,9 +31,16 @@ pub(super) struct Surroundings<'a> {
     pub(super) host_name: &'a str,
     /// Only checked, not run.
     pub(super) checking: bool,
+    /// Class names of models, by the model's name, where they are known beside the configuration.
+    pub(super) classes: &'a BTreeMap<String, Vec<String>>,
 }
 
 impl Surroundings<'_> {
+    /// The classes that a model knows; `None`: only its file says.
+    fn classes_of<'c>(&'c self, model: &'c ModelConfig) -> Option<&'c [String]> {
+        model.classes.as_ref().or_else(|| self.classes.get(&model.name)).map(Vec::as_slice)
+    }
+
     fn variable(&self, name: &str) -> Option<&OsString> {
         self.variables.iter().find(|(known, _)| known.to_str() == Some(name)).map(|(_, value)| value)
     }
@@ -42,7 +49,7 @@ impl Surroundings<'_> {
 /// Checks everything. The outcome counts only if the ledger has no problem then.
 pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around: &Surroundings<'_>) -> Config {
     let device = device(&typed.top, around);
-    let models = model::build(&typed.model, &entries.models, ledger);
+    let models = model::build(&typed.model, &entries.models, ledger, around);
     let profiles = rule::Profiles::build(typed.top.time_zone.as_deref(), typed.profile, &entries.profiles, ledger);
     let cameras = camera::build((typed.camera, typed.rule), entries, (&models, &profiles), ledger, around);
     let track = track(&typed.track, ledger);

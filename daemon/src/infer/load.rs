@@ -2,13 +2,13 @@
 
 mod error;
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use egret_models::{
-    head::{HeadSpec, Thresholds},
-    manifest::{MAX_MANIFEST_BYTES, Manifest, Problem},
+    head::Thresholds,
+    manifest::{Assumption, Manifest, Problem, without_manifest},
     nms::NmsParams,
-    onnx::{self, Contract, ElementType, MAX_FILE_BYTES, Model, Refused},
+    onnx::{self, ElementType, MAX_FILE_BYTES, Model, Refused},
     spec::{COCO_80, ModelSpec, NmsSpec, TaskSpec},
 };
 
@@ -25,7 +25,7 @@ use crate::{
     config::{CpuRuntime, ModelConfig, ModelSource, RuntimeConfig},
     file::{self, Unread},
     media::ModelInfo,
-    store::{self, MANIFEST},
+    store::{self, About, Beside, StoreError},
 };
 
 /// `TensorProto.DataType.FLOAT16`.
@@ -113,13 +113,17 @@ pub(crate) fn load_bytes(
     model: &ModelConfig,
     runtime: &RuntimeConfig,
 ) -> Result<Cpu, LoadError> {
-    cpu(file, bytes, Some(manifest), model, runtime).map(|(_, mut instances)| instances.remove(0))
+    cpu(file, bytes, Some((Path::new(file), manifest)), model, runtime).map(|(_, mut instances)| instances.remove(0))
 }
 
 fn network(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
     match &model.source {
         ModelSource::Onnx(path) => {
-            cpu(&path.display().to_string(), &read_model(path)?, manifest_beside(path)?.as_ref(), model, runtime)
+            let Beside { about, others } = look_beside(path)?;
+            for other in others {
+                tracing::warn!(file = %path.display(), "{other}");
+            }
+            cpu(&path.display().to_string(), &read_model(path)?, about.as_ref().map(located), model, runtime)
         }
         ModelSource::Demo => match DEMO_NETWORK {
             Some(bytes) => cpu("builtin:demo", bytes, None, model, runtime),
@@ -149,31 +153,34 @@ fn read_model(path: &Path) -> Result<Vec<u8>, LoadError> {
     })
 }
 
-/// The manifest beside a model file, `model.toml`, if there is one and it is about this file.
-fn manifest_beside(network: &Path) -> Result<Option<Manifest>, LoadError> {
-    let path = network.with_file_name(MANIFEST);
-    let text = match file::text(&path, MAX_MANIFEST_BYTES) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(LoadError::Read { file: path, source }),
-    };
-    let manifest = Manifest::parse(&text).map_err(|problems| LoadError::Manifest { file: path.clone(), problems })?;
-    let about_it = network.file_name().is_some_and(|name| name == manifest.card.file.as_str());
-    if !about_it {
-        tracing::info!(manifest = %path.display(), about = manifest.card.file, file = %network.display(), "the manifest is about another file");
-    }
-    Ok(about_it.then_some(manifest))
+/// What stands beside a model file.
+fn look_beside(network: &Path) -> Result<Beside, LoadError> {
+    store::beside(network).map_err(|error| match error {
+        StoreError::Manifest { path, problems } => LoadError::Manifest { file: path, problems },
+        StoreError::File { path, source } => LoadError::Read { file: path, source },
+        other => LoadError::Store(other),
+    })
+}
+
+/// A manifest and where it is.
+type Located<'a> = (&'a Path, &'a Manifest);
+
+fn located(about: &About) -> Located<'_> {
+    (&about.path, &about.manifest)
 }
 
 /// An ONNX model on the CPU.
 fn cpu(
     file: &str,
     bytes: &[u8],
-    manifest: Option<&Manifest>,
+    manifest: Option<Located<'_>>,
     model: &ModelConfig,
     runtime: &RuntimeConfig,
 ) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
-    let Understood { spec, sha256, precision } = understand(file, bytes, manifest, model)?;
+    let Understood { spec, sha256, precision, assumed } = understand(file, bytes, manifest, model)?;
+    for Assumption { what, .. } in assumed {
+        tracing::warn!(model = file, "no manifest is beside it, and of its classes it was assumed that {what}");
+    }
     let (name, engines) = engines(file, bytes, &spec, model.workers.max(1), runtime)?;
     let classes = spec.classes.clone();
     let info = Arc::new(ModelInfo { name: model.name.clone(), classes, runtime: name, sha256, precision });
@@ -190,17 +197,21 @@ struct Understood {
     spec: ModelSpec,
     sha256: String,
     precision: &'static str,
+    /// What was taken for granted of its classes, for want of a manifest.
+    assumed: Vec<Assumption>,
 }
 
 /// Reads a network, its manifest and what the configuration says of it, as [`load`] does first.
-fn understand(file: &str, bytes: &[u8], manifest: Option<&Manifest>, model: &ModelConfig) -> Result<Understood, LoadError> {
+fn understand(file: &str, bytes: &[u8], manifest: Option<Located<'_>>, model: &ModelConfig) -> Result<Understood, LoadError> {
     let refused = |refused| LoadError::Model { file: file.to_owned(), refused };
     let graph = onnx::read_named(file, bytes).map_err(refused)?;
-    graph.standard_operators().map_err(refused)?;
+    graph.sound().map_err(refused)?;
     let sha256 = file::sha256(bytes);
-    let spec = match manifest {
-        Some(manifest) => declared(file, manifest, &graph, &sha256, model)?,
-        None => recognised(&graph, model).map_err(refused)?,
+    let (spec, assumed) = match manifest {
+        Some(manifest) => (declared(file, manifest, &graph, &sha256, model)?, Vec::new()),
+        None => without_manifest(&graph, model.classes.as_deref())
+            .map(|(spec, assumed)| (ModelSpec { confidence: CONFIDENCE, ..spec }, assumed))
+            .map_err(refused)?,
     };
     let spec = configured(spec, model);
     let precision = precision(&graph);
@@ -209,38 +220,64 @@ fn understand(file: &str, bytes: &[u8], manifest: Option<&Manifest>, model: &Mod
         let known = spec.classes.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
         return Err(LoadError::Class { model: model.name.clone(), class: class.clone(), known });
     }
-    Ok(Understood { spec, sha256, precision })
+    Ok(Understood { spec, sha256, precision, assumed })
 }
 
-/// What [`load`] would refuse of a model without running it: for those who check a configuration.
+/// What can be told of a model without running it.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// Its class names, as the configuration or what comes with the model has them.
+    pub classes: Vec<String>,
+    /// What works but should be known.
+    pub advice: Vec<Flaw>,
+}
+
+/// Looks into a model as [`load`] does, without running it: for those who check a configuration.
 ///
 /// # Errors
 /// [`LoadError`] names the file, the reason and the remedy.
-pub fn examine(model: &ModelConfig) -> Result<(), LoadError> {
+pub fn examine(model: &ModelConfig) -> Result<Examined, LoadError> {
+    let classes = || model.classes.clone().unwrap_or_else(coco);
     match &model.source {
         ModelSource::Onnx(path) => {
-            let manifest = manifest_beside(path)?;
-            let understood = understand(&path.display().to_string(), &read_model(path)?, manifest.as_ref(), model)?;
-            tiled(Vec::new(), model, Some(&understood.spec)).map(|_| ())
+            let Beside { about, others } = look_beside(path)?;
+            let understood = understand(&path.display().to_string(), &read_model(path)?, about.as_ref().map(located), model)?;
+            tiled(Vec::new(), model, Some(&understood.spec))?;
+            let others = others
+                .iter()
+                .map(|other| Flaw { reason: other.to_string(), remedy: "correct its `file`, or move it elsewhere".to_owned() });
+            let assumed = understood.assumed.iter().map(|Assumption { what, check, .. }| Flaw {
+                reason: format!("{}: no manifest is beside it, and of its classes it is assumed that {what}", path.display()),
+                remedy: format!(
+                    "list them under `classes`, or write its manifest (egret model inspect FILE --write); see {check}"
+                ),
+            });
+            Ok(Examined { advice: others.chain(assumed).collect(), classes: understood.spec.classes })
         }
         ModelSource::Scripted(path) => {
-            let classes = model.classes.clone().unwrap_or_else(coco);
-            Scripted::read(path, &model.name, classes, model.max_batch).map(|_| ())
+            Scripted::read(path, &model.name, classes(), model.max_batch)?;
+            Ok(Examined { classes: classes(), ..Examined::default() })
         }
-        ModelSource::Demo if DEMO_NETWORK.is_none() => Err(LoadError::NoDemo { model: model.name.clone() }),
-        ModelSource::Demo | ModelSource::Null => Ok(()),
+        ModelSource::Demo => match DEMO_NETWORK {
+            Some(bytes) => {
+                let understood = understand("builtin:demo", bytes, None, model)?;
+                tiled(Vec::new(), model, Some(&understood.spec))?;
+                Ok(Examined { classes: understood.spec.classes, ..Examined::default() })
+            }
+            None => Err(LoadError::NoDemo { model: model.name.clone() }),
+        },
+        ModelSource::Null => Ok(Examined { classes: classes(), ..Examined::default() }),
     }
 }
 
 /// What a manifest says of a graph, if the graph agrees and the file is the one that the manifest was written for.
 fn declared(
     file: &str,
-    manifest: &Manifest,
+    (path, manifest): Located<'_>,
     graph: &Model<'_>,
     sha256: &str,
     model: &ModelConfig,
 ) -> Result<ModelSpec, LoadError> {
-    let path = Path::new(file).with_file_name(MANIFEST);
     let mut problems = manifest.contradictions(graph);
     problems.extend(store::other_digest(manifest, sha256, file));
     let mut spec = manifest.spec.clone();
@@ -251,23 +288,7 @@ fn declared(
         }
         spec.classes.clone_from(classes);
     }
-    if problems.is_empty() { Ok(spec) } else { Err(LoadError::Manifest { file: path, problems }) }
-}
-
-/// What a graph without a manifest is: a YOLOX-shaped detector, or nothing that can be used.
-fn recognised(graph: &Model<'_>, model: &ModelConfig) -> Result<ModelSpec, Refused> {
-    let classes = model.classes.clone().or_else(|| graph.class_names()).unwrap_or_else(coco);
-    let detector = onnx::detector(graph, Contract::default(), &classes)?;
-    let task = TaskSpec::Detect { head: HeadSpec::Yolox { strides: vec![8, 16, 32] }, nms: NmsSpec::default() };
-    Ok(ModelSpec {
-        input: detector.input,
-        constants: Vec::new(),
-        outputs: vec![detector.output],
-        task,
-        classes: detector.classes,
-        confidence: CONFIDENCE,
-        class_confidence: BTreeMap::new(),
-    })
+    if problems.is_empty() { Ok(spec) } else { Err(LoadError::Manifest { file: path.to_owned(), problems }) }
 }
 
 /// The configuration's own values over the manifest's.

@@ -21,7 +21,7 @@ use crate::{
     file,
     infer::{self, Detector, Letterbox, Probe, View},
     media::Pixels,
-    store::{self, MANIFEST, StoreError},
+    store::{self, StoreError},
 };
 
 /// Runs of which the median is told.
@@ -159,12 +159,8 @@ fn cpu_time() -> Duration {
 /// The manifest beside a file if it is about it, else the one that the graph gives.
 fn manifest(file: &Path, bytes: &[u8]) -> Result<Manifest, PrecisionFailure> {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let beside = file.with_file_name(MANIFEST);
-    if beside.is_file() {
-        let (manifest, _) = store::read_manifest(&beside)?;
-        if manifest.card.file == name {
-            return Ok(manifest);
-        }
+    if let Some(about) = store::beside(file)?.about {
+        return Ok(about.manifest);
     }
     let graph = onnx::read(bytes).map_err(|refused| StoreError::Refused { path: file.to_owned(), refused })?;
     let recognised = egret_models::manifest::recognise(&graph, &name);

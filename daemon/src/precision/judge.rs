@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use egret_models::{
     eval::agreement::{Agreement, Gate, Matching, Prediction, Verdict, compare},
-    precision::{Method, Plan, Ranges, Search},
+    precision::{Method, Plan, Ranges, Search, Shifts},
 };
 
 use super::{
@@ -75,6 +75,8 @@ pub(super) struct Trials<'a> {
     pub(super) plan: &'a Plan,
     pub(super) ranges: &'a Ranges,
     pub(super) method: Method,
+    /// What is taken from the biases.
+    pub(super) shifts: &'a Shifts,
     /// What the gate judges.
     pub(super) exam: &'a Exam,
     /// What layers are ranked by.
@@ -88,7 +90,7 @@ pub(super) struct Trials<'a> {
 impl Trials<'_> {
     /// The network with all layers quantized but these.
     pub(super) fn network(&self, float: &HashSet<String>) -> Vec<u8> {
-        self.plan.quantize(self.ranges, self.method, float).0.write()
+        self.plan.quantize(self.ranges, self.method, float, self.shifts).0.write()
     }
 }
 

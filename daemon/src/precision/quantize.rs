@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use egret_models::{
     eval::agreement::Gate,
     manifest::PrecisionKind,
-    precision::{Calibration, CalibrationError, Method, Plan, QdqOptions, Ranges, Searched},
+    precision::{Calibration, CalibrationError, Method, Plan, QdqOptions, Ranges, Searched, Shifting, Shifts},
     spec::BatchAxis,
 };
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,10 @@ const GLANCES: usize = 64;
 /// A calibration set in which the float network sees less than this share of what it sees in the held-out one is no likeness of it.
 const LIKENESS: f64 = 0.1;
 
+/// Frames on which shifts of means are measured, and the memory that their tensors may take.
+const FEWEST_SAMPLED: usize = 8;
+const MOST_SAMPLED: usize = 64;
+const MOST_SAMPLED_BYTES: usize = 128 << 20;
 /// Share of a value's places that may leave its range without a word.
 const CUT_OFF: f64 = 0.01;
 
@@ -79,14 +83,18 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
         if matches!(bench.manifest.spec.input.batch, BatchAxis::Fixed(2..)) { BTreeMap::new() } else { plan.channels() };
     let mut calibration = calibration.by_channel(&channels);
     let (mut glancer, mut glances) = (bench.detector(&float, &options.gate.matching())?, Vec::new());
+    let mut sample = Sample::default();
     let gathered = gathering.run(&mut held, progress, |picture| {
         bench.go_on()?;
         if glances.len() < GLANCES {
             glances.push(bench::seen(glancer.as_mut(), picture)?);
         }
-        calibration.observe(&mut probe, tensors.of(picture)).map_err(|error| failed(&bench, error))
+        let tensor = tensors.of(picture);
+        sample.offer(tensor);
+        calibration.observe(&mut probe, tensor).map_err(|error| failed(&bench, error))
     })?;
     let ranges = calibration.finish().map_err(|error| failed(&bench, error))?;
+    let shifts = shifts(&bench, &mut probe, &plan, (&ranges, options.method), &sample)?;
     progress(&format!("{} calibration frames, {} held out", gathered.contents.len(), held.pictures.len()));
     let calibrated = density(&glances, &options.gate.matching());
     let exam = Exam::new(&bench, &float, held.pictures, options.gate)?;
@@ -113,6 +121,7 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
             plan: &plan,
             ranges: &ranges,
             method: options.method,
+            shifts: &shifts,
             exam: &exam,
             // Where the calibration set shows nothing, no layer loses anything on it.
             ranking: if unlike { &exam } else { &ranking },
@@ -121,7 +130,7 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
         },
     );
     let searched = Searched::run(&mut trials, &layers, most)?;
-    let (mut model, report) = plan.quantize(&ranges, method, &searched.float.iter().cloned().collect());
+    let (mut model, report) = plan.quantize(&ranges, method, &searched.float.iter().cloned().collect(), &shifts);
     let mut reasons: Vec<String> = searched.verdict.verdict.failures.iter().map(ToString::to_string).collect();
     if unlike {
         reasons.push("the calibration set does not show what the network is used on:".into());
@@ -151,6 +160,13 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
             .notes
             .push(format!("the input channels of {} depthwise layers are brought to one range first", report.equalized.len()));
     }
+    let corrected = report.quantized.iter().filter(|layer| shifts.contains_key(*layer)).count();
+    if corrected > 0 {
+        let frames = sample.kept.len();
+        outcome.notes.push(format!(
+            "the biases of {corrected} layers are corrected by what their means move by on {frames} of the frames"
+        ));
+    }
     outcome.shared = gathered.shared;
     outcome.repeated = gathered.repeated;
     outcome.reasons = reasons;
@@ -159,6 +175,54 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
         outcome.written = Some(output::write(&bench, &mut model, &outcome.record, &options.out)?);
     }
     Ok(outcome)
+}
+
+/// Input tensors of frames from the whole of a source, however many it has: when there are too many, every other one is left out, and
+/// so are the next ones.
+struct Sample {
+    kept: Vec<Vec<f32>>,
+    /// One of so many is kept.
+    stride: usize,
+    offered: usize,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self { kept: Vec::new(), stride: 1, offered: 0 }
+    }
+}
+
+impl Sample {
+    fn offer(&mut self, tensor: &[f32]) {
+        if self.offered.is_multiple_of(self.stride) {
+            let most = (MOST_SAMPLED_BYTES / size_of_val(tensor).max(1)).clamp(FEWEST_SAMPLED, MOST_SAMPLED);
+            if self.kept.len() == most {
+                let mut at = 0..;
+                self.kept.retain(|_| at.next().is_some_and(|at: usize| at.is_multiple_of(2)));
+                self.stride *= 2;
+            }
+            if self.offered.is_multiple_of(self.stride) {
+                self.kept.push(tensor.to_vec());
+            }
+        }
+        self.offered += 1;
+    }
+}
+
+/// What the means of layers move by when they are quantized.
+fn shifts(
+    bench: &Bench,
+    probe: &mut Probe,
+    plan: &Plan,
+    (ranges, method): (&Ranges, Method),
+    sample: &Sample,
+) -> Result<Shifts, PrecisionFailure> {
+    let mut shifting = Shifting::new(probe, plan, ranges, method).map_err(|error| failed(bench, error))?;
+    for tensor in &sample.kept {
+        bench.go_on()?;
+        shifting.observe(probe, tensor).map_err(|error| failed(bench, error))?;
+    }
+    Ok(shifting.finish())
 }
 
 /// What values there are on held-out pictures.

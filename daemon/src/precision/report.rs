@@ -9,6 +9,7 @@ use std::{
 use egret_models::{
     eval::agreement::Figures,
     precision::{DownCast, Ranked},
+    text,
 };
 
 use super::{
@@ -105,6 +106,13 @@ impl Outcome {
 /// # Errors
 /// Those of `out`.
 pub fn write_table(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
+    let mut text = Vec::new();
+    table(&mut text, outcome)?;
+    // Names of layers are what the network's maker chose.
+    out.write_all(text::lines(&String::from_utf8_lossy(&text)).as_bytes())
+}
+
+fn table(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     let word = outcome.record.word();
     if let Some(cast) = &outcome.down_cast {
         writeln!(

@@ -17,7 +17,7 @@
 //! One row of segments per class, `0000002a.event`, `.track_end`, `.count`: written at their end only, a new one after
 //! [`Settings::segment_bytes`], after an eighth of [`Settings::max_age`], and with each start; deleted as a whole, which is what makes it kind to
 //! flash: nothing is ever rewritten or compacted, and a deleted file is an erase block or several. Sixteen bytes of magic, version and checksum,
-//! then frames: `mark · length · CRC32C · body`. The first one holds the brokers' names, the next number and an [anchor of the clock](clock);
+//! then frames: `mark · length · CRC32C · body`. The first one holds the brokers' names, the next number and an anchor of the clock;
 //! the others are records, and acknowledgements of records of the same class. All numbers are little-endian.
 //!
 //! Numbers count all records, through all classes and starts. Deleting is by prefix within a class, so that no acknowledgement goes before what

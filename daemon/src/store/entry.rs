@@ -7,11 +7,11 @@ use std::{
 
 use egret_models::{
     manifest::{Digest, Manifest, Problem, is_name, recognise},
-    onnx,
+    onnx::{self, Refused},
 };
 
 use super::{
-    MANIFEST, StoreError,
+    Beside, MANIFEST, Other, StoreError, beside,
     file::{digest_of, name_of, read_manifest, read_network},
     put::{Change, Content},
 };
@@ -43,6 +43,8 @@ pub struct Added {
     pub pinned: bool,
     /// What was assumed where the manifest was made from the graph.
     pub assumed: Vec<egret_models::manifest::Assumption>,
+    /// Files beside it that were not read, though they stand where its manifest would.
+    pub not_read: Vec<Other>,
 }
 
 /// How a stored model stands.
@@ -123,12 +125,12 @@ impl Store {
         let bytes = read_network(file)?;
         let refused = |refused| StoreError::Refused { path: file.to_owned(), refused };
         let model = onnx::read(&bytes).map_err(refused)?;
-        let beside = file.with_file_name(MANIFEST);
-        let given = match manifest {
-            Some(given) => Some(given),
-            None if beside.is_file() => Some(read_manifest(&beside)?).filter(|(manifest, _)| manifest.card.file == name_of(file)),
-            None => None,
-        };
+        // Plugins are for those devices that have them.
+        model
+            .sound()
+            .or_else(|wrong| if matches!(wrong, Refused::CustomOperator { .. }) { Ok(()) } else { Err(refused(wrong)) })?;
+        let Beside { about, others } = if manifest.is_none() { beside(file)? } else { Beside::default() };
+        let given = manifest.or(about.map(|about| (about.manifest, about.text)));
         let (mut manifest, text, assumed) = if let Some((manifest, text)) = given {
             (manifest, text, Vec::new())
         } else {
@@ -150,7 +152,7 @@ impl Store {
             return Err(StoreError::Exists { path: self.place(&entry.manifest.card.name) });
         }
         change.put(&entry, Content::Bytes(&bytes), &text)?;
-        Ok(Added { entry, pinned, assumed })
+        Ok(Added { entry, pinned, assumed, not_read: others })
     }
 
     /// Where the files of a manifest are or would be.

@@ -10,7 +10,7 @@ use egret_models::{
     onnx::{self, ElementType, MAX_FILE_BYTES, Refused},
 };
 
-use super::{MANIFEST, StoreError};
+use super::{About, Beside, Other, StoreError, beside};
 use crate::file::{self, Unread};
 
 /// `TensorProto.DOUBLE`.
@@ -83,12 +83,16 @@ pub struct Inspected {
     pub outputs: Vec<String>,
     /// How many constants are of 64-bit floats, and how many values they hold.
     pub doubles: (usize, u64),
-    /// An operator that ONNX does not define.
-    pub custom: Option<Refused>,
+    /// What no runtime here takes of it, or what makes nonsense of every picture.
+    pub unsound: Option<Refused>,
     /// The manifest that is made from the graph.
     pub recognised: Result<Recognised, Unrecognised>,
-    /// The manifest beside the file: what it is and what in it the graph contradicts.
-    pub beside: Option<Result<Vec<Problem>, StoreError>>,
+    /// The manifest beside the file: where it is, and what in it the file contradicts.
+    pub beside: Option<(PathBuf, Vec<Problem>)>,
+    /// Files beside it that are not read, though they stand where its manifest would.
+    pub others: Vec<Other>,
+    /// Why the manifest beside it cannot be read.
+    pub unreadable: Option<StoreError>,
 }
 
 /// Reads an ONNX file and says what is in it.
@@ -102,23 +106,21 @@ pub fn inspect(path: &Path) -> Result<Inspected, StoreError> {
     let sha256 = file::sha256(&bytes);
     let mut operators = BTreeMap::new();
     for node in &model.graph.nodes {
-        *operators.entry(node.op.chars().take(60).collect::<String>()).or_insert(0) += 1;
+        *operators.entry(node.kind()).or_insert(0) += 1;
     }
     let doubles = model.graph.initializers.iter().filter(|tensor| tensor.element == DOUBLE);
     let doubles = doubles.fold((0, 0), |(count, values), tensor| (count + 1, values + tensor.elements));
     let mut recognised = recognise(&model, &name_of(path));
     if let Ok(recognised) = &mut recognised {
-        recognised.manifest.card.sha256 = egret_models::manifest::Digest::Known(sha256.clone());
+        recognised.manifest.card.sha256 = Digest::Known(sha256.clone());
     }
-    let manifest = path.with_file_name(MANIFEST);
-    let beside = manifest.is_file().then(|| read_manifest(&manifest)).and_then(|read| match read {
-        // A directory may hold several files; the manifest is about one of them.
-        Ok((manifest, _)) => (manifest.card.file == name_of(path)).then(|| {
-            let mut problems = manifest.contradictions(&model);
-            problems.extend(other_digest(&manifest, &sha256, &name_of(path)));
-            Ok(problems)
-        }),
-        Err(error) => Some(Err(error)),
+    let (Beside { about, others }, unreadable) = match beside(path) {
+        Ok(found) => (found, None),
+        Err(error) => (Beside::default(), Some(error)),
+    };
+    let beside = about.map(|About { path: at, manifest, .. }| {
+        let digest = other_digest(&manifest, &sha256, &name_of(path));
+        (at, digest.into_iter().chain(manifest.contradictions(&model)).collect())
     });
     Ok(Inspected {
         path: path.to_owned(),
@@ -126,14 +128,16 @@ pub fn inspect(path: &Path) -> Result<Inspected, StoreError> {
         sha256,
         opset: model.opset,
         ir_version: model.ir_version,
-        producer: model.producer.chars().filter(|c| !c.is_control()).take(60).collect(),
+        producer: egret_models::text::short(model.producer, 60),
         operators,
         parameters: model.graph.initializers.iter().map(|tensor| tensor.elements).sum(),
         inputs: model.graph.inputs.iter().map(egret_models::manifest::describe).collect(),
         outputs: model.graph.outputs.iter().map(egret_models::manifest::describe).collect(),
         doubles,
-        custom: model.standard_operators().err(),
+        unsound: model.sound().err(),
         recognised,
         beside,
+        others,
+        unreadable,
     })
 }

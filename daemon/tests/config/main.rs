@@ -5,6 +5,7 @@ mod check;
 mod fuzz;
 mod layers;
 mod logins;
+mod models;
 mod rejections;
 mod rules;
 mod ten_errors;

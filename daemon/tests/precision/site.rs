@@ -227,14 +227,14 @@ fn a_network_is_calibrated_on_a_video() {
     let Some(text) = said(&quantize(folder.path(), &[&from[..], &["2s"]].concat())) else { return };
     assert!(text.contains("8 calibration frames, 8 held out"), "{text}");
     // Too few pictures, and what is no video.
-    let text = said(&quantize(folder.path(), &[&from[..], &["10s"]].concat())).unwrap();
+    let text = said(&quantize(folder.path(), &[&from[..], &["10s", "--force"]].concat())).unwrap();
     assert!(text.contains("2 calibration frames among the pictures of this video, one every --every"), "{text}");
     fs::write(&video, "no video").unwrap();
-    let output = quantize(folder.path(), &[&from[..], &["1s"]].concat());
+    let output = quantize(folder.path(), &[&from[..], &["1s", "--force"]].concat());
     let text = said(&output).unwrap();
     assert!(output.status.code() == Some(1) && text.contains("street.mp4: "), "{text}");
     for seeds in ["scene:x", "scene:9..9", "scene:1..x"] {
-        let text = said(&quantize(folder.path(), &["--from", seeds])).unwrap();
+        let text = said(&quantize(folder.path(), &["--from", seeds, "--force"])).unwrap();
         assert!(text.contains(&format!("{seeds}: give a seed")), "{text}");
     }
 }

@@ -127,7 +127,7 @@ pub(super) fn describe(outputs: &[Declared<'_>]) -> String {
     let mut text = String::new();
     for output in outputs.iter().take(20) {
         let dims = output.dims.iter().take(8).map(|dim| dim.map_or_else(|| "?".into(), |size| size.to_string()));
-        let name: String = output.name.chars().take(100).collect();
+        let name: String = crate::text::short(output.name, 100);
         let comma = if text.is_empty() { "" } else { ", " };
         let _ = write!(text, "{comma}`{name}` [{}]", dims.collect::<Vec<_>>().join(","));
     }

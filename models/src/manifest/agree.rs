@@ -5,6 +5,7 @@ use crate::{
     head::{Head, HeadSpec},
     onnx::{Dim, Model, ValueInfo},
     spec::{BatchAxis, ElementKind, InputSpec, Layout, TaskSpec},
+    text,
 };
 
 /// A declared dimension; `None` where the graph leaves it open (some exporters write -1 or 0).
@@ -50,7 +51,7 @@ pub fn describe(value: &ValueInfo<'_>) -> String {
 }
 
 fn short(name: &str) -> String {
-    name.chars().take(100).collect()
+    text::short(name, 100)
 }
 
 fn names(values: &[ValueInfo<'_>]) -> String {

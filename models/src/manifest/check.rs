@@ -12,6 +12,7 @@ use crate::{
         BatchAxis, COCO_80, ChannelOrder, ConstantInput, ElementKind, Fit, InputSpec, Layout, ModelSpec, NmsSpec, Place,
         TaskSpec, coco_91,
     },
+    text,
 };
 
 /// Longest manifest, in bytes.
@@ -115,6 +116,18 @@ fn card(mut top: Section, problems: &mut Vec<Problem>) -> Card {
     });
     if let Some(url) = url.as_deref().filter(|url| !["https://", "http://"].iter().any(|scheme| url.starts_with(scheme))) {
         problems.push(Problem::new("url", url, "it is no address that can be pulled from", "write an https:// address"));
+    }
+    for (key, text) in [
+        ("description", &description),
+        ("source", &source),
+        ("license", &license),
+        ("license_note", &license_note),
+        ("export", &export),
+        ("url", &url),
+    ] {
+        if let Some(text) = text.as_deref().filter(|text| !text::is_plain(&text.replace(['\n', '\t'], ""))) {
+            problems.push(Problem::new(key, text, "it holds control characters", "remove them"));
+        }
     }
     top.finish(problems);
     let file = file.or_else(|| name.as_ref().map(|name| format!("{name}.onnx"))).unwrap_or_default();
@@ -329,6 +342,9 @@ fn classes(mut section: Section, problems: &mut Vec<Problem>) -> Vec<String> {
     if let Some(name) = names.iter().find(|name| name.trim().is_empty() || !seen.insert(name.as_str())) {
         let reason = "a class name is empty or occurs twice";
         problems.push(Problem::new("classes.names", format!("{name:?}"), reason, "give each class a name of its own"));
+    }
+    if let Some(name) = names.iter().find(|name| !text::is_plain(name)) {
+        problems.push(Problem::new("classes.names", name, "it holds control characters", "write the name without them"));
     }
     if names.is_empty() || names.len() > MAX_CLASSES {
         let remedy = format!("write 1 to {MAX_CLASSES} names");

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text;
+
 /// Longest value that is repeated in a message, in characters.
 const LONGEST_VALUE: usize = 120;
 
@@ -21,17 +23,15 @@ pub struct Problem {
 impl Problem {
     /// A value that cannot be.
     pub fn new(key: impl Into<String>, value: impl fmt::Display, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        let value = value.to_string();
-        let mut short: String = value.chars().take(LONGEST_VALUE).collect();
-        if short.len() < value.len() {
-            short.push('…');
-        }
-        Self { key: key.into(), value: Some(short), reason: reason.into(), remedy: remedy.into() }
+        let value = Some(text::short(&value.to_string(), LONGEST_VALUE));
+        Self { value, ..Self::missing(key, reason, remedy) }
     }
 
     /// A key that is missing, or a file that is wrong as a whole.
     pub fn missing(key: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { key: key.into(), value: None, reason: reason.into(), remedy: remedy.into() }
+        // Any of them may quote what somebody wrote into a file.
+        let plain = |text: String| text::plain(&text).into_owned();
+        Self { key: plain(key.into()), value: None, reason: plain(reason.into()), remedy: plain(remedy.into()) }
     }
 }
 

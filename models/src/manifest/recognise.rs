@@ -6,7 +6,11 @@ mod others;
 mod rows;
 
 use super::{Manifest, agree, is_name, metadata::property, write};
-use crate::onnx::{Model, ValueInfo};
+use crate::{
+    head::HeadSpec,
+    onnx::{Model, Refused, ValueInfo},
+    spec::{ModelSpec, TaskSpec},
+};
 use draft::Draft;
 
 /// Something that a graph does not say: what was taken for it, and how to make sure.
@@ -55,6 +59,8 @@ pub struct Unrecognised {
 const WRITE_BY_HAND: &str =
     "write the manifest by hand (docs/models.md lists every head), or export the network as that page says";
 
+const WRITE_IT: &str = "write its manifest and look through what is marked ASSUMED: egret model inspect FILE --write";
+
 /// Reads a graph and writes the first manifest of the file `file`.
 ///
 /// # Errors
@@ -90,6 +96,44 @@ pub fn recognise(model: &Model<'_>, file: &str) -> Result<Recognised, Unrecognis
             Err(refuse((format!("it looks like {family}, but {first}"), WRITE_BY_HAND)))
         }
     }
+}
+
+/// What a file is run as that has no manifest: a YOLOX detector as its authors export it, the one family of which nothing is open
+/// but what all its networks share. `classes`: the names that somebody configured. What was assumed of its classes comes with it.
+///
+/// # Errors
+/// [`Refused::NeedsManifest`]: it is something else. [`Refused::Classes`]: it has another number of classes than there are names.
+pub fn without_manifest(model: &Model<'_>, classes: Option<&[String]>) -> Result<(ModelSpec, Vec<Assumption>), Refused> {
+    let refuse = |what: String, remedy| Err(Refused::NeedsManifest { what, remedy });
+    let Recognised { manifest, family, mut assumed } = match recognise(model, "model.onnx") {
+        Ok(recognised) => recognised,
+        Err(Unrecognised { reason, remedy, inputs, outputs }) => {
+            return refuse(format!("{reason} (inputs: {inputs}; outputs: {outputs})"), remedy);
+        }
+    };
+    let mut spec = manifest.spec;
+    let plain = matches!(&spec.task, TaskSpec::Detect { head: HeadSpec::Yolox { strides }, .. } if *strides == [8, 16, 32]);
+    if !plain {
+        return refuse(format!("it looks like {family}, and only YOLOX runs without a manifest"), WRITE_IT);
+    }
+    // Only a size that the graph leaves open has to be a multiple of anything.
+    if manifest.multiple > 1 {
+        return refuse("it is a YOLOX of any size, and nothing says which".to_owned(), WRITE_IT);
+    }
+    let named = match classes {
+        Some(names) => names.len(),
+        None if assumed.iter().any(|assumption| assumption.key == "classes.count") => 0,
+        None => spec.classes.len(),
+    };
+    if named != spec.classes.len() {
+        let output = spec.outputs.first().map(|output| crate::text::short(output, 200)).unwrap_or_default();
+        return Err(Refused::Classes { output, classes: spec.classes.len(), names: named });
+    }
+    assumed.retain(|assumption| classes.is_none() && assumption.key.starts_with("classes"));
+    if let Some(classes) = classes {
+        spec.classes = classes.to_vec();
+    }
+    Ok((spec, assumed))
 }
 
 fn family(draft: &mut Draft<'_, '_>) -> Option<&'static str> {

@@ -5,7 +5,10 @@ use std::fmt::{Display, Write as _};
 use toml::Value;
 
 use super::{Assumption, Manifest};
-use crate::spec::{BatchAxis, COCO_80, ElementKind, Fit, Layout, Place, TaskSpec, coco_91};
+use crate::{
+    spec::{BatchAxis, COCO_80, ElementKind, Fit, Layout, Place, TaskSpec, coco_91},
+    text,
+};
 
 /// Width of the text that comments are wrapped to.
 const COLUMNS: usize = 118;
@@ -62,13 +65,29 @@ impl Page<'_> {
                 let _infallible = writeln!(self.text, "# {line}");
             }
         }
-        self.line(format_args!("{key} = {value}"));
+        self.line(format_args!("{key} = {}", literal(value)));
     }
 
     fn text(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.value(key, key, &Value::from(text));
         }
+    }
+}
+
+/// A value as TOML writes it, but for texts that would do something in a terminal: TOML lets some of those through as they are.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text::is_plain(text) => {
+            let escaped = text.chars().map(|c| match c {
+                '"' | '\\' => format!("\\{c}"),
+                c if text::is_plain(c.encode_utf8(&mut [0; 4])) => c.to_string(),
+                c => format!("\\U{:08X}", u32::from(c)),
+            });
+            format!("\"{}\"", escaped.collect::<String>())
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod parse;
 
-use super::{ElementType, Refused};
+use super::{ElementType, NotFinite, Refused};
 
 /// A model that can be changed.
 #[derive(Clone, Debug)]
@@ -254,6 +254,15 @@ impl Tensor {
                 Some(bytes.chunks_exact(8).map(eight).collect())
             }
             _ => None,
+        }
+    }
+
+    /// How many of its values are no finite numbers.
+    pub(crate) fn not_finite(&self) -> NotFinite {
+        match &self.data {
+            Data::Raw(bytes) => NotFinite::raw(self.element, bytes),
+            // Floats and doubles are always dense.
+            Data::Typed(_) => NotFinite::default(),
         }
     }
 

@@ -4,7 +4,9 @@ use super::{
     MAX_FILE_BYTES, Refused, growth, kinds,
     tensor::Tensor,
     wire::{Fields, Slice, Value, push_ints},
+    wiring,
 };
+use crate::text;
 
 const MAX_NODES: usize = 100_000;
 const MAX_TENSORS: usize = 100_000;
@@ -43,7 +45,7 @@ pub struct Graph<'a> {
     pub outputs: Vec<ValueInfo<'a>>,
     /// Its constants.
     pub initializers: Vec<Tensor<'a>>,
-    /// Its operators in topological order.
+    /// Its operators; none needs its own output. Most files have them in topological order, as ONNX asks for.
     pub nodes: Vec<Node<'a>>,
 }
 
@@ -85,10 +87,15 @@ pub struct Node<'a> {
 }
 
 impl Node<'_> {
-    /// Its name, or its first output's where it has none.
+    /// Its name, or its first output's where it has none, for people.
     pub fn label(&self) -> String {
         let label = if self.name.is_empty() { self.outputs.first().copied().unwrap_or("?") } else { self.name };
-        label.chars().take(200).collect()
+        text::short(label, 200)
+    }
+
+    /// Its operator, for people.
+    pub fn kind(&self) -> String {
+        text::short(self.op, 60)
     }
 
     /// An attribute's value.
@@ -120,21 +127,17 @@ pub enum AttributeValue<'a> {
 }
 
 impl Model<'_> {
-    /// Class names that the exporter wrote into the file: see [`crate::manifest::class_names`].
-    pub fn class_names(&self) -> Option<Vec<String>> {
-        crate::manifest::class_names(self)
-    }
-
     /// Refuses operators that are no part of ONNX: plugins of TensorRT, custom ones. A CPU runtime has none of them.
     ///
     /// # Errors
     /// [`Refused::CustomOperator`] names the first one.
     pub fn standard_operators(&self) -> Result<(), Refused> {
         let own = |node: &&Node<'_>| !matches!(node.domain, "" | "ai.onnx" | "com.microsoft") || node.op.ends_with("_TRT");
-        let short = |text: &str| text.chars().take(60).collect::<String>();
         match self.graph.nodes.iter().find(own) {
             None => Ok(()),
-            Some(node) => Err(Refused::CustomOperator { node: node.label(), op: short(node.op), domain: short(node.domain) }),
+            Some(node) => {
+                Err(Refused::CustomOperator { node: node.label(), op: node.kind(), domain: text::short(node.domain, 60) })
+            }
         }
     }
 }
@@ -152,6 +155,7 @@ pub fn read(bytes: &[u8]) -> Result<Model<'_>, Refused> {
     }
     let model = read_model(Slice { bytes, offset: 0 })?;
     growth::check(&model.graph)?;
+    wiring::check(&model.graph)?;
     Ok(model)
 }
 
@@ -272,7 +276,7 @@ fn read_node(message: Slice<'_>) -> Result<Node<'_>, Refused> {
     }
     for slice in attributes {
         let Some(attribute) = read_attribute(slice)? else {
-            let place = format!("node `{}` ({})", node.label(), node.op.chars().take(40).collect::<String>());
+            let place = format!("node `{}` ({})", node.label(), node.kind());
             let what = match node.op {
                 "If" | "Loop" | "Scan" => "control flow (a graph inside the node)",
                 _ => "a graph or a sparse tensor inside the node",

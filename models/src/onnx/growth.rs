@@ -17,8 +17,7 @@ pub(super) fn check(graph: &Graph<'_>) -> Result<(), Refused> {
     for node in &graph.nodes {
         let elements = asked_for(node, &constants).max(shapes.follow(node).unwrap_or(0.0));
         if elements > MAX_ELEMENTS as f64 || elements.is_nan() {
-            let op = node.op.chars().take(40).collect();
-            return Err(Refused::Growth { node: node.label(), op, elements: elements as u64 });
+            return Err(Refused::Growth { node: node.label(), op: node.kind(), elements: elements as u64 });
         }
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! `TensorProto`: a constant whose shape and bytes must agree.
 
 use super::{
-    MAX_ELEMENTS, Refused,
+    MAX_ELEMENTS, NotFinite, Refused,
     graph::read_entry,
     wire::{Fields, Slice, Value, push_ints},
 };
+use crate::text;
 
 /// More dimensions than any network has.
 const MAX_RANK: usize = 16;
@@ -28,6 +29,8 @@ impl ElementType {
     pub const BOOL: Self = Self(9);
     /// `float16`: IEEE 754 binary16.
     pub const FLOAT16: Self = Self(10);
+    /// `bfloat16`.
+    pub const BFLOAT16: Self = Self(16);
     /// `double`.
     pub const DOUBLE: Self = Self(11);
     /// `int64`.
@@ -64,6 +67,8 @@ pub struct Tensor<'a> {
     raw: Option<&'a [u8]>,
     /// The values of a short constant in the typed fields (`float_data` as its bits).
     typed: Vec<i64>,
+    /// Of what lies in the typed fields.
+    typed_not_finite: NotFinite,
 }
 
 impl<'a> Tensor<'a> {
@@ -76,6 +81,9 @@ impl<'a> Tensor<'a> {
             raw: None,
             typed: Vec::new(),
             typed_count: 0,
+            not_finite: NotFinite::default(),
+            halves: NotFinite::default(),
+            brains: NotFinite::default(),
             location: None,
             external: false,
         };
@@ -84,6 +92,11 @@ impl<'a> Tensor<'a> {
             parts.take(number, value)?;
         }
         parts.check()
+    }
+
+    /// How many of its values are no finite numbers. Goes through all of them.
+    pub fn not_finite(&self) -> NotFinite {
+        self.raw.map_or(self.typed_not_finite, |raw| NotFinite::raw(self.element, raw))
     }
 
     /// The values of a short integer or float constant, as they are meant where a shape or a scale is asked for.
@@ -118,6 +131,10 @@ struct Parts<'a> {
     raw: Option<&'a [u8]>,
     typed: Vec<i64>,
     typed_count: u64,
+    not_finite: NotFinite,
+    /// The same of 16-bit floats, should `int32_data` hold those of one kind or the other.
+    halves: NotFinite,
+    brains: NotFinite,
     location: Option<&'a str>,
     external: bool,
 }
@@ -131,12 +148,14 @@ impl<'a> Parts<'a> {
             (2, Value::Varint(value)) => self.element = value as i32,
             (4, Value::Bytes(slice)) => {
                 self.count_typed(slice.bytes.len() as u64 / 4);
+                self.not_finite = self.not_finite.plus(NotFinite::raw(ElementType::FLOAT, slice.bytes));
                 let room = MAX_SHAPE_VALUES.saturating_sub(self.typed.len());
                 let floats = slice.bytes.chunks_exact(4).take(room);
                 self.typed.extend(floats.map(|b| i64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))));
             }
             (4, Value::Fixed32(bytes)) => {
                 self.count_typed(1);
+                self.not_finite = self.not_finite.plus(NotFinite::raw(ElementType::FLOAT, &bytes));
                 self.keep(i64::from(u32::from_le_bytes(bytes)));
             }
             (5 | 7 | 11, Value::Varint(value)) => {
@@ -154,7 +173,10 @@ impl<'a> Parts<'a> {
             (6, Value::Bytes(_)) | (10, Value::Fixed64) => self.count_typed(1),
             (8, Value::Bytes(slice)) => self.name = slice.text()?,
             (9, Value::Bytes(slice)) => self.raw = Some(slice.bytes),
-            (10, Value::Bytes(slice)) => self.count_typed(slice.bytes.len() as u64 / 8),
+            (10, Value::Bytes(slice)) => {
+                self.count_typed(slice.bytes.len() as u64 / 8);
+                self.not_finite = self.not_finite.plus(NotFinite::raw(ElementType::DOUBLE, slice.bytes));
+            }
             (13, Value::Bytes(slice)) => self.external_entry(slice)?,
             (14, Value::Varint(value)) => self.external |= value == 1,
             _ => {}
@@ -167,6 +189,8 @@ impl<'a> Parts<'a> {
     }
 
     fn keep(&mut self, value: i64) {
+        self.halves = self.halves.and_half(ElementType::FLOAT16, value as u64);
+        self.brains = self.brains.and_half(ElementType::BFLOAT16, value as u64);
         if self.typed.len() < MAX_SHAPE_VALUES {
             self.typed.push(value);
         }
@@ -181,10 +205,10 @@ impl<'a> Parts<'a> {
     }
 
     fn check(self) -> Result<Tensor<'a>, Refused> {
-        let wrong = |what: String| Refused::Tensor { tensor: self.name.chars().take(200).collect(), what };
+        let wrong = |what: String| Refused::Tensor { tensor: text::short(self.name, 200), what };
         if self.external {
-            let location = self.location.unwrap_or("?").chars().take(200).collect();
-            return Err(Refused::ExternalData { tensor: self.name.chars().take(200).collect(), location });
+            let location = text::short(self.location.unwrap_or("?"), 200);
+            return Err(Refused::ExternalData { tensor: text::short(self.name, 200), location });
         }
         let elements = elements(&self.dims)
             .ok_or_else(|| wrong(format!("the shape {:?} is impossible or over {MAX_ELEMENTS} elements", self.dims)))?;
@@ -208,8 +232,13 @@ impl<'a> Parts<'a> {
                 )));
             }
         }
+        let typed_not_finite = match element {
+            ElementType::FLOAT16 => self.halves,
+            ElementType::BFLOAT16 => self.brains,
+            _ => self.not_finite,
+        };
         let Self { name, dims, raw, typed, .. } = self;
-        Ok(Tensor { name, dims, element, elements, raw, typed })
+        Ok(Tensor { name, dims, element, elements, raw, typed, typed_not_finite })
     }
 }
 

@@ -7,7 +7,10 @@ use super::{
     builder::{Message, detector as file, ints, model, node, tensor, value_info},
     *,
 };
-use crate::spec::{BatchAxis, COCO_80};
+use crate::{
+    manifest::{Manifest, class_names, describe, recognise, without_manifest},
+    spec::{BatchAxis, COCO_80, ModelSpec},
+};
 
 const NODE: u64 = 1;
 const INITIALIZER: u64 = 5;
@@ -34,8 +37,13 @@ fn names(n: usize) -> Vec<String> {
     (0..n).map(|i| format!("c{i}")).collect()
 }
 
+/// Reads a file and takes it for what it is without a manifest.
+fn detector(bytes: &[u8], classes: &[String]) -> Result<ModelSpec, Refused> {
+    Ok(without_manifest(&read(bytes)?, Some(classes))?.0)
+}
+
 fn refusal(bytes: &[u8]) -> Refused {
-    read(bytes).and_then(|model| detector(&model, Contract::default(), &names(3))).unwrap_err()
+    detector(bytes, &names(3)).unwrap_err()
 }
 
 #[test]
@@ -43,32 +51,70 @@ fn reads_the_published_network() {
     let Some(bytes) = nano() else { return };
     let model = read(&bytes).unwrap();
     assert_eq!((model.opset, model.producer, model.graph.nodes.len(), model.graph.initializers.len()), (11, "pytorch", 369, 236));
-    let spec = detector(&model, Contract::default(), &coco()).unwrap();
+    model.sound().unwrap();
+    let spec = detector(&bytes, &coco()).unwrap();
     assert_eq!((spec.input.name.as_str(), spec.input.width, spec.input.height), ("images", 416, 416));
-    assert_eq!((spec.input.batch, spec.output.as_str()), (BatchAxis::Fixed(1), "output"));
-    let error = detector(&model, Contract::default(), &names(3)).unwrap_err();
+    assert_eq!((spec.input.batch, spec.outputs.as_slice()), (BatchAxis::Fixed(1), &["output".to_owned()][..]));
+    let error = detector(&bytes, &names(3)).unwrap_err();
     assert_eq!(error, Refused::Classes { output: "output".into(), classes: 80, names: 3 });
+    // It names no classes itself: eighty are COCO's, and that is said.
+    let (spec, assumed) = without_manifest(&model, None).unwrap();
+    assert_eq!(spec.classes, coco());
+    assert!(assumed.len() == 1 && assumed[0].what.contains("80 of COCO"), "{assumed:?}");
 }
 
 #[test]
 fn reads_a_small_one_with_an_open_batch() {
     let bytes = file(&[0, 3, 64, 32], &[0, 42, 8], &[]).0;
-    let model = read(&bytes).unwrap();
-    let spec = detector(&model, Contract::default(), &names(3)).unwrap();
+    let spec = detector(&bytes, &names(3)).unwrap();
     assert_eq!((spec.input.batch, spec.input.width, spec.input.height), (BatchAxis::Dynamic, 32, 64));
+}
+
+/// A detector of three classes with a property `names`.
+fn naming(names: &str) -> Vec<u8> {
+    let entry = Message::default().bytes(1, "names").bytes(2, names);
+    Message(small(&[])).message(14, entry).0
 }
 
 #[test]
 fn class_names_may_come_with_the_file() {
-    let with = |names: &str| {
-        let entry = Message::default().bytes(1, "names").bytes(2, names);
-        read(&Message(small(&[])).message(14, entry).0).unwrap().class_names()
+    let with = |names: &str| class_names(&read(&naming(names)).unwrap());
+    assert_eq!(with("person, bicycle,car"), Ok(Some(vec!["person".into(), "bicycle".into(), "car".into()])));
+    assert_eq!(with("{0: 'person', 1: 'car'}"), Ok(Some(vec!["person".into(), "car".into()])));
+    assert_eq!(class_names(&read(&small(&[])).unwrap()), Ok(None));
+    for (names, word) in [
+        ("{0: person}", "outside of quotation marks"),
+        ("person,,car", "a name is empty"),
+        ("person,car,person", "\"person\": it occurs twice"),
+        ("per\x1b[2Json,car", "characters that are in no name"),
+        ("", "it is empty"),
+        ("{}", "no name in it"),
+    ] {
+        let error = with(names).unwrap_err().to_string();
+        assert!(error.contains(word) && error.contains("`names`") && crate::text::is_plain(&error), "{error}");
+    }
+}
+
+#[test]
+fn names_that_cannot_be_taken_are_told() {
+    let told = |names: &str| {
+        let bytes = naming(names);
+        let assumed = recognise(&read(&bytes).unwrap(), "net.onnx").unwrap().assumed;
+        assumed.into_iter().find(|assumption| assumption.key.starts_with("classes")).map(|assumption| assumption.what)
     };
-    assert_eq!(with("person, bicycle,car"), Some(vec!["person".into(), "bicycle".into(), "car".into()]));
-    assert_eq!(with("{0: 'person', 1: 'car'}"), Some(vec!["person".into(), "car".into()]));
-    assert_eq!(with("{0: person}"), None);
-    assert_eq!(with("person,,car"), None);
-    assert_eq!(read(&small(&[])).unwrap().class_names(), None);
+    assert_eq!(told("a,b,c"), None);
+    assert_eq!(
+        told("a,b").unwrap(),
+        "the file's own property `names` lists 2 classes, but its outputs have 3: the classes are numbered"
+    );
+    assert!(told("{0: 'a', 2: 'c'}").unwrap().contains("class 1 is missing, or there twice: the classes are numbered"));
+    // Nobody runs a network whose classes nobody named.
+    for names in ["a,b", "{0: 'a', 2: 'c'}"] {
+        let error = without_manifest(&read(&naming(names)).unwrap(), None).unwrap_err();
+        assert_eq!(error, Refused::Classes { output: "output".into(), classes: 3, names: 0 });
+    }
+    let (spec, assumed) = without_manifest(&read(&naming("a,b,c")).unwrap(), None).unwrap();
+    assert_eq!((spec.classes, assumed), (vec!["a".to_owned(), "b".into(), "c".into()], Vec::new()));
 }
 
 #[test]
@@ -246,20 +292,154 @@ fn followed_shapes_agree_with_the_published_network() {
 fn graphs_that_are_no_detectors_say_why() {
     let says = |bytes: Vec<u8>, word: &str| {
         let error = refusal(&bytes);
-        assert!(matches!(error, Refused::NotADetector { .. }) && error.to_string().contains(word), "{error}");
+        assert!(matches!(error, Refused::NeedsManifest { .. }) && error.to_string().contains(word), "{error}");
+        assert!(error.remedy().len() > 20, "{}", error.remedy());
     };
     says(file(&[1, 3, 64], &[1, 84, 8], &[]).0, "[N,3,H,W]");
-    says(file(&[1, 1, 64, 64], &[1, 84, 8], &[]).0, "[N,3,H,W]");
-    says(file(&[1, 3, 60, 64], &[1, 84, 8], &[]).0, "multiples of 32");
-    says(file(&[1, 3, 1 << 40, 64], &[1, 84, 8], &[]).0, "multiples of 32");
-    says(file(&[4096, 3, 64, 64], &[1, 84, 8], &[]).0, "batch");
-    says(file(&[1, 3, 64, 64], &[2, 84, 8], &[]).0, "batch");
-    says(file(&[1, 3, 64, 64], &[1, 83, 8], &[]).0, "84 cells");
-    says(file(&[1, 3, 64, 64], &[1, 84, 5], &[]).0, "5 + 1..1000");
-    says(file(&[1, 3, 64, 64], &[1, 84], &[]).0, "[N,A,5+classes]");
-    says(model(Message::default()).0, "0 inputs");
-    let half = Message::default().message(11, value_info("images", 10, &[1, 3, 64, 64]));
-    says(model(half.message(12, value_info("output", 1, &[1, 84, 8]))).0, "32-bit floats");
+    says(file(&[1, 1, 64, 64], &[1, 84, 8], &[]).0, "not three colours");
+    says(file(&[1, 3, 60, 64], &[1, 84, 8], &[]).0, "reads predictions [N,70,8]");
+    says(file(&[1, 3, 1 << 40, 64], &[1, 84, 8], &[]).0, "no known family");
+    says(file(&[4096, 3, 64, 64], &[1, 84, 8], &[]).0, "an impossible batch");
+    says(file(&[1, 3, 64, 64], &[1, 83, 8], &[]).0, "no known family");
+    says(file(&[1, 3, 64, 64], &[1, 84, 5], &[]).0, "no known family");
+    says(file(&[1, 3, 64, 64], &[1, 8, 84], &[]).0, "YOLOv8");
+    says(file(&[1, 3, 64, 64], &[1, 84], &[]).0, "classification");
+    says(file(&[1, 3, 0, 64], &[1, 0, 8], &[]).0, "of any size");
+    says(model(Message::default()).0, "inputs: none");
+    let integers = Message::default().message(11, value_info("images", 7, &[1, 3, 64, 64]));
+    says(model(integers.message(12, value_info("output", 1, &[1, 84, 8]))).0, "i64");
+}
+
+/// images → Relu → output, with something wrong in it.
+fn sound(parts: &[(u64, Message)]) -> Result<(), Refused> {
+    let more: Vec<_> = [(NODE, node("Relu", &["images"], "output"))].into_iter().chain(parts.iter().cloned()).collect();
+    read(&small(&more)).and_then(|model| model.sound())
+}
+
+#[test]
+fn circles_and_loose_ends_are_refused_by_node() {
+    sound(&[]).unwrap();
+    let named = |op: &str, name: &str, inputs: &[&str], output: &str| {
+        let inputs = inputs.iter().fold(Message::default(), |message, input| message.bytes(1, input));
+        (NODE, inputs.bytes(2, output).bytes(3, name).bytes(4, op))
+    };
+    // In any order, as long as there is one.
+    sound(&[named("Relu", "b", &["y"], "z"), named("Relu", "a", &["images"], "y")]).unwrap();
+    let circle = [named("Add", "a", &["images", "z"], "x"), named("Relu", "b", &["x"], "y"), named("Relu", "c", &["y"], "z")];
+    let error = sound(&circle).unwrap_err();
+    assert!(matches!(&error, Refused::Circle { .. }), "{error}");
+    assert!(["`a`", "`b`", "`c`", "circle"].iter().all(|word| error.to_string().contains(word)), "{error}");
+    // What only waits for a circle is not said to be one.
+    let behind = [named("Relu", "d", &["z"], "w")];
+    let error = sound(&[&behind[..], &circle[..]].concat()).unwrap_err().to_string();
+    assert!(!error.contains("`d`"), "{error}");
+    let own = sound(&[named("Add", "a", &["images", "x"], "x")]).unwrap_err();
+    assert!(matches!(&own, Refused::Circle { node, .. } if node == "a"), "{own}");
+    let loose = sound(&[named("Relu", "a", &["nothing"], "x")]).unwrap_err();
+    assert_eq!(loose, Refused::MadeByNobody { node: "a".into(), op: "Relu".into(), value: "nothing".into() });
+    let twice = sound(&[named("Relu", "a", &["images"], "output")]).unwrap_err();
+    assert_eq!(twice, Refused::MadeTwice { node: "a".into(), op: "Relu".into(), value: "output".into() });
+    let unmade = read(&small(&[])).unwrap().sound().unwrap_err();
+    assert_eq!(unmade, Refused::NoSuchOutput { output: "output".into() });
+    // A long circle costs no more than the graph is long.
+    let long = (0..50_000).map(|i| named("Relu", "", &[&format!("v{}", (i + 1) % 50_000)], &format!("v{i}"))).collect::<Vec<_>>();
+    assert!(sound(&long).unwrap_err().to_string().contains('…'));
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused_by_name() {
+    let floats = |values: &[f32]| {
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        (INITIALIZER, tensor("w", 1, &[1, values.len() as i64, 1, 1], &raw))
+    };
+    let conv = (NODE, node("Conv", &["images", "w"], "x"));
+    let add = (NODE, node("Add", &["images", "w"], "x"));
+    sound(&[floats(&[0.5, 1.0, 2.0]), conv.clone()]).unwrap();
+    let error = sound(&[floats(&[0.5, f32::NAN, 2.0]), conv.clone()]).unwrap_err();
+    assert_eq!(error.to_string(), "tensor `w`, which node `Conv_1` (Conv) reads, holds 1 times NaN");
+    assert!(matches!(sound(&[floats(&[f32::NAN; 3]), add.clone()]), Err(Refused::NotFinite { .. })));
+    // Infinity is a mask, but no weight.
+    sound(&[floats(&[f32::NEG_INFINITY; 3]), add]).unwrap();
+    assert!(matches!(sound(&[floats(&[f32::INFINITY; 3]), conv.clone()]), Err(Refused::NotFinite { .. })));
+    // Nobody reads it.
+    sound(&[floats(&[f32::NAN; 3])]).unwrap();
+    // As typed values instead of raw bytes, more than are kept as a shape.
+    let values: Vec<u8> = (0..300).flat_map(|i| if i == 200 { f32::NAN } else { 1.0 }.to_le_bytes()).collect();
+    let typed =
+        Message::default().varint(1, 100).varint(1, 3).varint(1, 1).varint(1, 1).varint(2, 1).bytes(4, values).bytes(8, "w");
+    assert!(matches!(sound(&[(INITIALIZER, typed), conv]), Err(Refused::NotFinite { found: NotFinite { nan: 1, .. }, .. })));
+    let attribute = Message::default().bytes(1, "value").message(5, tensor("", 1, &[1], &f32::NAN.to_le_bytes()));
+    let constant = (NODE, node("Constant", &[], "x").message(5, attribute));
+    assert!(matches!(sound(&[constant]), Err(Refused::NotFinite { tensor, .. }) if tensor == "value"));
+}
+
+#[test]
+fn versions_and_operators_that_nobody_knows_are_refused() {
+    let of = |opset: Option<u64>, ir: u64, op: &str| {
+        let graph = Message::default()
+            .message(NODE, node(op, &["images"], "output"))
+            .message(11, value_info("images", 1, &[1, 3, 64, 64]))
+            .message(12, value_info("output", 1, &[1, 84, 8]));
+        let file = Message::default().varint(1, ir).message(7, graph);
+        let set = |version| Message::default().bytes(1, "").varint(2, version);
+        let bytes = opset.map_or(file.clone(), |version| file.message(8, set(version))).0;
+        read(&bytes).unwrap().sound().map_err(|error| format!("{error}; {}", error.remedy()))
+    };
+    of(Some(13), 8, "Relu").unwrap();
+    for (opset, ir, op, words) in [
+        (Some(99), 8, "Relu", ["operator set is 99", "opset_version=17"]),
+        (Some(13), 99, "Relu", ["file format is 99", "opset_version=17"]),
+        (None, 8, "Relu", ["names no operator set", "opset_import"]),
+        (Some(13), 8, "Gelu", ["`Gelu`, which came with operator set 20; the file says 13", "or a later one"]),
+        (Some(13), 8, "Rleu", ["`Rleu`, which ONNX does not define", "without plugins"]),
+    ] {
+        let error = of(opset, ir, op).unwrap_err();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+}
+
+#[test]
+fn names_reach_nobody_raw() {
+    let evil = "a\x1b]0;pwned\x07\u{9b}2J\u{202e}b";
+    let clean = |text: &str| assert!(crate::text::is_plain(text), "{text:?}");
+    let node = |op: &str, inputs: &[&str]| {
+        let inputs = inputs.iter().fold(Message::default(), |message, input| message.bytes(1, input));
+        (NODE, inputs.bytes(2, evil).bytes(3, evil).bytes(4, op))
+    };
+    for parts in [
+        vec![node("Relu", &[evil])],
+        vec![node("Relu", &["nothing\x1b"])],
+        vec![node(evil, &["images"])],
+        vec![(NODE, self::node("Relu", &["images"], "x").bytes(7, evil))],
+        vec![(INITIALIZER, tensor(evil, 1, &[3], &[0; 4]))],
+        vec![(INITIALIZER, tensor(evil, 1, &[1], &f32::NAN.to_le_bytes())), (NODE, self::node("Relu", &[evil], "x"))],
+        vec![(
+            NODE,
+            self::node("Loop", &["images"], "x").bytes(3, evil).message(5, Message::default().message(6, Message::default())),
+        )],
+    ] {
+        let error = sound(&parts).unwrap_err();
+        clean(&error.to_string());
+        clean(&format!("{error:?}"));
+    }
+    // The whole way of `egret model inspect`.
+    let graph =
+        Message::default().message(11, value_info(evil, 1, &[1, 3, 64, 64])).message(12, value_info(evil, 1, &[1, 84, 8]));
+    let bytes = model(graph).message(14, Message::default().bytes(1, "names").bytes(2, evil)).0;
+    let model = read(&bytes).unwrap();
+    model.graph.inputs.iter().chain(&model.graph.outputs).for_each(|value| clean(&describe(value)));
+    let found = recognise(&model, "net.onnx").unwrap();
+    assert_eq!((found.manifest.spec.input.name.as_str(), found.manifest.spec.outputs[0].as_str()), (evil, evil));
+    let toml = found.to_toml();
+    toml.lines().for_each(clean);
+    assert_eq!(Manifest::parse(&toml).unwrap(), found.manifest);
+    let other =
+        Manifest { spec: ModelSpec { outputs: vec![evil.to_owned() + "2"], ..found.manifest.spec.clone() }, ..found.manifest };
+    let told = other.contradictions(&model);
+    assert!(!told.is_empty());
+    for problem in told {
+        clean(&problem.to_string());
+    }
 }
 
 #[test]
@@ -302,9 +482,7 @@ proptest! {
                 let at = part.start + index.index(part.len());
                 bytes[at] = *value;
             }
-            if let Ok(model) = read(&bytes) {
-                let _answer = detector(&model, Contract::default(), &coco());
-            }
+            let _answer = detector(&bytes, &coco());
         });
     }
 
@@ -322,7 +500,5 @@ fn check_mutation(mut bytes: Vec<u8>, edits: &[(prop::sample::Index, u8)], cut: 
     if let Some(cut) = cut {
         bytes.truncate(cut.index(bytes.len()));
     }
-    if let Ok(model) = read(&bytes) {
-        let _answer = detector(&model, Contract::default(), &names(3));
-    }
+    let _answer = detector(&bytes, &names(3));
 }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     PrecisionError,
+    finite::refuse_not_finite,
     half::{from_half, to_half},
     prepare::{fresh, half_constant, prepare, unknown_node, value_names},
     ranges::Ranges,
@@ -64,6 +65,7 @@ pub struct Fp16Report {
 /// [`PrecisionError`]
 pub fn convert(model: &mut Model, options: &Fp16Options, ranges: Option<&Ranges>) -> Result<Fp16Report, PrecisionError> {
     prepare(model);
+    refuse_not_finite(&model.graph)?;
     if let Some(tensor) = half_constant(&model.graph) {
         return Err(PrecisionError::Already { what: "half precision", node: tensor.name.clone() });
     }

@@ -6,16 +6,19 @@
 //! activation functions fuse. What lies between the last convolutions and the outputs is never quantized: there boxes of hundreds of
 //! pixels and scores below one would share a scale.
 
+mod bias;
 mod equal;
 mod weights;
 mod write;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+pub use bias::{Shifting, Shifts};
 use equal::Equalizer;
 
 use super::{
     PrecisionError, Ranges,
+    finite::refuse_not_finite,
     fold::fold_batch_norms,
     prepare::{half_constant, prepare, unknown_node},
     ranges::Method,
@@ -108,6 +111,7 @@ impl Plan {
     pub fn new(mut model: Model, options: &QdqOptions) -> Result<Self, PrecisionError> {
         prepare(&mut model);
         refuse_converted(&model)?;
+        refuse_not_finite(&model.graph)?;
         fold_batch_norms(&mut model);
         if let Some((name, near)) = unknown_node(&model.graph.nodes, &options.keep_float) {
             return Err(PrecisionError::NoNode { name, near });
@@ -149,8 +153,9 @@ impl Plan {
     }
 
     /// The network with all layers in INT8 but those in `float`.
-    pub fn quantize(&self, ranges: &Ranges, method: Method, float: &HashSet<String>) -> (Model, QdqReport) {
-        write::write(self, &self.scales(ranges, method, float), &self.equalizers(ranges, method), float)
+    /// `shifts`: what is taken from the biases of those that are quantized.
+    pub fn quantize(&self, ranges: &Ranges, method: Method, float: &HashSet<String>, shifts: &Shifts) -> (Model, QdqReport) {
+        write::write(self, &self.scales(ranges, method, float), &self.equalizers(ranges, method), float, shifts)
     }
 
     /// The values that depthwise convolutions read, and their channels: each of these channels meets weights of its own alone, so

@@ -6,7 +6,7 @@ use super::*;
 use crate::onnx::{
     ElementType,
     builder::{Message, detector as file, ints, node, tensor},
-    edit::{Model, Node},
+    edit::{AttributeValue, Model, Node},
 };
 
 const NODE: u64 = 1;
@@ -151,7 +151,7 @@ fn pairs_lie_before_the_inputs_of_layers() {
     let plan = Plan::new(line([1.0, -2.0, 0.5], [0.254, 12.7]), &QdqOptions::default()).unwrap();
     assert_eq!(plan.values(), ["images", "b"]);
     let ranges = ranges(&[("images", 254.0), ("b", 12.7)]);
-    let (model, report) = plan.quantize(&ranges, Method::MinMax, &HashSet::new());
+    let (model, report) = plan.quantize(&ranges, Method::MinMax, &HashSet::new(), &Shifts::new());
     assert_eq!((report.quantized.as_slice(), report.kept.len()), (["first".to_owned(), "second".to_owned()].as_slice(), 0));
     let second = find(&model, "second");
     let [back, weights] = [0, 1].map(|i| maker(&model, &second.inputs[i]));
@@ -188,7 +188,7 @@ fn channels_of_depthwise_layers_have_a_range_of_their_own() {
     calibration.observe(&mut Fixed, &planes).unwrap();
     let ranges = calibration.finish().unwrap();
     assert_eq!(ranges.channels("images").unwrap().iter().map(Histogram::max).collect::<Vec<_>>(), [127.0, 12.7, 0.0]);
-    let (model, report) = plan.quantize(&ranges, Method::MinMax, &HashSet::from(["dense".into()]));
+    let (model, report) = plan.quantize(&ranges, Method::MinMax, &HashSet::from(["dense".into()]), &Shifts::new());
     assert_eq!((report.quantized.as_slice(), report.equalized.len()), (["deep".to_owned(), "twin".to_owned()].as_slice(), 2));
     let (deep, twin) = (find(&model, "deep"), find(&model, "twin"));
     assert_eq!(deep.inputs[0], twin.inputs[0], "one pair for both");
@@ -208,7 +208,7 @@ fn channels_of_depthwise_layers_have_a_range_of_their_own() {
     assert!(scales.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6), "{scales:?}");
     // Nothing was seen of single channels: as any other layer.
     let ranges = ranges.iter().map(|(name, histogram)| (name.to_owned(), histogram.clone())).collect();
-    let (_, report) = plan.quantize(&ranges, Method::MinMax, &HashSet::from(["dense".into()]));
+    let (_, report) = plan.quantize(&ranges, Method::MinMax, &HashSet::from(["dense".into()]), &Shifts::new());
     assert_eq!((report.quantized.len(), report.equalized.len()), (2, 0));
 }
 
@@ -229,18 +229,37 @@ impl Run for Fixed {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_not_converted() {
+    for (second, what) in [([0.5, f32::NAN], "1 times NaN"), ([f32::INFINITY, f32::NEG_INFINITY], "2 times infinity")] {
+        let model = line([1.0, -2.0, 0.5], second);
+        let half = convert(&mut model.clone(), &Fp16Options::default(), None).unwrap_err();
+        let int8 = Plan::new(model, &QdqOptions::default()).unwrap_err();
+        for error in [half, int8] {
+            assert!(
+                matches!(&error, PrecisionError::NotFinite { tensor, node, .. } if tensor == "w2" && node == "second"),
+                "{error}"
+            );
+            assert!(error.to_string().contains(what) && error.remedy().contains("checkpoint"), "{error}");
+        }
+    }
+    // A mask of infinities is none of the weights.
+    let mask = [floats("m", &[1], &[f32::NEG_INFINITY]), named("Max", "mask", &["images", "m"], "output")];
+    convert(&mut graph(&mask), &Fp16Options::default(), None).unwrap();
+}
+
+#[test]
 fn layers_stay_float_by_request_and_where_nothing_was_seen() {
-    let model = line([1.0, -2.0, 0.5], [0.254, f32::NAN]);
+    let model = line([1.0, -2.0, 0.5], [0.254, 1.0]);
     let keep = |name: &str| QdqOptions { keep_float: vec![name.into()], ..QdqOptions::default() };
     let plan = Plan::new(model.clone(), &keep("first")).unwrap();
     assert_eq!(plan.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["second"]);
     assert!(matches!(Plan::new(model.clone(), &keep("third")).unwrap_err(), PrecisionError::NoNode { .. }));
     let plan = Plan::new(model, &QdqOptions::default()).unwrap();
     let (float, report) =
-        plan.quantize(&ranges(&[("images", 1.0), ("b", 1.0)]), Method::MinMax, &HashSet::from(["first".into()]));
-    assert!(report.quantized.is_empty() && report.kept[0].1.contains("NaN"), "{report:?}");
+        plan.quantize(&ranges(&[("images", 1.0), ("b", 0.0)]), Method::MinMax, &HashSet::from(["first".into()]), &Shifts::new());
+    assert!(report.quantized.is_empty() && report.kept[0].1.contains("was zero"), "{report:?}");
     assert!(float.graph.nodes.iter().all(|node| !node.op.ends_with("Linear")));
-    let (_, report) = plan.quantize(&ranges(&[("images", 0.0)]), Method::MinMax, &HashSet::new());
+    let (_, report) = plan.quantize(&ranges(&[("images", 0.0)]), Method::MinMax, &HashSet::new(), &Shifts::new());
     let reasons: Vec<&str> = report.kept.iter().map(|(_, reason)| reason.as_str()).collect();
     assert_eq!(reasons, ["`images` was zero in every calibration frame", "nothing was observed of `b`"]);
 }
@@ -262,7 +281,7 @@ fn heads_are_never_quantized_and_movers_share_a_scale() {
     let names: Vec<&str> = plan.layers().iter().map(|layer| layer.name.as_str()).collect();
     assert_eq!(names, ["left", "right", "neck", "layer"]);
     let seen = ranges(&[("images", 255.0), ("l", 254.0), ("r", 1.0), ("n", 254.0)]);
-    let (model, _) = plan.quantize(&seen, Method::MinMax, &HashSet::new());
+    let (model, _) = plan.quantize(&seen, Method::MinMax, &HashSet::new(), &Shifts::new());
     let scale = |node: &str, input: usize| {
         let back = maker(&model, &find(&model, node).inputs[input]);
         model.graph.initializer(&back.inputs[1]).unwrap().as_floats().unwrap()[0]
@@ -270,7 +289,7 @@ fn heads_are_never_quantized_and_movers_share_a_scale() {
     assert!((scale("neck", 0) - 2.0).abs() < 1e-6 && (scale("neck", 1) - 2.0).abs() < 1e-6);
     assert_eq!(find(&model, "last").inputs, ["c", "s"]);
     // With the neck in float its inputs have nothing in common any more.
-    let (float, _) = plan.quantize(&seen, Method::MinMax, &HashSet::from(["neck".into()]));
+    let (float, _) = plan.quantize(&seen, Method::MinMax, &HashSet::from(["neck".into()]), &Shifts::new());
     assert_eq!(find(&float, "neck").inputs, ["l", "r"]);
 }
 
@@ -306,4 +325,72 @@ fn constants_are_found_wherever_they_are() {
     let names: Vec<&str> = model.graph.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!((names.len(), names[0], names[1] != "same"), (2, "same", true));
     assert!(["w", "v"].iter().all(|name| model.graph.initializer(name).is_some_and(|t| t.dims == [1, 3, 1, 1])));
+}
+
+/// A runtime that makes up what the outputs are.
+struct Twins {
+    loaded: Vec<Model>,
+}
+
+impl Run for Twins {
+    type Network = usize;
+    type Error = String;
+
+    fn load(&mut self, bytes: &[u8]) -> Result<usize, String> {
+        self.loaded.push(Model::read(bytes).map_err(|refused| refused.to_string())?);
+        Ok(self.loaded.len() - 1)
+    }
+
+    fn run(&mut self, network: &mut usize, input: &[f32], each: &mut dyn FnMut(&str, &[f32])) -> Result<(), String> {
+        for (i, output) in self.loaded[*network].graph.outputs.iter().enumerate() {
+            each(&output.name, &[input[0] + i as f32, input[0] * 2.0]);
+        }
+        each("another output", &[f32::NAN]);
+        Ok(())
+    }
+}
+
+#[test]
+fn shifted_means_are_taken_from_biases() {
+    let model = graph(&[
+        floats("w1", &[2, 3, 1, 1], &[0.3, 0.11, -0.2, 1.0, 0.77, 0.05]),
+        floats("b1", &[2], &[0.5, -0.5]),
+        floats("w2", &[2, 2, 1, 1], &[0.1, 1.0, 0.7, 0.2]),
+        named("Conv", "first", &["images", "w1", "b1"], "a"),
+        named("Conv", "second", &["a", "w2"], "b"),
+        named("Sigmoid", "head", &["b"], "output"),
+    ]);
+    let plan = Plan::new(model, &QdqOptions::default()).unwrap();
+    let seen = ranges(&[("images", 1.0), ("a", 2.0)]);
+    let mut run = Twins { loaded: Vec::new() };
+    let mut shifting = Shifting::new(&mut run, &plan, &seen, Method::MinMax).unwrap();
+    // Beside each layer its twin on the same float input, and the mean of the difference over all axes but the channels'.
+    let twins = run.loaded[0].clone();
+    let outputs: Vec<&str> = twins.graph.outputs.iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(outputs, ["a_shift", "b_shift"]);
+    for (output, layer, input) in [("a_shift", "first", "images"), ("b_shift", "second", "a")] {
+        let mean = maker(&twins, output);
+        assert!(mean.op == "ReduceMean" && mean.int("keepdims") == Some(0));
+        assert!(matches!(mean.attribute("axes"), Some(AttributeValue::Ints(axes)) if *axes == [0, 2, 3]));
+        let difference = maker(&twins, &mean.inputs[0]);
+        let (twin, float) = (maker(&twins, &difference.inputs[0]), maker(&twins, &difference.inputs[1]));
+        assert_eq!((difference.op.as_str(), twin.op.as_str(), float.name.as_str()), ("Sub", "Conv", layer));
+        assert_eq!((float.inputs[0].as_str(), maker(&twins, &twin.inputs[1]).op.as_str()), (input, "DequantizeLinear"));
+        let pair = maker(&twins, &twin.inputs[0]);
+        assert_eq!(maker(&twins, &pair.inputs[0]).inputs[0], input, "the twin reads the float input");
+    }
+    for frame in [1.0, 3.0] {
+        shifting.observe(&mut run, &[frame]).unwrap();
+    }
+    let shifts = shifting.finish();
+    assert_eq!(shifts, Shifts::from([("first".into(), vec![2.0, 4.0]), ("second".into(), vec![3.0, 4.0])]));
+    let (quantized, _) = plan.quantize(&seen, Method::MinMax, &HashSet::new(), &shifts);
+    let bias = |name: &str| quantized.graph.initializer(&find(&quantized, name).inputs[2]).unwrap().as_floats().unwrap();
+    assert_eq!((bias("first"), bias("second")), (vec![-1.5, -4.5], vec![-3.0, -4.0]), "one that had none gets one");
+    // What stays in float, and what no correction fits, keep what they have.
+    let (quantized, _) = plan.quantize(&seen, Method::MinMax, &HashSet::from(["first".into()]), &shifts);
+    assert_eq!(find(&quantized, "first").inputs, ["images", "w1", "b1"]);
+    let odd = Shifts::from([("first".into(), vec![1.0; 3]), ("second".into(), vec![f32::INFINITY; 2])]);
+    let (quantized, _) = plan.quantize(&seen, Method::MinMax, &HashSet::new(), &odd);
+    assert_eq!((find(&quantized, "first").inputs[2].as_str(), find(&quantized, "second").inputs.len()), ("b1", 2));
 }

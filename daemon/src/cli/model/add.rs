@@ -42,6 +42,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if added.pinned {
         writeln!(out, "its manifest did not know the sha256: {} is pinned now", card.sha256)?;
     }
+    for other in &added.not_read {
+        writeln!(out, "{other}")?;
+    }
     for assumption in &added.assumed {
         writeln!(out, "assumed, {}: {}; check {}", assumption.key, assumption.what, assumption.check)?;
     }

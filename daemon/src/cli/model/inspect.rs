@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use egret_models::{onnx::Refused, text as plain};
 use serde_json::json;
 
 use crate::store::{self, Inspected, MANIFEST};
@@ -19,7 +20,7 @@ use crate::store::{self, Inspected, MANIFEST};
 pub(super) struct Args {
     /// The ONNX file.
     file: PathBuf,
-    /// Write the manifest as model.toml beside the file.
+    /// Write the manifest beside the file, as model.toml, or as NAME.toml where that is about another file.
     #[arg(long)]
     write: bool,
     /// Write it even if there is one.
@@ -36,19 +37,28 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         writeln!(out, "{:#}", report(&inspected))?;
     } else {
-        out.write_all(text(&inspected)?.as_bytes())?;
+        out.write_all(plain::lines(&text(&inspected)?).as_bytes())?;
     }
     if args.write {
         let Ok(recognised) = &inspected.recognised else { bail!("no manifest was written") };
-        let path = args.file.with_file_name(MANIFEST);
+        // The one that is read, wherever it stands; else where it would be, unless that is about another file.
+        let taken = |path: &PathBuf| inspected.others.iter().any(|other| other.path == *path);
+        let usual = args.file.with_file_name(MANIFEST);
+        let free = if taken(&usual) { args.file.with_extension("toml") } else { usual };
+        let path = inspected.beside.as_ref().map_or(free, |(path, _)| path.clone());
+        if taken(&path) {
+            bail!("{}: it is no manifest of this file, and is not written over", path.display());
+        }
         if path.exists() && !args.force {
             bail!("{}: there is a manifest already; give --force to write a new one over it", path.display());
         }
         fs::write(&path, recognised.to_toml()).with_context(|| path.display().to_string())?;
         writeln!(io::stderr().lock(), "written: {}", path.display())?;
     }
-    let contradicted = inspected.beside.as_ref().is_some_and(|beside| !beside.as_ref().is_ok_and(Vec::is_empty));
-    Ok(if inspected.recognised.is_ok() && !contradicted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let contradicted =
+        inspected.unreadable.is_some() || inspected.beside.as_ref().is_some_and(|(_, problems)| !problems.is_empty());
+    let sound = inspected.unsound.as_ref().is_none_or(is_plugin);
+    Ok(if inspected.recognised.is_ok() && !contradicted && sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What is in the file as comments, then the manifest: the whole is TOML.
@@ -67,18 +77,24 @@ fn text(file: &Inspected) -> anyhow::Result<String> {
     if let (count @ 1.., values) = file.doubles {
         writeln!(text, "# FP64: {count} constants of {values} values are 64-bit floats. {DOUBLES}")?;
     }
-    if let Some(custom) = &file.custom {
-        writeln!(text, "# NOT ONNX'S OWN: {custom}; {}", custom.remedy())?;
+    if let Some(unsound) = &file.unsound {
+        let word = if is_plugin(unsound) { "NOT ONNX'S OWN" } else { "CANNOT BE RUN" };
+        writeln!(text, "# {word}: {unsound}; {}", unsound.remedy())?;
     }
-    match &file.beside {
-        None => {}
-        Some(Ok(problems)) if problems.is_empty() => writeln!(text, "# {MANIFEST} beside it agrees with it")?,
-        Some(Ok(problems)) => {
-            for problem in problems {
-                writeln!(text, "# {MANIFEST} beside it CONTRADICTS it: {problem}")?;
-            }
+    for other in &file.others {
+        writeln!(text, "# NOT READ: {other}")?;
+    }
+    if let Some((path, problems)) = &file.beside {
+        let name = path.file_name().unwrap_or_default().display();
+        if problems.is_empty() {
+            writeln!(text, "# {name} beside it agrees with it")?;
         }
-        Some(Err(error)) => writeln!(text, "# {}", error.to_string().replace('\n', "\n# "))?,
+        for problem in problems {
+            writeln!(text, "# {name} beside it CONTRADICTS it: {problem}")?;
+        }
+    }
+    if let Some(error) = &file.unreadable {
+        writeln!(text, "# {}", error.to_string().replace('\n', "\n# "))?;
     }
     match &file.recognised {
         Ok(recognised) => {
@@ -91,6 +107,11 @@ fn text(file: &Inspected) -> anyhow::Result<String> {
         Err(unrecognised) => writeln!(text, "# NOT RECOGNISED: {unrecognised}")?,
     }
     Ok(text)
+}
+
+/// Whether it is a plugin that is missing: a device may have it.
+fn is_plugin(unsound: &Refused) -> bool {
+    matches!(unsound, Refused::CustomOperator { .. })
 }
 
 const DOUBLES: &str = "No accelerator runs them: export in FP32; rounding changes a value by at most 6e-8 of itself, and values \
@@ -121,11 +142,16 @@ fn report(file: &Inspected) -> serde_json::Value {
         "inputs": file.inputs,
         "outputs": file.outputs,
         "fp64_constants": file.doubles.0,
-        "custom_operator": file.custom.as_ref().map(ToString::to_string),
-        "manifest_beside": file.beside.as_ref().map(|beside| match beside {
-            Ok(problems) => json!({ "contradictions": problems }),
-            Err(error) => json!({ "problem": error.to_string() }),
-        }),
+        "custom_operator": file.unsound.as_ref().filter(|unsound| is_plugin(unsound)).map(ToString::to_string),
+        "unsound": file.unsound.as_ref().filter(|unsound| !is_plugin(unsound)).map(|unsound| json!({
+            "problem": unsound.to_string(), "remedy": unsound.remedy(),
+        })),
+        "manifest_beside": match (&file.beside, &file.unreadable) {
+            (Some((path, problems)), _) => json!({ "file": path, "contradictions": problems }),
+            (None, Some(error)) => json!({ "problem": error.to_string() }),
+            (None, None) => serde_json::Value::Null,
+        },
+        "not_read": file.others.iter().map(|other| json!({ "file": other.path, "about": other.file })).collect::<serde_json::Value>(),
         "recognised": recognised,
     })
 }

@@ -79,10 +79,11 @@ pub(super) fn build(
         let model = check.model(camera.model.as_deref(), models, no_model, &mut missed);
         check.rates(&camera);
         let known = model.and_then(|model| models.iter().find(|known| known.name == model));
-        check.classes(&camera, known);
+        let classes = known.and_then(|model| around.classes_of(model));
+        check.classes(&camera, classes);
         let gate = check.gate(&camera);
         let of_it = entries.rules.get(name).map_or(&[][..], Vec::as_slice);
-        let rules = check.rules(&camera, known.and_then(|model| model.classes.as_deref()), (&mut rules, of_it), profiles);
+        let rules = check.rules(&camera, classes, (&mut rules, of_it), profiles);
         let source = check.source(&camera);
         if let (Some(name), Some(source), Some(model)) = (camera.name, source, model) {
             cameras.push(CameraConfig {
@@ -195,8 +196,8 @@ impl Check<'_> {
         })
     }
 
-    fn classes(&mut self, camera: &Camera, model: Option<&ModelConfig>) {
-        let (Some(wanted), Some(known)) = (&camera.classes, model.and_then(|model| model.classes.as_ref())) else { return };
+    fn classes(&mut self, camera: &Camera, known: Option<&[String]>) {
+        let (Some(wanted), Some(known)) = (&camera.classes, known) else { return };
         for class in wanted.iter().filter(|class| !known.contains(class)) {
             let remedy = match suggest::nearest(class, known.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean {near:?}?"),

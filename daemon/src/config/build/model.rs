@@ -10,6 +10,9 @@ use std::{
 
 mod step;
 
+use egret_models::text::{is_plain, plain};
+
+use super::Surroundings;
 use crate::{
     config::{
         ModelConfig, ModelSource, TilesConfig,
@@ -29,12 +32,17 @@ const MOST_CLASSES: usize = 4_096;
 const SECTION: Section = Model::SECTION;
 
 /// Checks all models, in the order of their names' first appearance.
-pub(super) fn build(typed: &HashMap<String, Model>, names: &[String], ledger: &mut Ledger) -> Vec<ModelConfig> {
+pub(super) fn build(
+    typed: &HashMap<String, Model>,
+    names: &[String],
+    ledger: &mut Ledger,
+    around: &Surroundings<'_>,
+) -> Vec<ModelConfig> {
     if let Some(name) = names.get(MOST) {
         ledger.problem(&SECTION.path(Some(name), ""), format!("more than {MOST} models"), "remove those that no camera uses");
     }
     let mut models: Vec<ModelConfig> = names.iter().take(MOST).filter_map(|name| check(name, typed.get(name)?, ledger)).collect();
-    step::connect(&mut models, typed, ledger);
+    step::connect(&mut models, typed, ledger, around);
     models
 }
 
@@ -195,6 +203,11 @@ fn check_file(name: &str, key: &str, file: &Path, remedy: &str, ledger: &mut Led
 fn classes(name: &str, model: &Model, ledger: &mut Ledger) -> Option<Vec<String>> {
     let key = pick(name, &["classes", "classes_file"], ledger)?;
     if key == "classes" {
+        let acting = model.classes.iter().flatten().find(|class| !is_plain(class));
+        if let Some(class) = acting {
+            let reason = format!("{} holds control characters", plain(class));
+            ledger.problem(&SECTION.path(Some(name), key), reason, "write the name without them");
+        }
         return model.classes.clone();
     }
     let file = model.classes_file.as_ref()?;
@@ -225,6 +238,7 @@ fn read_classes(file: &PathBuf) -> Result<Vec<String>, String> {
         () if classes.is_empty() => Err("it is empty".to_owned()),
         () if classes.len() > MOST_CLASSES => Err(format!("more than {MOST_CLASSES} classes")),
         () if sorted.first().is_some_and(|name| name.is_empty()) => Err("a line is empty".to_owned()),
+        () if !classes.iter().all(|name| is_plain(name)) => Err("a name holds control characters".to_owned()),
         () => match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(format!("{:?} is in it twice", pair[0])),
             None => Ok(classes),

@@ -2,9 +2,9 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use egret_models::{manifest::Problem, onnx::Refused};
+use egret_models::{manifest::Problem, onnx::Refused, text};
 
-use crate::infer::DetectError;
+use crate::{infer::DetectError, store::StoreError};
 
 /// Why a model cannot be used. Each says which file, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,8 @@ pub enum LoadError {
         /// Each problem with its remedy; at least one.
         problems: Vec<Problem>,
     },
+    /// Anything else about its manifest.
+    Store(StoreError),
     /// The asked-for runtime is not there.
     NoRuntime {
         /// The model that was to be run.
@@ -119,8 +121,12 @@ impl LoadError {
             Self::Manifest { file, problems } => {
                 format!("{}: {}", file.display(), problems.iter().map(Problem::what).collect::<Vec<_>>().join(" | "))
             }
+            Self::Store(error) => error.to_string(),
             Self::NoRuntime { file, reason } => format!("{file}: ONNX Runtime cannot be loaded ({reason})"),
-            Self::Runtime { file, runtime, reason } => format!("{file}: {runtime} refuses it ({reason})"),
+            // A runtime quotes names of the graph.
+            Self::Runtime { file, runtime, reason } => {
+                format!("{file}: {runtime} refuses it ({})", text::plain(&reason.replace('\n', " ")))
+            }
             Self::TrialRun { file, source } => format!("{file}: its first run failed ({source})"),
             Self::Class { model, class, .. } => {
                 format!("model `{model}`: it knows no class {class:?}, which class_confidence names")
@@ -138,7 +144,7 @@ impl LoadError {
         let remedy = match self {
             Self::Read { .. } => "check the path and the permissions",
             Self::Model { refused, .. } => refused.remedy(),
-            Self::Manifest { .. } => "correct the manifest",
+            Self::Manifest { .. } | Self::Store(_) => "correct the manifest",
             Self::NoRuntime { .. } => {
                 "set runtime.onnxruntime_library or EGRET_ONNXRUNTIME to libonnxruntime.so (1.17 or later), or runtime.cpu to `auto`"
             }

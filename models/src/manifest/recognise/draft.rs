@@ -9,6 +9,7 @@ use crate::{
         BatchAxis, COCO_80, ChannelOrder, ConstantInput, ElementKind, Fit, InputSpec, Layout, ModelSpec, NmsSpec, Place,
         TaskSpec, coco_91,
     },
+    text,
 };
 
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -64,6 +65,8 @@ pub(super) struct Draft<'m, 'a> {
     pub(super) input: InputSpec,
     /// Whether the graph leaves width or height open.
     pub(super) open_size: bool,
+    /// Width and height as the graph has them.
+    declared: (Option<usize>, Option<usize>),
     file: String,
     names: Vec<String>,
     task: Option<TaskSpec>,
@@ -90,15 +93,14 @@ impl<'m, 'a> Draft<'m, 'a> {
             10 => ElementKind::F16,
             2 => ElementKind::U8,
             11 => {
-                let reason = format!("its input `{}` is f64", value.name.chars().take(60).collect::<String>());
+                let reason = format!("its input `{}` is f64", text::short(value.name, 60));
                 return Err((
                     reason,
                     "export it in FP32 (in PyTorch: model.float() before torch.onnx.export); no accelerator runs FP64",
                 ));
             }
             other => {
-                let reason =
-                    format!("its input `{}` is {}", value.name.chars().take(60).collect::<String>(), agree::element_text(other));
+                let reason = format!("its input `{}` is {}", text::short(value.name, 60), agree::element_text(other));
                 return Err((reason, "export it with an input of f32, f16 or u8"));
             }
         };
@@ -126,6 +128,7 @@ impl<'m, 'a> Draft<'m, 'a> {
             outputs: outputs.collect(),
             input,
             open_size: w.is_none() || h.is_none(),
+            declared: (w, h),
             file: file.to_owned(),
             names: Vec::new(),
             task: None,
@@ -135,17 +138,22 @@ impl<'m, 'a> Draft<'m, 'a> {
             assumed: Vec::new(),
             constants: Vec::new(),
         };
-        draft.open_size_assumed(w, h);
+        draft.open_size_assumed();
         if colours.is_none() {
             draft.assume("input.layout", "the colours come first, as the graph does not say", "the exporter's input shape");
         }
         Ok(draft)
     }
 
-    fn open_size_assumed(&mut self, w: Option<usize>, h: Option<usize>) {
+    fn open_size_assumed(&mut self) {
         if let (true, Some((width, height))) = (self.open_size, imgsz(self.model)) {
-            (self.input.width, self.input.height) = (w.unwrap_or(width), h.unwrap_or(height));
+            self.size(width, height);
         }
+    }
+
+    /// Takes what of a size the graph leaves open.
+    fn size(&mut self, width: usize, height: usize) {
+        (self.input.width, self.input.height) = (self.declared.0.unwrap_or(width), self.declared.1.unwrap_or(height));
     }
 
     /// The size to run at, where the graph leaves it open and nothing in the file says it.
@@ -154,7 +162,7 @@ impl<'m, 'a> Draft<'m, 'a> {
             return;
         }
         if imgsz(self.model).is_none() {
-            (self.input.width, self.input.height) = (width, height);
+            self.size(width, height);
         }
         self.multiple = multiple;
         let (width, height) = (self.input.width, self.input.height);
@@ -213,7 +221,7 @@ impl<'m, 'a> Draft<'m, 'a> {
 
     /// Names that belong to a published network with this many classes.
     pub(super) fn published_names(&mut self, names: &[&str], network: &str) {
-        if self.classes.len() == names.len() && class_names(self.model).is_none() {
+        if self.classes.len() == names.len() && matches!(class_names(self.model), Ok(None)) {
             self.classes = names.iter().map(ToString::to_string).collect();
             self.assumed.retain(|assumption| !assumption.key.starts_with("classes"));
             self.assume("classes.names", &format!("the classes are those of {network}"), "the network's own list of labels");
@@ -221,11 +229,18 @@ impl<'m, 'a> Draft<'m, 'a> {
     }
 
     fn name_classes(&mut self, count: Option<usize>) {
-        let own = class_names(self.model);
-        if let Some(names) = own.filter(|names| count.is_none_or(|count| count == names.len())) {
-            self.classes = names;
-            return;
-        }
+        let why_not = match class_names(self.model) {
+            Ok(Some(names)) if count.is_none_or(|count| count == names.len()) => {
+                self.classes = names;
+                return;
+            }
+            Ok(Some(names)) => {
+                let count = count.unwrap_or_default();
+                format!("the file's own property `names` lists {} classes, but its outputs have {count}: ", names.len())
+            }
+            Err(bad) => format!("{bad}: "),
+            Ok(None) => String::new(),
+        };
         let (key, what) = match count {
             Some(80) | None => {
                 self.classes = COCO_80.iter().map(ToString::to_string).collect();
@@ -237,10 +252,16 @@ impl<'m, 'a> Draft<'m, 'a> {
             }
             Some(count) => {
                 self.classes = (0..count.min(32_768)).map(|i| format!("class_{i}")).collect();
-                ("classes.count", "the file has no class names; they are numbered")
+                let what = if why_not.is_empty() {
+                    "the file has no class names; they are numbered"
+                } else {
+                    "the classes are numbered"
+                };
+                ("classes.count", what)
             }
         };
-        self.assume(key, what, "the list that the network was trained with; write names = [...] in the order of its outputs");
+        let check = "the list that the network was trained with; write names = [...] in the order of its outputs";
+        self.assume(key, &format!("{why_not}{what}"), check);
     }
 
     pub(super) fn confidence(&mut self, confidence: f32) {
@@ -249,7 +270,7 @@ impl<'m, 'a> Draft<'m, 'a> {
 
     /// The classes that the file names, or this many.
     pub(super) fn named(&self) -> Option<usize> {
-        class_names(self.model).map(|names| names.len())
+        class_names(self.model).ok().flatten().map(|names| names.len())
     }
 
     /// RT-DETR's and D-FINE's second input: the size that boxes are scaled to.

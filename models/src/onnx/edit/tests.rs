@@ -67,7 +67,7 @@ fn values_are_read_wherever_they_lie() {
 #[test]
 fn attributes_of_every_kind_come_back() {
     let attribute = |name: &str, kind: u64| Message::default().bytes(1, name).varint(20, kind);
-    let node = node("Any", &["images", "", "x"], "y")
+    let node = node("Any", &["images", "", "images"], "y")
         .message(5, Message(attribute("f", 1).0.into_iter().chain([2 << 3 | 5, 0, 0, 128, 63]).collect()))
         .message(5, attribute("i", 2).varint(3, u64::MAX))
         .message(5, attribute("s", 3).bytes(4, [0xff, 0]))
@@ -82,7 +82,7 @@ fn attributes_of_every_kind_come_back() {
     let bytes = file(&[1, 3, 64, 64], &[1, 84, 8], &[(1, node)]).0;
     let model = round_trip(&bytes);
     let node = &model.graph.nodes[0];
-    assert_eq!(node.inputs, ["images", "", "x"]);
+    assert_eq!(node.inputs, ["images", "", "images"]);
     assert!(matches!(node.attribute("f"), Some(AttributeValue::Float(v)) if v.to_bits() == 1.0_f32.to_bits()));
     assert_eq!((node.int("i"), node.int("untyped"), node.int("s")), (Some(-1), Some(9), None));
     assert!(matches!(node.attribute("s"), Some(AttributeValue::Text(v)) if v == &[0xff, 0]));
@@ -141,13 +141,25 @@ fn any_attribute() -> impl Strategy<Value = Message> {
     })
 }
 
-fn any_node() -> impl Strategy<Value = (u64, Message)> {
-    let names = prop::collection::vec(any_name(), 0..4);
-    (names, any_name(), prop::collection::vec(any_attribute(), 0..4)).prop_map(|(inputs, output, attributes)| {
-        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+/// Which values it reads, what it makes, and its attributes.
+type AnyNode = (Vec<prop::sample::Index>, String, Vec<Message>);
+
+fn any_node() -> impl Strategy<Value = AnyNode> {
+    let inputs = prop::collection::vec(any::<prop::sample::Index>(), 0..4);
+    (inputs, any_name(), prop::collection::vec(any_attribute(), 0..4))
+}
+
+/// Each node reads the input, nothing, or what those before it make.
+fn wired(nodes: Vec<AnyNode>) -> Vec<(u64, Message)> {
+    let mut values = vec!["images".to_owned(), String::new()];
+    let each = |(i, (inputs, output, attributes)): (usize, AnyNode)| {
+        let inputs: Vec<&str> = inputs.iter().map(|index| index.get(&values).as_str()).collect();
+        let output = format!("{i}:{output}");
         let node = node("Custom", &inputs, &output).bytes(7, "some.domain");
+        values.push(output);
         (1, attributes.into_iter().fold(node, |node, attribute| node.message(5, attribute)))
-    })
+    };
+    nodes.into_iter().enumerate().map(each).collect()
 }
 
 fn any_constant() -> impl Strategy<Value = (u64, Message)> {
@@ -175,7 +187,7 @@ proptest! {
     #[test]
     fn any_accepted_file_comes_back(nodes in prop::collection::vec(any_node(), 0..5),
                                     constants in prop::collection::vec(any_constant(), 0..5)) {
-        let parts: Vec<_> = nodes.into_iter().chain(constants).collect();
+        let parts: Vec<_> = wired(nodes).into_iter().chain(constants).collect();
         let bytes = file(&[1, 3, 64, 64], &[0, 84, 8], &parts).0;
         if crate::onnx::read(&bytes).is_ok() {
             round_trip(&bytes);
@@ -186,7 +198,7 @@ proptest! {
     #[test]
     fn damaged_files_do_no_harm(nodes in prop::collection::vec(any_node(), 0..4),
                                 edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
-        let mut bytes = file(&[1, 3, 64, 64], &[0, 84, 8], &nodes).0;
+        let mut bytes = file(&[1, 3, 64, 64], &[0, 84, 8], &wired(nodes)).0;
         for (index, value) in edits {
             let at = index.index(bytes.len());
             bytes[at] = value;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Equalizer, Layer, Plan, QdqReport, weights};
+use super::{Equalizer, Layer, Plan, QdqReport, Shifts, bias, weights};
 use crate::{
     onnx::{
         ElementType,
-        edit::{Model, Node, Tensor},
+        edit::{Graph, Model, Node, Tensor},
     },
     precision::prepare::{drop_unused, fresh, value_names},
 };
@@ -19,44 +19,34 @@ pub(super) fn write(
     scales: &BTreeMap<String, f32>,
     equalizers: &BTreeMap<String, Equalizer>,
     float: &HashSet<String>,
+    shifts: &Shifts,
 ) -> (Model, QdqReport) {
     let graph = &plan.model.graph;
     let layers: HashMap<&str, &Layer> = plan.layers.iter().map(|layer| (layer.name.as_str(), layer)).collect();
-    let constants = graph.initializers.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-    let mut writer = Writer {
-        scales,
-        equalizers,
-        constants,
-        names: value_names(graph),
-        pairs: HashMap::new(),
-        equalized: HashMap::new(),
-        weights: HashMap::new(),
-        nodes: Vec::with_capacity(graph.nodes.len() * 2),
-        made: Vec::new(),
-    };
+    let mut writer = Writer::new(graph, scales, equalizers);
     let mut report = QdqReport::default();
     for node in &graph.nodes {
         let mut node = node.clone();
         if let Some(layer) = layers.get(node.name.as_str()).filter(|layer| !float.contains(&layer.name)) {
             match writer.quantize(layer, &mut node) {
                 Ok(equalized) => {
+                    if let Some(shift) = shifts.get(&layer.name) {
+                        writer.correct(&mut node, shift);
+                    }
                     report.quantized.push(layer.name.clone());
                     report.equalized.extend(equalized.then(|| layer.name.clone()));
                 }
                 Err(reason) => report.kept.push((layer.name.clone(), reason)),
             }
         }
-        writer.nodes.push(node);
+        writer.push(node);
     }
-    let Writer { nodes, made, .. } = writer;
     let mut model = plan.model.clone();
-    model.graph.nodes = nodes;
-    model.graph.initializers.extend(made);
-    drop_unused(&mut model.graph);
+    writer.finish(&mut model);
     (model, report)
 }
 
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     scales: &'a BTreeMap<String, f32>,
     equalizers: &'a BTreeMap<String, Equalizer>,
     constants: HashMap<&'a str, &'a Tensor>,
@@ -71,9 +61,55 @@ struct Writer<'a> {
     made: Vec<Tensor>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    pub(super) fn new(graph: &'a Graph, scales: &'a BTreeMap<String, f32>, equalizers: &'a BTreeMap<String, Equalizer>) -> Self {
+        Self {
+            scales,
+            equalizers,
+            constants: graph.initializers.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect(),
+            names: value_names(graph),
+            pairs: HashMap::new(),
+            equalized: HashMap::new(),
+            weights: HashMap::new(),
+            nodes: Vec::with_capacity(graph.nodes.len() * 2),
+            made: Vec::new(),
+        }
+    }
+
+    /// The next node.
+    pub(super) fn push(&mut self, node: Node) {
+        self.nodes.push(node);
+    }
+
+    /// A further constant.
+    pub(super) fn made(&mut self, tensor: Tensor) {
+        self.made.push(tensor);
+    }
+
+    /// Puts everything into a copy of the graph.
+    pub(super) fn finish(self, model: &mut Model) {
+        model.graph.nodes = self.nodes;
+        model.graph.initializers.extend(self.made);
+        drop_unused(&mut model.graph);
+    }
+
+    /// Takes from a convolution's bias what its mean moves by.
+    fn correct(&mut self, node: &mut Node, shift: &[f32]) {
+        let named = node.inputs.get(2).filter(|name| !name.is_empty());
+        let bias = named.map(|name| self.constants.get(name.as_str()).copied());
+        // One that is made by a node is left alone.
+        let Some(mut tensor) = bias.map_or(Some(None), |known| known.map(Some)).and_then(|bias| bias::corrected(bias, shift))
+        else {
+            return;
+        };
+        tensor.name = self.fresh(&format!("{}_bias", node.label()));
+        node.inputs.truncate(2);
+        node.inputs.push(tensor.name.clone());
+        self.made.push(tensor);
+    }
+
     /// Puts pairs before a layer's inputs; whether its channels are equalized. `Err`: why it stays in float; nothing is changed then.
-    fn quantize(&mut self, layer: &Layer, node: &mut Node) -> Result<bool, String> {
+    pub(super) fn quantize(&mut self, layer: &Layer, node: &mut Node) -> Result<bool, String> {
         for i in &layer.activations {
             let value = &node.inputs[*i];
             let scale = self.scales.get(value).ok_or_else(|| format!("nothing was observed of `{value}`"))?;
@@ -112,7 +148,7 @@ impl Writer<'_> {
         back
     }
 
-    fn fresh(&mut self, base: &str) -> String {
+    pub(super) fn fresh(&mut self, base: &str) -> String {
         let name = fresh(base, |name| self.names.contains(name));
         self.names.insert(name.clone());
         name

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{SECTION, known_classes};
+use super::{SECTION, Surroundings, known_classes};
 use crate::config::{
     ModelConfig, ModelSource, StepConfig, StepOn,
     keys::{Model, On},
@@ -41,7 +41,12 @@ pub(super) fn check(name: &str, model: &Model, ledger: &mut Ledger) -> Option<St
 }
 
 /// Finds each step the model whose tracks or frames it looks at: the one it names, else the first one of cameras.
-pub(super) fn connect(models: &mut [ModelConfig], typed: &HashMap<String, Model>, ledger: &mut Ledger) {
+pub(super) fn connect(
+    models: &mut [ModelConfig],
+    typed: &HashMap<String, Model>,
+    ledger: &mut Ledger,
+    around: &Surroundings<'_>,
+) {
     struct Known {
         name: String,
         is_step: bool,
@@ -49,7 +54,11 @@ pub(super) fn connect(models: &mut [ModelConfig], typed: &HashMap<String, Model>
     }
     let known: Vec<Known> = models
         .iter()
-        .map(|model| Known { name: model.name.clone(), is_step: model.step.is_some(), classes: model.classes.clone() })
+        .map(|model| Known {
+            name: model.name.clone(),
+            is_step: model.step.is_some(),
+            classes: around.classes_of(model).map(<[String]>::to_vec),
+        })
         .collect();
     for model in models.iter_mut() {
         let Some(step) = &mut model.step else { continue };
