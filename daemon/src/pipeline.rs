@@ -66,7 +66,7 @@ pub enum StartError {
         /// The class.
         class: String,
         /// Some of those that it knows.
-        known: String,
+        known: Box<str>,
     },
     /// A rule is about a class that its camera's model does not know.
     #[error("camera.{camera}.rule.{rule}: model `{model}` knows no class {class:?}; it knows {known}")]
@@ -80,7 +80,7 @@ pub enum StartError {
         /// The class.
         class: String,
         /// Some of those that it knows.
-        known: String,
+        known: Box<str>,
     },
     /// GStreamer does not work.
     #[error("GStreamer cannot be initialised: {0}; are its libraries installed?")]
@@ -317,7 +317,7 @@ pub(crate) fn known_classes(camera: &CameraConfig, info: &ModelInfo) -> Result<(
             rule: rule.to_owned(),
             model: info.name.clone(),
             class: class.clone(),
-            known: info.classes.iter().take(20).cloned().collect::<Vec<_>>().join(", "),
+            known: info.classes.iter().take(20).cloned().collect::<Vec<_>>().join(", ").into(),
         }),
     }
 }

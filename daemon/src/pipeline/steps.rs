@@ -90,7 +90,7 @@ impl StepLine {
 fn wanted(model: &ModelConfig, step: &StepConfig, known: &[String]) -> Result<Option<Box<[bool]>>, StartError> {
     let Some(classes) = &step.classes else { return Ok(None) };
     if let Some(class) = classes.iter().find(|class| !known.contains(class)) {
-        let known = known.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
+        let known = known.iter().take(20).cloned().collect::<Vec<_>>().join(", ").into();
         return Err(StartError::Classes { step: model.name.clone(), model: step.of.clone(), class: class.clone(), known });
     }
     Ok(Some(known.iter().map(|class| classes.contains(class)).collect()))

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use egret_models::{
     eval::agreement::Gate,
     manifest::PrecisionKind,
-    precision::{Calibration, CalibrationError, Method, Plan, QdqOptions, Ranges, Searched, Shifting, Shifts},
+    precision::{Calibration, CalibrationError, Method, Plan, QdqOptions, QdqReport, Ranges, Searched, Shifting, Shifts},
     spec::BatchAxis,
 };
 use tokio_util::sync::CancellationToken;
@@ -154,19 +154,8 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
     outcome.layers = layers.len() + options.qdq.keep_float.len();
     outcome.all_converted = Some(searched.all_quantized);
     outcome.ranked = searched.ranked;
+    outcome.notes.extend(notes(&report, &shifts, sample.kept.len()));
     outcome.kept = report.kept;
-    if !report.equalized.is_empty() {
-        outcome
-            .notes
-            .push(format!("the input channels of {} depthwise layers are brought to one range first", report.equalized.len()));
-    }
-    let corrected = report.quantized.iter().filter(|layer| shifts.contains_key(*layer)).count();
-    if corrected > 0 {
-        let frames = sample.kept.len();
-        outcome.notes.push(format!(
-            "the biases of {corrected} layers are corrected by what their means move by on {frames} of the frames"
-        ));
-    }
     outcome.shared = gathered.shared;
     outcome.repeated = gathered.repeated;
     outcome.reasons = reasons;
@@ -175,6 +164,21 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
         outcome.written = Some(output::write(&bench, &mut model, &outcome.record, &options.out)?);
     }
     Ok(outcome)
+}
+
+/// What was done to the network beside quantizing it. `frames`: those that shifts were measured on.
+fn notes(report: &QdqReport, shifts: &Shifts, frames: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !report.equalized.is_empty() {
+        notes.push(format!("the input channels of {} depthwise layers are brought to one range first", report.equalized.len()));
+    }
+    let corrected = report.quantized.iter().filter(|layer| shifts.contains_key(*layer)).count();
+    if corrected > 0 {
+        notes.push(format!(
+            "the biases of {corrected} layers are corrected by what their means move by on {frames} of the frames"
+        ));
+    }
+    notes
 }
 
 /// Input tensors of frames from the whole of a source, however many it has: when there are too many, every other one is left out, and
