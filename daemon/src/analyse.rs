@@ -28,6 +28,7 @@ mod state;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod veil;
 mod watch;
 mod week;
 mod zone;
@@ -43,4 +44,5 @@ pub use mask::{Hidden, Masks};
 pub use place::{Anchor, Zone};
 pub use rule::{CameraRules, HeadingConfig, Limit, LineConfig, MaskConfig, Quantity, RuleConfig, RuleKind, Schedule, Strictness};
 pub use sight::Sight;
+pub(crate) use veil::{covered, runs};
 pub use week::{Week, WeekError};

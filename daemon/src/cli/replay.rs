@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// The network, instead of the camera's: an ONNX file, or stored:NAME, builtin:demo, builtin:null, scripted:FILE.
     #[arg(long, value_name = "FILE")]
     model: Option<String>,
+    /// Follow with this tracker, instead of the configuration's: egret, sort, bytetrack or ocsort.
+    #[arg(long, value_name = "NAME")]
+    tracker: Option<String>,
     /// When a recording began that does not say it itself: what schedules go by.
     #[arg(long, value_name = "TIME", default_value = "2000-01-01T00:00:00Z", value_parser = time)]
     start: SystemTime,
@@ -173,6 +176,7 @@ impl Site {
             broker: Some(Secret::new("mqtt://localhost")),
             model: Some(model.clone().unwrap_or_else(|| "builtin:null".to_owned())),
             device: Some(UNNAMED.to_owned()),
+            tracker: args.tracker.clone(),
             ..Overrides::default()
         };
         let bare = config::load_options(&bare, UNNAMED)?.config;
@@ -185,7 +189,8 @@ impl Site {
             }
             None => bare.clone(),
             Some(file) => {
-                let overrides = Overrides { model: args.model.clone(), ..Overrides::default() };
+                let (model, tracker) = (args.model.clone(), args.tracker.clone());
+                let overrides = Overrides { model, tracker, ..Overrides::default() };
                 config::load(&Sources { checking: true, ..Sources::of_process(Some(file.clone()), overrides) })?.config
             }
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     Secret,
     document::Entries,
-    keys::{Camera, Http, Log, Model, Mqtt, Section, Top},
+    keys::{Camera, Http, Log, Model, Mqtt, Section, Top, Track},
     kind::{Raw, is_name},
     ledger::{Ledger, Place, Spot},
     tree::{Layer, Tree},
@@ -32,6 +32,9 @@ pub struct Overrides {
     /// Address of the HTTP listener, or off.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub http: Option<String>,
+    /// The tracker. An option of replays only.
+    #[arg(skip)]
+    pub tracker: Option<String>,
 }
 
 impl Overrides {
@@ -43,9 +46,11 @@ impl Overrides {
     /// Reads the options. A model named here becomes the first one: the cameras' default.
     pub(super) fn read(&self, ledger: &mut Ledger, number: usize, entries: &mut Entries) -> Tree {
         let mut layer = Layer { ledger, tree: Tree::default(), number, base: Path::new("") };
-        for (section, key, option, value) in
-            [(Top::SECTION, "device", "--device", &self.device), (Log::SECTION, "filter", "--log", &self.log)]
-        {
+        for (section, key, option, value) in [
+            (Top::SECTION, "device", "--device", &self.device),
+            (Log::SECTION, "filter", "--log", &self.log),
+            (Track::SECTION, "tracker", "--tracker", &self.tracker),
+        ] {
             if let Some(text) = value {
                 put(&mut layer, &section, None, key, &Raw::from(text.as_str()), option);
             }

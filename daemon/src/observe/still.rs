@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    analyse::{MaskConfig, Zone, geometry::Point},
+    analyse::{MaskConfig, Zone, runs},
     media::{BBox, Frame, HostPicture, Layout, Pixels, StreamId, Tracked},
 };
 
@@ -242,15 +242,11 @@ impl Canvas {
 
     /// Blackens a part of the picture.
     pub(crate) fn cover(&mut self, zone: &Zone) {
-        let (w, h) = (self.width as f64, self.height as f64);
-        for y in 0..self.height {
-            for x in 0..self.width {
-                if zone.contains(Point::new((x as f64 + 0.5) / w, (y as f64 + 0.5) / h)) {
-                    let at = (y * self.width + x) * 3;
-                    self.samples[at..at + 3].copy_from_slice(&[0, 128, 128]);
-                }
-            }
-        }
+        let width = self.width;
+        runs(zone, (width, self.height), |y, columns| {
+            let row = &mut self.samples[(y * width + columns.start) * 3..(y * width + columns.end) * 3];
+            row.as_chunks_mut::<3>().0.fill([0, 128, 128]);
+        });
     }
 
     /// Draws a box's edge, from within.
@@ -287,7 +283,10 @@ pub(super) mod tests {
     };
 
     use super::*;
-    use crate::analyse::{Anchor, geometry::Polygon};
+    use crate::analyse::{
+        Anchor,
+        geometry::{Point, Polygon},
+    };
     use crate::media::{Capture, Detection, ModelInfo, TimeBasis, TimeCard, TrackedDetection};
 
     pub(in crate::observe) fn seen() -> (Frame, Tracked) {

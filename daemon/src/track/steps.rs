@@ -4,6 +4,7 @@ mod ending;
 mod findings;
 mod gallery;
 mod gather;
+mod shown;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,13 +14,13 @@ use std::{
 
 use egret_models::spec::InputSpec;
 
-pub(super) use self::gallery::Known;
+pub(super) use self::{gallery::Known, shown::Shown};
 use self::{findings::Findings, gallery::Gallery, gather::Gather};
 use super::Telling;
 use crate::{
     config::{StepConfig, StepOn, TrackConfig},
     infer::Cropper,
-    media::{BBox, Finding, Found, Frame, ModelInfo, Reading, StepReport, StepState, TrackId, TrackPhase, Tracked},
+    media::{BBox, Finding, Found, ModelInfo, Reading, StepReport, StepState, TrackId, TrackPhase, Tracked},
     step::{Job, Look, SkipReason, StepQueue, Target},
 };
 /// Most findings about whole frames that wait for the next frame's message.
@@ -76,7 +77,7 @@ struct Subject {
 
 /// A frame on its way past the steps.
 struct Visit<'a> {
-    frame: &'a Arc<Frame>,
+    frame: &'a Shown<'a>,
     /// Time since the camera's first frame; never goes back.
     clock: Duration,
     now: Instant,
@@ -133,7 +134,7 @@ impl Steps {
     }
 
     /// Shows the steps a frame and what was seen in it, and notes in its story what they do and what they have found out.
-    pub(super) fn visit(&mut self, frame: &Arc<Frame>, clock: Duration, now: Instant, tracked: &mut Tracked) {
+    pub(super) fn visit(&mut self, frame: &Shown<'_>, clock: Duration, now: Instant, tracked: &mut Tracked) {
         let visit = Visit { frame, clock, now };
         for step in &mut self.steps {
             let state = match step.plan.config.on {
@@ -293,14 +294,14 @@ fn ask(
     (track, region): (Option<TrackId>, Option<BBox>),
     subject: &mut Subject,
 ) -> Asked {
-    subject.seen = (visit.clock, visit.frame.seq);
+    subject.seen = (visit.clock, visit.frame.whole().seq);
     let due = subject.asked.is_none_or(|asked| visit.clock >= asked + plan.config.every);
     if subject.pending {
         return Asked::Skipped(SkipReason::Pending);
     }
     let look = match cropper {
         None if !due => return Asked::Skipped(SkipReason::Rate),
-        None => Look::Picture { frame: visit.frame.clone(), region },
+        None => Look::Picture { frame: Arc::clone(visit.frame.frame()), region },
         Some(cropper) => {
             if !due && !subject.gather.is_busy() {
                 return Asked::Skipped(SkipReason::Rate);
@@ -311,7 +312,7 @@ fn ask(
             }
         }
     };
-    let target = Target { stream: visit.frame.stream.clone(), track, frame: visit.frame.seq };
+    let target = Target { stream: visit.frame.whole().stream.clone(), track, frame: visit.frame.whole().seq };
     if plan.queue.push(Job { target, look, asked: visit.now }).is_err() {
         return Asked::Skipped(SkipReason::QueueFull);
     }

@@ -10,7 +10,7 @@ use super::{
     ids::Ids,
     lives::{Lives, Moment, Seen, Wanted},
     order::{Arrival, InOrder},
-    steps::{self, Steps},
+    steps::{self, Shown, Steps},
 };
 use crate::{
     batch::{Batcher, Region, Step},
@@ -275,7 +275,8 @@ impl Desk<'_> {
             None => self.look_again(frame, &seen.wanted, &mut tracked),
             Some(steps) if seen.wanted.is_empty() => {
                 let frame = Arc::new(frame);
-                steps.visit(&frame, clock, self.now, &mut tracked);
+                let veils = self.way_out.stills.veils(&frame.stream, frame.capture.wall);
+                steps.visit(&Shown::new(&frame, veils), clock, self.now, &mut tracked);
                 self.way_out.stills.deliver(frame, &tracked);
             }
             Some(steps) => {

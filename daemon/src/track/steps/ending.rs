@@ -47,7 +47,7 @@ impl Step {
         }
         let gone = |subject: &Subject| subject.gather.is_busy() && visit.clock.saturating_sub(subject.seen.0) >= *patience;
         for (id, subject) in tracks.iter_mut().filter(|(_, subject)| gone(subject)) {
-            let target = Target { stream: visit.frame.stream.clone(), track: Some(*id), frame: subject.seen.1 };
+            let target = Target { stream: visit.frame.whole().stream.clone(), track: Some(*id), frame: subject.seen.1 };
             send_off(plan, target, subject, |job| plan.queue.push(job), visit.now);
         }
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::Shown;
 use crate::{
     config::StepConfig,
     infer::{Clip, Crop, Cropper},
-    media::{BBox, Frame},
+    media::BBox,
 };
 
 /// The clips of a track or a camera that are under way: spread evenly over the span, each of consecutive frames.
@@ -35,7 +36,7 @@ impl Gather {
     /// Takes a frame's picture in, if one is wanted now; the clips, once the span has all of its.
     pub(super) fn take(
         &mut self,
-        frame: &Frame,
+        frame: &Shown<'_>,
         region: Option<BBox>,
         clock: Duration,
         config: &StepConfig,
@@ -46,11 +47,11 @@ impl Gather {
         if self.crops.is_empty() && clock < begins {
             return None;
         }
-        if !self.crops.is_empty() && frame.dispatch != self.latest + 1 {
+        if !self.crops.is_empty() && frame.whole().dispatch != self.latest + 1 {
             self.crops.clear();
         }
-        self.latest = frame.dispatch;
-        match cropper.cut(frame, region) {
+        self.latest = frame.whole().dispatch;
+        match cropper.cut(frame.frame(), region) {
             Some(crop) => self.crops.push(crop),
             None => self.crops.clear(),
         }

@@ -9,7 +9,11 @@ use egret_models::{
 
 use super::*;
 use crate::{
-    media::{Capture, Detection, HostPicture, Pixels, StreamId, TimeBasis, TimeCard, Track, TrackedDetection},
+    analyse::{
+        Zone,
+        geometry::{Point, Polygon},
+    },
+    media::{Capture, Detection, Frame, HostPicture, Pixels, StreamId, TimeBasis, TimeCard, Track, TrackedDetection},
     step::{StepCounts, StepLimits},
     track::associate::Kind,
 };
@@ -91,7 +95,7 @@ impl Camera {
             closing: false,
             times,
         };
-        self.steps.visit(&Arc::new(frame), FRAME * seq as u32, Instant::now(), &mut tracked);
+        self.steps.visit(&Shown::new(&Arc::new(frame), Vec::new()), FRAME * seq as u32, Instant::now(), &mut tracked);
         tracked
     }
 
@@ -357,4 +361,31 @@ fn pictures_of_a_camera_too_few_for_a_clip_say_so() {
     assert!(door.steps.is_busy() && !door.steps.awaits());
     assert_eq!(found(&door.ends(99)), [&Found::Skipped(SkipReason::TooShort)]);
     assert!(!door.steps.is_busy());
+}
+
+#[test]
+fn what_is_masked_is_black_for_steps() {
+    let corners = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)].map(|(x, y)| Point::new(x, y)).to_vec();
+    let half = Zone { include: vec![Polygon::new(corners).unwrap()], exclude: Vec::new() };
+    let capture = Capture { wall: SystemTime::UNIX_EPOCH, basis: TimeBasis::Arrival };
+    let pixels = Pixels::Host(HostPicture::tight_i420((64, 64), vec![100; 64 * 64 * 3 / 2].into()).unwrap());
+    let (stream, times, pts) = (StreamId::new(1, "door"), TimeCard::default(), Duration::ZERO);
+    let frame = Arc::new(Frame { stream, seq: 5, dispatch: 4, pts, capture, pixels, times });
+    let luma = |frame: &Frame| {
+        let Pixels::Host(picture) = &frame.pixels else { panic!("a picture") };
+        let (samples, stride) = picture.plane(0);
+        [samples[20 * stride + 31], samples[20 * stride + 32]]
+    };
+    let plan = plan(StepOn::Frames, |_| {});
+    let mut door = Camera::new(std::slice::from_ref(&plan));
+    let mut tracked = door.ends(1);
+    for (veils, expected) in [(vec![half], [16, 100]), (Vec::new(), [100, 100])] {
+        door.steps.visit(&Shown::new(&frame, veils), FRAME, Instant::now(), &mut tracked);
+        let jobs = plan.queue.next().unwrap();
+        let Look::Picture { frame: seen, .. } = &jobs[0].look else { panic!("a picture") };
+        assert_eq!((luma(seen), seen.seq, seen.dispatch), (expected, 5, 4));
+        door.answer(&jobs[0], None);
+        door.steps.steps[0].whole.asked = None;
+    }
+    assert_eq!(luma(&frame), [100, 100], "others see it as it is");
 }

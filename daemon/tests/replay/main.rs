@@ -1,6 +1,8 @@
 //! `egret replay`: the same bytes each time, the same messages as the daemon's, and pictures with the right things drawn on them.
 #![cfg(feature = "demo")]
 
+mod odd;
+
 use std::{
     fmt::Write as _,
     fs,
