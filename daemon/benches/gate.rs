@@ -18,7 +18,7 @@ fn picture(width: usize, height: usize, seed: usize) -> Vec<u8> {
 }
 
 fn look(c: &mut Criterion) {
-    let motion = Some(MotionSettings { threshold: 3.0, hold: Duration::from_secs(3) });
+    let motion = Some(MotionSettings { threshold: 5.0, hold: Duration::from_secs(3) });
     let minute = Duration::from_mins(1);
     let picture_settings = PictureSettings { black: minute, blurred: minute, moved: minute };
     let mut group = c.benchmark_group("look at a luma plane");

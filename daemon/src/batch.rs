@@ -24,7 +24,13 @@ pub use batcher::{Batcher, Control};
 pub use counts::{Counts, Dropped};
 pub use slot::Slot;
 
-use crate::media::{BBox, Batch, TrackId};
+use crate::{
+    config::GateConfig,
+    media::{BBox, Batch, TrackId},
+};
+
+/// So often what stands in a still picture is looked at.
+const STANDING: Duration = Duration::from_secs(1);
 
 /// What bounds the batches of one model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,8 +86,18 @@ impl StreamSettings {
 pub struct StillSettings {
     /// One so often passes all the same.
     pub interval: Duration,
-    /// Whether all of them pass while anything is followed.
+    /// One so often passes while anything is followed and nothing of it moves.
+    pub standing: Duration,
+    /// Whether what is followed counts: all of them pass while any of it moves.
     pub tracks: bool,
+}
+
+impl StillSettings {
+    /// As the configuration has it. What stands is looked at once a second, and at least twice before it would be lost.
+    pub fn new(gate: &GateConfig, lost_after: Duration) -> Self {
+        let standing = gate.interval.min(STANDING).min(lost_after / 2);
+        Self { interval: gate.interval, standing, tracks: gate.tracks }
+    }
 }
 
 /// What an engine thread is given to do.

@@ -6,8 +6,8 @@ mod meter;
 mod overhead;
 mod source;
 
-pub use gate::{GateOptions, GateReport, video};
+pub use gate::{GateOptions, GateReport, Way, WayReport, sequences, video};
 #[cfg(feature = "sim")]
-pub use gate::{Scenes, scenes};
+pub use gate::{Load as GateLoad, LoadReport, Scenes, load, scenes};
 pub use meter::{Usage, peak_resident_bytes};
 pub use overhead::{Load, Options, Overhead, overhead};

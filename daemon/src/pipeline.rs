@@ -19,6 +19,7 @@ use std::{
     io,
     sync::{Arc, mpsc},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use futures::future::join_all;
@@ -221,7 +222,7 @@ impl Pipeline {
         self.board.add(&stream);
         self.books.stills.veil(&stream, &config.rules.masks);
         let camera = if config.enabled {
-            let slot = line.batcher.add(stream.clone(), stream_settings(&config, &line.config));
+            let slot = line.batcher.add(stream.clone(), stream_settings(&config, &line.config, self.config.track.lost_after));
             follow_classes(&self.to_track, &stream, &config, &line.info);
             watch_rules(&self.to_track, &stream, &config, &line.info);
             let context = source::Context { graph_dir: self.config.graph_dir.clone(), ..source::Context::default() };
@@ -247,7 +248,7 @@ impl Pipeline {
 
     fn reconfigure(&mut self, config: CameraConfig) {
         let (Some(running), Some(line)) = (self.cameras.get_mut(&config.name), self.lines.get(&config.model)) else { return };
-        line.batcher.configure(&running.stream, stream_settings(&config, &line.config));
+        line.batcher.configure(&running.stream, stream_settings(&config, &line.config, self.config.track.lost_after));
         follow_classes(&self.to_track, &running.stream, &config, &line.info);
         if running.config.rules != config.rules {
             watch_rules(&self.to_track, &running.stream, &config, &line.info);
@@ -330,7 +331,7 @@ fn watch_rules(to_track: &mpsc::SyncSender<ToTrack>, stream: &StreamId, config: 
     tell(to_track, ToTrack::Rules { stream: stream.clone(), rules: Arc::clone(&config.rules) });
 }
 
-fn stream_settings(camera: &CameraConfig, model: &ModelConfig) -> StreamSettings {
+fn stream_settings(camera: &CameraConfig, model: &ModelConfig, lost_after: Duration) -> StreamSettings {
     let every_frame = matches!(&camera.source, SourceConfig::File(file) if file.every_frame);
     let queue = EVERY_FRAME_BATCHES * model.max_batch;
     StreamSettings {
@@ -338,7 +339,7 @@ fn stream_settings(camera: &CameraConfig, model: &ModelConfig) -> StreamSettings
         max_fps: camera.max_fps,
         idle_fps: camera.idle_fps,
         calm_interval: camera.calm_interval,
-        still: camera.gate.map(|gate| StillSettings { interval: gate.interval, tracks: gate.tracks }),
+        still: camera.gate.map(|gate| StillSettings::new(&gate, lost_after)),
         weight: camera.weight,
     }
 }

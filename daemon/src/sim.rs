@@ -7,6 +7,7 @@
 //! The pictures are a file's own, untouched, lap after lap without a seam, or are drawn and coded. See [`Fault`] for what can go wrong.
 
 mod camera;
+mod coded;
 mod datagrams;
 mod elements;
 mod fault;
@@ -39,6 +40,7 @@ use gstreamer::glib;
 use tokio_util::sync::CancellationToken;
 
 pub use camera::{Credentials, Scheme, SimCamera, What};
+pub(crate) use coded::Coded;
 pub use elements::MissingElement;
 pub use fault::{Fault, GRAMMAR as FAULT_GRAMMAR, NoFault};
 pub use grammar::{BadArgument, CAMERA_GRAMMAR, TIMED_GRAMMAR, TimedFault, parse_time};

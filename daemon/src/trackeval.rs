@@ -30,7 +30,7 @@ pub use rates::Rates;
 pub use report::{About, Judged, Report, Row};
 pub use run::{Options, run};
 pub use scene::{Frame, Named, Rect, Scene, Truth, Worth};
-pub(crate) use sequence::detections;
+pub(crate) use sequence::{Sequence, detections};
 pub use table::write as write_table;
 
 #[cfg(test)]

@@ -1,38 +1,113 @@
-//! What the gate saves and what it costs: cameras in virtual time through the daemon's own watch and batcher.
+//! What the gate and the calm interval save and what that costs: cameras in virtual time through the daemon's own watch, batcher,
+//! tracker and rules, the same frames and detections four ways.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    batch::{Batcher, Counts, Limits, Mode, Outcome, Slot, StillSettings, StreamSettings, Work},
+    batch::Counts,
     config::GateConfig,
-    gate::{Calm, Luma, MotionSettings, PictureSettings, Watch, WatchSettings},
-    media::{BBox, Capture, Frame, Mark, Pixels, StreamId, TimeBasis, TimeCard, Track, TrackId, TrackPhase},
+    media::{Detection, ModelInfo, Pixels},
+    trackeval::{Hota, Truth},
 };
 
+mod arm;
+mod load;
 #[cfg(feature = "sim")]
 mod scenes;
+mod score;
+mod sequence;
+mod sitting;
 mod video;
 
 #[cfg(feature = "sim")]
+pub use load::{Load, LoadReport, load};
+#[cfg(feature = "sim")]
 pub use scenes::{Scenes, scenes};
+pub use sequence::sequences;
 pub use video::video;
 
-/// What is not looked at for so long is followed no more.
-const LOST_AFTER: Duration = Duration::from_secs(1);
-/// An object must be looked at this soon after it shows.
-const FIRST: Duration = Duration::from_secs(1);
-
-/// How the cameras are configured.
+/// How the cameras are configured where they are not looked at in every frame.
 #[derive(Clone, Copy, Debug)]
 pub struct GateOptions {
-    /// The gate; `None`: there is none.
-    pub gate: Option<GateConfig>,
+    /// The gate.
+    pub gate: GateConfig,
     /// As the camera's key.
     pub calm_interval: Duration,
+}
+
+/// Which frames are inferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// All.
+    Every,
+    /// Those that the gate lets through.
+    Gate,
+    /// Those that the calm interval asks for.
+    Calm,
+    /// Both of these.
+    Both,
+}
+
+impl Way {
+    /// All of them; the first one is what the others are held against.
+    pub const ALL: [Self; 4] = [Self::Every, Self::Gate, Self::Calm, Self::Both];
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Every => "every frame",
+            Self::Gate => "gate",
+            Self::Calm => "calm interval",
+            Self::Both => "gate, calm interval",
+        }
+    }
+
+    fn gated(self) -> bool {
+        matches!(self, Self::Gate | Self::Both)
+    }
+
+    fn calm(self) -> bool {
+        matches!(self, Self::Calm | Self::Both)
+    }
+}
+
+/// What came of one way.
+#[derive(Clone, Debug, Default)]
+pub struct WayReport {
+    /// Where the frames went.
+    pub counts: Counts,
+    /// The tracks of all frames against the truth; between two looks they go on as they went, and stand in still pictures.
+    pub hota: Hota,
+    /// Events of the rules when every frame is inferred.
+    pub events: u64,
+    /// Those of them that this way did not tell within a second.
+    pub events_missed: u64,
+    /// Events that it told besides.
+    pub events_more: u64,
+    /// Objects that moved and were in view for a second or longer.
+    pub objects: u64,
+    /// Those of which no frame of their first second was looked at.
+    pub missed: u64,
+    /// The longest that one of the others waited for its first look.
+    pub longest_wait: Duration,
+}
+
+impl WayReport {
+    /// Share of the frames that no network had to look at.
+    pub fn saved(&self) -> f64 {
+        1.0 - self.counts.inferred as f64 / self.counts.decoded.max(1) as f64
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.counts += other.counts;
+        self.hota.add(&other.hota);
+        self.events += other.events;
+        self.events_missed += other.events_missed;
+        self.events_more += other.events_more;
+        self.objects += other.objects;
+        self.missed += other.missed;
+        self.longest_wait = self.longest_wait.max(other.longest_wait);
+    }
 }
 
 /// What came of a camera, or of several.
@@ -40,163 +115,55 @@ pub struct GateOptions {
 pub struct GateReport {
     /// Which.
     pub name: String,
-    /// Where its frames went.
-    pub counts: Counts,
-    /// Objects that were in view for a second or longer.
-    pub objects: u64,
-    /// Those of which no frame of their first second was looked at.
-    pub missed: u64,
-    /// The longest that one of the others waited for its first look.
-    pub longest_wait: Duration,
+    /// Frames.
+    pub frames: u64,
+    /// Those of them in which nothing moves, by the truth: what could be saved.
+    pub idle: u64,
     /// CPU time of all looks at luma planes.
     pub looking: Duration,
+    /// In the order of [`Way::ALL`].
+    pub ways: [WayReport; 4],
 }
 
 impl GateReport {
-    /// Share of the frames that no network had to look at.
-    pub fn saved(&self) -> f64 {
-        1.0 - self.counts.inferred as f64 / self.counts.decoded.max(1) as f64
+    /// Nothing yet.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
     }
 
     /// Adds another camera's.
     pub fn add(&mut self, other: &Self) {
-        self.counts += other.counts;
-        self.objects += other.objects;
-        self.missed += other.missed;
-        self.longest_wait = self.longest_wait.max(other.longest_wait);
+        self.frames += other.frames;
+        self.idle += other.idle;
         self.looking += other.looking;
+        self.ways.iter_mut().zip(&other.ways).for_each(|(way, other)| way.add(other));
+    }
+
+    /// HOTA that a way has lost against looking at every frame, in points.
+    pub fn lost(&self, way: Way) -> f64 {
+        100.0 * (self.ways[Way::Every as usize].hota.hota() - self.ways[way as usize].hota.hota())
     }
 }
 
-/// An object in a frame.
-#[derive(Clone, Copy, Debug)]
-struct Shown {
-    id: u64,
-    bbox: BBox,
+/// A frame, and what is in it.
+struct Shot {
+    pixels: Pixels,
+    at: Duration,
+    detections: Vec<Detection>,
+    /// `None`: what looking at every frame tells is the truth.
+    truth: Option<Vec<Truth>>,
 }
 
-/// When an object was in view, and when it was looked at first.
-#[derive(Clone, Copy, Debug)]
-struct Visit {
-    from: Duration,
-    to: Duration,
-    looked: Option<Duration>,
-}
-
-/// One camera. Tracking is as good as the objects that it is given: what is measured is the gate alone.
-struct Camera {
-    watch: Watch,
-    batcher: Arc<Batcher>,
-    slot: Slot,
-    calm: Calm,
-    known: BTreeMap<u64, (Duration, BBox)>,
-    visits: BTreeMap<u64, Visit>,
-    looking: Duration,
-}
-
-impl Camera {
-    fn new(options: &GateOptions) -> Self {
-        let motion = options.gate.map(|gate| MotionSettings { threshold: gate.threshold, hold: gate.hold });
-        let still = options.gate.map(|gate| StillSettings { interval: gate.interval, tracks: gate.tracks });
-        let limits = Limits { max_batch: 1, max_wait: Duration::ZERO, staleness: LOST_AFTER, instances: 1 };
-        let batcher = Batcher::new(limits);
-        // Every-frame streams go by media time, which is the only time here.
-        let mode = Mode::EveryFrame { queue: 1 };
-        let settings = StreamSettings { still, calm_interval: options.calm_interval, ..StreamSettings::new(mode) };
-        let slot = batcher.add(StreamId::new(1, "camera"), settings);
-        Self {
-            watch: Watch::new(WatchSettings { motion, picture: PictureSettings::default() }),
-            batcher,
-            slot,
-            calm: Calm::default(),
-            known: BTreeMap::new(),
-            visits: BTreeMap::new(),
-            looking: Duration::ZERO,
-        }
+/// Takes a camera's frames all ways.
+fn judge(
+    options: &GateOptions,
+    model: &Arc<ModelInfo>,
+    shots: impl Iterator<Item = Result<Shot, String>>,
+) -> Result<GateReport, String> {
+    let stands = sitting::stands(model)?;
+    let mut sitting = sitting::Sitting::new(options, model, &stands);
+    for shot in shots {
+        sitting.take(shot?);
     }
-
-    /// A frame; whether a network looked at it.
-    fn take(&mut self, luma: Luma<'_>, at: Duration, shown: &[Shown]) -> bool {
-        let started = Instant::now();
-        let seen = self.watch.look(luma, at);
-        self.looking += started.elapsed();
-        let size = (luma.width as u32, luma.height as u32);
-        let waits = self.slot.offer_seen(frame(self.slot.stream(), size, at), seen.still)
-            && self.batcher.counts().iter().any(|(_, counts)| counts.in_flight > 0);
-        let looked = waits && self.infer();
-        for object in shown {
-            let visit = self.visits.entry(object.id).or_insert(Visit { from: at, to: at, looked: None });
-            visit.to = at;
-            if looked {
-                visit.looked.get_or_insert(at);
-            }
-        }
-        if looked {
-            self.follow(at, shown);
-        }
-        looked
-    }
-
-    fn infer(&self) -> bool {
-        let Some(Work::Batch(batch)) = self.batcher.next() else { return false };
-        self.batcher.finished(&batch.frames, Outcome::Inferred, Duration::from_millis(1));
-        true
-    }
-
-    /// What tracking would say to the batcher.
-    fn follow(&mut self, at: Duration, shown: &[Shown]) {
-        let tracks: Vec<Track> = shown.iter().map(|object| track(object, self.known.get(&object.id), at)).collect();
-        self.known.extend(shown.iter().map(|object| (object.id, (at, object.bbox))));
-        self.known.retain(|_, (seen, _)| at.saturating_sub(*seen) <= LOST_AFTER);
-        let activity = self.calm.take(at, &tracks, false, !self.known.is_empty());
-        self.batcher.control().set_activity(self.slot.stream(), activity);
-    }
-
-    fn report(self, name: String) -> GateReport {
-        let mut report = GateReport { name, looking: self.looking, counts: self.batcher.total(), ..GateReport::default() };
-        for visit in self.visits.values().filter(|visit| visit.to.saturating_sub(visit.from) >= FIRST) {
-            let wait = visit.looked.map(|looked| looked.saturating_sub(visit.from));
-            report.objects += 1;
-            match wait {
-                Some(wait) if wait <= FIRST => report.longest_wait = report.longest_wait.max(wait),
-                _ => report.missed += 1,
-            }
-        }
-        report
-    }
-}
-
-fn frame(stream: &StreamId, (width, height): (u32, u32), pts: Duration) -> Frame {
-    let now = Instant::now();
-    let mut times = TimeCard::received(now);
-    times.stamp(Mark::Decoded, now);
-    Frame {
-        stream: stream.clone(),
-        seq: 0,
-        dispatch: 0,
-        pts,
-        capture: Capture { wall: SystemTime::UNIX_EPOCH + pts, basis: TimeBasis::Arrival },
-        pixels: Pixels::None { width, height },
-        times,
-    }
-}
-
-fn track(object: &Shown, known: Option<&(Duration, BBox)>, at: Duration) -> Track {
-    let middle = |bbox: &BBox| (f32::midpoint(bbox.x1, bbox.x2), f32::midpoint(bbox.y1, bbox.y2));
-    let velocity = known.map_or((0.0, 0.0), |(seen, bbox)| {
-        let (step, from, to) = (at.saturating_sub(*seen).as_secs_f32().max(1e-3), middle(bbox), middle(&object.bbox));
-        ((to.0 - from.0) / step, (to.1 - from.1) / step)
-    });
-    Track {
-        id: TrackId(object.id),
-        class: 0,
-        confidence: 1.0,
-        bbox: object.bbox,
-        velocity,
-        stationary: false,
-        first_seen: SystemTime::UNIX_EPOCH,
-        last_seen: SystemTime::UNIX_EPOCH + at,
-        hits: 1,
-        phase: if known.is_some() { TrackPhase::Update } else { TrackPhase::New },
-    }
+    Ok(sitting.report())
 }

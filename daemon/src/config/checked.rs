@@ -428,11 +428,11 @@ pub struct TestConfig {
 /// What makes a frame still, and what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GateConfig {
-    /// Least change of a part of the picture that can be motion, in steps of 8-bit luma.
+    /// Least change of a part of the picture that can be motion, in multiples of what it usually changes by.
     pub threshold: f32,
     /// For so long after motion, frames are not still.
     pub hold: Duration,
-    /// Whether still frames are looked at while anything is tracked.
+    /// Whether still frames are looked at while anything that is tracked moves, and once a second while it stands.
     pub tracks: bool,
     /// A still frame so often is looked at all the same.
     pub interval: Duration,

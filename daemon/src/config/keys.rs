@@ -355,11 +355,11 @@ section! {
         calm_interval: Span["0s" ..= "10s"] = "0s";
         /// Whether frames in which nothing moves are left out.
         motion_gate: Flag = false;
-        /// motion_gate: least change of a part of the picture that can be motion, in steps of 8-bit luma.
-        motion_threshold: Real[1.0 ..= 64.0] = 3.0;
+        /// motion_gate: least change of a part of the picture that can be motion, in multiples of what it usually changes by.
+        motion_threshold: Real[1.0 ..= 64.0] = 5.0;
         /// motion_gate: for so long after motion, frames go on.
-        motion_hold: Span["0s" ..= "1h"] = "3s";
-        /// motion_gate: whether frames go on while anything is tracked, standing objects included.
+        motion_hold: Span["0s" ..= "1h"] = "1s";
+        /// motion_gate: whether frames go on while anything tracked moves, and once a second while it stands.
         motion_tracks: Flag = true;
         /// motion_gate: a frame so often is inferred all the same.
         still_interval: Span["100ms" ..= "1h"] = "5s";

@@ -270,7 +270,7 @@ mod tests {
         let (stills, seen) = std::sync::mpsc::sync_channel(64);
         let sink = FrameSink::watched(move |_, still| stills.send(still).is_ok(), || ());
         let outlet = Outlet::new(stream.clone(), sink, board, Duration::ZERO);
-        let motion = Some(MotionSettings { threshold: 3.0, hold: Duration::ZERO });
+        let motion = Some(MotionSettings { threshold: 5.0, hold: Duration::ZERO });
         outlet.watch(WatchSettings { motion, picture: PictureSettings::default() });
         for i in 0..20 {
             outlet.deliver(Frame { pts: Duration::from_millis(200 * i), ..frame(&stream, 80) });

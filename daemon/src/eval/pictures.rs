@@ -131,6 +131,21 @@ impl Video {
         Ok(Self(line))
     }
 
+    /// Access units of H.264, Annex B with parameter sets. Times are those of the decoder's own counting.
+    #[cfg(feature = "sim")]
+    pub(crate) fn h264(units: Vec<gst::Buffer>) -> Result<Self, String> {
+        let caps = "video/x-h264,stream-format=byte-stream,alignment=au";
+        let line = Line::start(&format!("appsrc name=in format=time caps={caps} ! h264parse ! decodebin"))?;
+        let input = line.pipeline.by_name("in").and_then(|input| input.downcast::<AppSrc>().ok()).ok_or("no source")?;
+        line.play()?;
+        for unit in units {
+            // Refused only when the pipeline has failed already, and then it says why.
+            let _ = input.push_buffer(unit);
+        }
+        let _ = input.end_of_stream();
+        Ok(Self(line))
+    }
+
     pub(super) fn next(&mut self) -> Result<Option<HostPicture>, String> {
         Ok(self.next_at()?.map(|(picture, _)| picture))
     }

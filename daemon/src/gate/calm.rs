@@ -9,6 +9,10 @@ use crate::media::{BBox, Track, TrackPhase};
 pub enum Activity {
     /// Nothing is followed.
     Idle,
+    /// What was followed is out of sight, and not forgotten yet.
+    Lost,
+    /// Nothing that is followed moves, and nothing is new, however its boxes tremble.
+    Standing,
     /// What is followed moves as foreseen, and nothing is new.
     Calm,
     /// Something is new, lost, or moves as nobody foresaw.
@@ -19,6 +23,8 @@ pub enum Activity {
 const QUIET: Duration = Duration::from_secs(1);
 /// Smallest overlap (IoU) of where a track is and where it was foreseen.
 const FORESEEN: f32 = 0.7;
+/// A track moves that gets on by so much of its size in a second, each way by itself.
+const MOVES: f32 = 0.25;
 
 /// Watches the tracks of one camera. Time is the tracker's clock, which never goes back.
 #[derive(Debug, Default)]
@@ -27,6 +33,8 @@ pub struct Calm {
     at: Duration,
     /// When something was last out of the ordinary.
     stirred: Duration,
+    /// When something last moved or was new.
+    moved: Duration,
 }
 
 impl Calm {
@@ -36,6 +44,9 @@ impl Calm {
         let step = at.saturating_sub(self.at).as_secs_f32();
         let lost = || self.tracks.iter().any(|known| !tracks.iter().any(|track| track.id == known.id));
         let stirred = loose || lost() || !tracks.iter().all(|track| self.foreseen(track, step));
+        if loose || tracks.iter().any(|track| track.phase == TrackPhase::New || moves(track)) {
+            self.moved = at;
+        }
         self.at = at;
         self.tracks.clear();
         self.tracks.extend(tracks.iter().filter(|track| track.phase != TrackPhase::End));
@@ -44,6 +55,13 @@ impl Calm {
         }
         match following {
             false => Activity::Idle,
+            true if at.saturating_sub(self.moved) >= QUIET => {
+                if self.tracks.is_empty() {
+                    Activity::Lost
+                } else {
+                    Activity::Standing
+                }
+            }
             true if stirred || at.saturating_sub(self.stirred) < QUIET || self.tracks.is_empty() => Activity::Busy,
             true => Activity::Calm,
         }
@@ -58,6 +76,11 @@ impl Calm {
                 BBox::new(x1 + dx, y1 + dy, x2 + dx, y2 + dy).iou(&track.bbox) >= FORESEEN
             })
     }
+}
+
+fn moves(track: &Track) -> bool {
+    let (right, down) = track.velocity;
+    !track.stationary && (right.abs() > MOVES * track.bbox.width() || down.abs() > MOVES * track.bbox.height())
 }
 
 #[cfg(test)]
@@ -100,6 +123,29 @@ mod tests {
         assert_eq!(seen[10..], [Activity::Calm; 10]);
         let at = |i: u64| Duration::from_millis(100 * i);
         assert_eq!(calm.take(at(20), &[], false, false), Activity::Idle);
+    }
+
+    #[test]
+    fn what_stands_stands_however_its_box_trembles() {
+        let mut calm = Calm::default();
+        let parked = |i: u64, phase| {
+            let x = 300.0 + if i % 2 == 0 { 12.0 } else { -12.0 };
+            Track { velocity: (9.0, -3.0), ..track(1, x, phase) }
+        };
+        let look = |calm: &mut Calm, i: u64, more: &[Track]| {
+            let phase = if i == 0 { TrackPhase::New } else { TrackPhase::Update };
+            let tracks: Vec<Track> = std::iter::once(parked(i, phase)).chain(more.iter().copied()).collect();
+            calm.take(Duration::from_millis(100 * i), &tracks, false, true)
+        };
+        let seen: Vec<Activity> = (0..12).map(|i| look(&mut calm, i, &[])).collect();
+        assert_eq!(seen[..10], [Activity::Busy; 10]);
+        assert_eq!(seen[10..], [Activity::Standing; 2]);
+        assert_eq!(look(&mut calm, 12, &[track(2, 80.0, TrackPhase::New)]), Activity::Busy);
+        let passing = |i: u64| track(2, 80.0 + 5.0 * i as f32, TrackPhase::Update);
+        assert!((13..40).all(|i| look(&mut calm, i, &[passing(i)]) > Activity::Standing), "one of them moves");
+        let after = |calm: &mut Calm, i: u64| calm.take(Duration::from_millis(100 * i), &[], false, true);
+        let gone: Vec<Activity> = (40..51).map(|i| after(&mut calm, i)).collect();
+        assert_eq!((gone[0], gone[10]), (Activity::Busy, Activity::Lost));
     }
 
     #[test]

@@ -74,6 +74,13 @@ impl Grid {
         *self = Self { width, height, cell, columns, rows, means, sums };
     }
 
+    /// Whether the picture's edge leaves less than half of a cell: too little for a mean.
+    pub(super) fn is_sliver(&self, i: usize) -> bool {
+        let (x, row) = (i % self.columns, i / self.columns);
+        let less = |length: usize, at: usize| length.saturating_sub(at * self.cell) * 2 < self.cell;
+        self.columns > 1 && less(self.width, x) || self.rows > 1 && less(self.height, row)
+    }
+
     /// Whether there is anything in it.
     pub(super) fn is_empty(&self) -> bool {
         self.means.is_empty()

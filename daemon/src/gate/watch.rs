@@ -9,7 +9,7 @@ use super::{
 };
 
 /// The view needs a background, too, where motion is not looked for.
-const VIEW_ONLY: MotionSettings = MotionSettings { threshold: 4.0, hold: Duration::ZERO };
+const VIEW_ONLY: MotionSettings = MotionSettings { threshold: 5.0, hold: Duration::ZERO };
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -129,7 +129,7 @@ impl Following {
 
     /// How much is going on in the picture, if that has changed since the last call.
     pub(super) fn activity_news(&mut self) -> Option<Activity> {
-        let activity = if self.tracker.is_active() { self.pace.activity.max(Activity::Calm) } else { Activity::Idle };
+        let activity = if self.tracker.is_active() { self.pace.activity.max(Activity::Lost) } else { Activity::Idle };
         (activity != self.told).then(|| {
             self.told = activity;
             activity

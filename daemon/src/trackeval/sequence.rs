@@ -107,14 +107,14 @@ impl Place {
 
 /// A sequence as it is judged, every `every`th frame of it.
 #[derive(Debug)]
-pub(super) struct Sequence {
-    pub(super) name: String,
+pub(crate) struct Sequence {
+    pub(crate) name: String,
     /// True boxes, frame by frame.
-    pub(super) truth: Vec<Vec<Truth>>,
+    pub(crate) truth: Vec<Vec<Truth>>,
     /// Whether what distracts is to be taken out of the tracks.
     pub(super) distractors: bool,
     /// What a tracker is given, frame by frame; empty where none runs.
-    pub(super) detections: Vec<Vec<Detection>>,
+    pub(crate) detections: Vec<Vec<Detection>>,
     /// How many detections have a confidence outside 0..1.
     pub(super) clamped: usize,
     /// How many detections have no area.
@@ -140,6 +140,13 @@ impl Sequence {
             clamped,
             empty: before - detections.len(),
         })
+    }
+
+    /// All sequences of a folder for a tracker to run on, with their frames per second.
+    pub(crate) fn all(folder: &Path, rates: &Rates) -> Result<Vec<(Self, f64)>, TrackEvalError> {
+        let table = table(folder)?;
+        let read = |place: &Place| Ok((Self::read(place, 1, true)?, place.rate(rates, &table)?));
+        find(folder)?.iter().map(read).collect()
     }
 
     /// Frames that are judged.

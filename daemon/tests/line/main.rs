@@ -2,6 +2,7 @@
 //! while others fail, come and go.
 #![cfg(feature = "demo")]
 
+mod gate;
 mod isolation;
 mod reload;
 mod rules;

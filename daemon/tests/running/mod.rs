@@ -40,8 +40,13 @@ impl Running {
     /// Starts a line with these models and the cameras of these names, each with these keys (NAME stands for its name);
     /// the others are only simulated.
     pub(crate) async fn start(cameras: Vec<SimCamera>, configured: &[&str], models: &str, keys: &str) -> Self {
+        Self::start_sim(SimConfig::new(cameras), configured, models, keys).await
+    }
+
+    /// The same with a simulation of one's own.
+    pub(crate) async fn start_sim(sim: SimConfig, configured: &[&str], models: &str, keys: &str) -> Self {
         let broker = EmbeddedBroker::start().await.expect("a broker");
-        let sim = Sim::start(SimConfig::new(cameras)).expect("cameras");
+        let sim = Sim::start(sim).expect("cameras");
         let mut received = subscribe(broker.v5(), "egret/#");
         let (mut pipeline, faults) = stages(configuration(&sim, &broker, configured, models, keys)).await;
         let deadline = Instant::now() + PATIENCE;

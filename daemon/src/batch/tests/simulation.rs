@@ -226,7 +226,8 @@ fn what_still_cameras_leave_goes_to_those_in_which_something_moves() {
         (report.served(), report.counts)
     };
     let (open, _) = run(None);
-    let (gated, counts) = run(Some(StillSettings { interval: Duration::from_secs(5), tracks: false }));
+    let (gated, counts) =
+        run(Some(StillSettings { interval: Duration::from_secs(5), standing: Duration::from_secs(1), tracks: false }));
     // 180 frames a second for an engine that does 77: everybody gets his share of that, or all of what moves.
     assert!((0..12).all(|camera| open[&camera] < 420), "{open:?}");
     assert!((0..3).all(|busy| gated[&busy] > 700), "{gated:?}");

@@ -76,7 +76,7 @@ fn an_idle_camera_goes_by_its_idle_cap_until_something_happens() {
 #[test]
 fn still_frames_are_gated_and_a_calm_picture_is_looked_at_now_and_then() {
     let batcher = Batcher::new(limits(4, 0));
-    let still = Some(StillSettings { interval: Duration::from_hours(1), tracks: true });
+    let still = Some(StillSettings { interval: Duration::from_hours(1), standing: Duration::from_mins(1), tracks: true });
     let settings = StreamSettings { still, calm_interval: Duration::from_hours(1), idle_fps: Some(0.001), ..live() };
     let slot = batcher.add(stream(1), settings);
     let control = batcher.control();

@@ -1,40 +1,39 @@
-//! A real video, whose objects a detector and a tracker find by looking at every frame.
+//! A real video. What looking at every frame tells is the truth.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc};
 
-use super::{Camera, GateOptions, GateReport, Shown};
+use super::{GateOptions, GateReport, Shot, judge};
 use crate::{
     eval::pictures::{self, Video},
-    gate::Luma,
     infer::{Detector, View},
-    media::Pixels,
-    track::associate::{Associator, Kind},
+    media::ModelInfo,
 };
 
 /// Looks at the whole video with the network and tells what would have become of it behind the gate.
 ///
 /// # Errors
 /// What the decoder or the network says.
-pub fn video(options: &GateOptions, file: &Path, detector: &mut dyn Detector) -> Result<GateReport, String> {
+pub fn video(
+    options: &GateOptions,
+    file: &Path,
+    detector: &mut dyn Detector,
+    model: &Arc<ModelInfo>,
+) -> Result<GateReport, String> {
     let mut video = Video::open(file)?;
-    let (mut camera, mut tracker, mut rows) = (Camera::new(options), Associator::new(&Kind::Egret.params()), Vec::new());
-    let mut number = 0;
-    let mut latest = Duration::ZERO;
-    while let Some((picture, at)) = video.next_at()? {
+    let (mut number, mut latest) = (0, std::time::Duration::ZERO);
+    let shots = std::iter::from_fn(|| {
+        let (picture, at) = match video.next_at().transpose()? {
+            Ok(next) => next,
+            Err(reason) => return Some(Err(reason)),
+        };
         // Streams with reordered pictures may give a time twice.
         latest = at.max(latest);
         let frame = pictures::frame(picture, number);
         number += 1;
-        let mut output = detector.detect(&[View::whole(&frame)]).map_err(|error| error.to_string())?;
-        let detections = output.detections.pop().unwrap_or_default();
-        tracker.update(latest, &detections, &mut rows);
-        let seen = rows.iter().filter(|row| row.confirmed && row.detection.is_some());
-        let shown: Vec<Shown> = seen.map(|row| Shown { id: row.track.into(), bbox: row.bbox }).collect();
-        if let Pixels::Host(picture) = &frame.pixels {
-            let ((samples, stride), (width, height)) = (picture.plane(0), picture.plane_size(0));
-            camera.take(Luma { samples, stride, width, height }, latest, &shown);
-        }
-    }
+        let seen = detector.detect(&[View::whole(&frame)]).map_err(|error| error.to_string());
+        let detections = seen.map(|mut output| output.detections.pop().unwrap_or_default());
+        Some(detections.map(|detections| Shot { pixels: frame.pixels, at: latest, detections, truth: None }))
+    });
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
-    Ok(camera.report(name))
+    Ok(GateReport { name, ..judge(options, model, shots)? })
 }
