@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The Python environment of the tests that compare with the published implementations: YOLOX, ONNX Runtime, onnx.checker, pycocotools,
-# TrackEval.
+# TrackEval; and of those that read messages with other people's code: cbor2, Protobuf with its compiler, jsonschema, PyYAML.
 # Prints the path of its interpreter. Pinned; made once, in target/reference-venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=target/reference-venv
-pins=(numpy==2.4.6 onnx==1.23.2 onnxruntime==1.31.1 opencv-python-headless==5.0.0.93 pycocotools==2.0.11 scipy==1.17.1)
+pins=(numpy==2.4.6 onnx==1.23.2 onnxruntime==1.31.1 opencv-python-headless==5.0.0.93 pycocotools==2.0.11 scipy==1.17.1
+  cbor2==6.2.1 grpcio-tools==1.85.1 jsonschema==4.26.0 protobuf==7.36.2 pyyaml==6.0.3)
 # Without what its package asks for: a second OpenCV that would overwrite the first and needs libGL, and Matplotlib, for plots.
 alone=(trackeval==1.3.0)
 

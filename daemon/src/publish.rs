@@ -4,10 +4,13 @@
 //! broken is none of the line's business: input is always taken, queues towards the broker are bounded, and what does not fit is
 //! counted. The schema of the messages is in [`message`], their topics in [`topics`].
 
+mod alias;
+pub mod asyncapi;
 mod backoff;
 mod compose;
 mod connection;
 mod counters;
+mod health;
 mod link;
 pub mod message;
 mod outbox;
@@ -21,6 +24,7 @@ mod stamp;
 mod tls;
 pub mod told;
 pub mod topics;
+mod trail;
 pub mod verdict;
 
 use std::{
@@ -116,6 +120,10 @@ pub fn boot_id() -> String {
 #[cfg(test)]
 mod broker_tests;
 #[cfg(test)]
+mod contract_tests;
+#[cfg(test)]
 mod fake_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod wire_tests;

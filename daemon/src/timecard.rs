@@ -38,6 +38,7 @@ pub const STAGES: [&str; MARKS - 1] =
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeCard {
     at: [Option<Instant>; MARKS],
+    uncertainty: Option<Duration>,
 }
 
 impl TimeCard {
@@ -56,6 +57,16 @@ impl TimeCard {
     /// When a mark was passed.
     pub fn at(&self, mark: Mark) -> Option<Instant> {
         self.at[mark as usize]
+    }
+
+    /// Notes how far the frame's capture time may be off.
+    pub fn set_uncertainty(&mut self, by: Duration) {
+        self.uncertainty = Some(by);
+    }
+
+    /// How far the frame's capture time may be off, where anybody knows.
+    pub fn uncertainty(&self) -> Option<Duration> {
+        self.uncertainty
     }
 
     /// The time between two marks, zero if they are out of order, `None` if one is missing.

@@ -250,6 +250,7 @@ fn mqtt(mqtt: Mqtt, device: &str, ledger: &mut Ledger, around: &Surroundings<'_>
         password,
         keep_alive: mqtt.keep_alive.0,
         publish_frames: mqtt.frames,
+        frame_format: mqtt.frame_format.0,
         track_update_interval: mqtt.track_update_interval.0,
     })
 }

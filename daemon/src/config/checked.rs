@@ -67,6 +67,29 @@ pub enum MqttVersion {
     V311,
 }
 
+/// How messages about frames are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FrameFormat {
+    /// JSON, as all other messages.
+    #[default]
+    Json,
+    /// The compact form as CBOR (RFC 8949).
+    Cbor,
+    /// The compact form as Protobuf.
+    Protobuf,
+}
+
+impl FrameFormat {
+    /// Its media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Cbor => "application/cbor",
+            Self::Protobuf => "application/protobuf",
+        }
+    }
+}
+
 /// A broker and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MqttConfig {
@@ -90,6 +113,8 @@ pub struct MqttConfig {
     pub keep_alive: Duration,
     /// Per-frame messages: off, or each frame's detections on `cam/<id>/frame`.
     pub publish_frames: bool,
+    /// How they are written.
+    pub frame_format: FrameFormat,
     /// Shortest time between two `track/update` messages of one track.
     pub track_update_interval: Duration,
 }

@@ -6,7 +6,7 @@ use std::{collections::HashMap, path::PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    CpuRuntime, LogFormat, MqttVersion, RtspTransport, Secret,
+    CpuRuntime, FrameFormat, LogFormat, MqttVersion, RtspTransport, Secret,
     kind::{Kind, Raw, Words},
     span::Span,
 };
@@ -107,6 +107,7 @@ pub(super) enum Stream {
 
 words! {
     LogFormat { "auto" => Auto, "text" => Text, "json" => Json, "journald" => Journald }
+    FrameFormat { "json" => Json, "cbor" => Cbor, "protobuf" => Protobuf }
     MqttVersion { "5" => V5, "3.1.1" => V311 }
     Tracker { "egret" => Egret, "sort" => Sort, "bytetrack" => ByteTrack, "ocsort" => OcSort }
     CpuRuntime { "auto" => Auto, "onnxruntime" => OnnxRuntime, "rten" => Rten }
@@ -169,6 +170,8 @@ section! {
         keep_alive: Span["5s" ..= "18h"] = "30s";
         /// Whether each frame's detections are published on cam/NAME/frame.
         frames: Flag = true;
+        /// How they are written: json, or the compact form as cbor or protobuf. All other messages are JSON.
+        frame_format: Choice[FrameFormat] = "json";
         /// Shortest time between two update messages of one track.
         track_update_interval: Span["0s" ..= "1h"] = "1s";
     }
@@ -453,6 +456,7 @@ mod tests {
         }
         all::<LogFormat>();
         all::<MqttVersion>();
+        all::<FrameFormat>();
         all::<Tracker>();
         all::<CpuRuntime>();
         all::<RtspTransport>();

@@ -10,13 +10,17 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
-    message::{self, CameraStatus, DeviceStatus, Kind, Presence, PresenceReason, SCHEMA, Stamp},
+    health::Findings,
+    message::{
+        self, CameraStatus, Compact, DeviceStatus, FrameMessage, HealthMessage, Kind, Presence, PresenceReason, SCHEMA, Stamp,
+    },
     scene::{Scene, Times, wall_ms},
-    topics::{self, Family},
+    topics::{self, Channel, Family, Place},
+    trail::{self, Trail},
 };
 use crate::{
     analyse::Verdicts,
-    config::MqttConfig,
+    config::{FrameFormat, MqttConfig},
     media::{StreamId, TrackId, TrackPhase, Tracked},
     status,
 };
@@ -52,6 +56,8 @@ struct Camera {
     last_capture: Option<SystemTime>,
     /// When each track was last told of, and whether it stood still then.
     updated: HashMap<TrackId, (Instant, bool)>,
+    /// Where each track was.
+    trails: HashMap<TrackId, Trail>,
 }
 
 /// Where a rule is told of.
@@ -65,11 +71,11 @@ struct RuleTopics {
 
 impl Camera {
     fn rule(&mut self, (base, device, name): (&str, &str, &str), rule: &Arc<str>) -> &mut RuleTopics {
-        let topic = |family: &str| topics::camera(base, device, name, &format!("{family}/{rule}")).into();
+        let topic = |channel: Channel| channel.topic(Place { base, device, camera: name, rule });
         self.rules.entry(rule.clone()).or_insert_with(|| RuleTopics {
-            event: topic("event"),
-            count: topic("count"),
-            summary: topic("summary"),
+            event: topic(topics::EVENT),
+            count: topic(topics::COUNT),
+            summary: topic(topics::SUMMARY),
             retained: [false; 2],
         })
     }
@@ -79,13 +85,25 @@ impl Camera {
         [rules.count, rules.summary].into_iter().zip(rules.retained).filter(|(_, retained)| *retained).map(|(topic, _)| topic)
     }
 
+    /// Notes where tracks are, and what rules say of their stay, before they are told of.
+    fn follow(&mut self, tracked: &Tracked) {
+        for track in tracked.tracks.iter().filter(|track| track.phase != TrackPhase::End) {
+            self.trails.entry(track.id).or_default().seen(track, tracked.size);
+        }
+        for event in tracked.verdicts.iter().flat_map(|verdicts| &verdicts.events) {
+            if let Some(trail) = trail::whose(event).and_then(|track| self.trails.get_mut(&track)) {
+                trail.told(event);
+            }
+        }
+    }
+
     fn new(base: &str, device: &str, name: &str) -> Self {
-        let topic = |rest: &str| -> Arc<str> { topics::camera(base, device, name, rest).into() };
+        let topic = |channel: Channel| channel.topic(Place { base, device, camera: name, rule: "" });
         Self {
-            status_topic: topic("status"),
-            frame_topic: topic("frame"),
-            track_topics: [topic("track/new"), topic("track/update"), topic("track/end")],
-            rename_topic: topic("track/rename"),
+            status_topic: topic(topics::CAMERA_STATUS),
+            frame_topic: topic(topics::FRAME),
+            track_topics: [topics::TRACK_NEW, topics::TRACK_UPDATE, topics::TRACK_END].map(topic),
+            rename_topic: topic(topics::TRACK_RENAME),
             status_seq: 0,
             frame_seq: 0,
             track_seq: 0,
@@ -96,6 +114,7 @@ impl Camera {
             fps: None,
             last_capture: None,
             updated: HashMap::new(),
+            trails: HashMap::new(),
         }
     }
 }
@@ -107,9 +126,12 @@ pub(super) struct Composer {
     boot_id: String,
     started_at: SystemTime,
     publish_frames: bool,
+    frame_format: FrameFormat,
     update_interval: Duration,
     device_topic: Arc<str>,
     device_seq: u64,
+    health_topic: Arc<str>,
+    health_seq: u64,
     cameras: HashMap<StreamId, Camera>,
     buffer: Vec<u8>,
 }
@@ -130,6 +152,21 @@ fn write(buffer: &mut Vec<u8>, value: &impl Serialize) -> Bytes {
     Bytes::from(buffer.as_slice().to_vec())
 }
 
+/// The same of a frame, in its format.
+fn write_frame(buffer: &mut Vec<u8>, message: &FrameMessage<'_>, format: FrameFormat) -> Bytes {
+    buffer.clear();
+    match format {
+        FrameFormat::Json => return write(buffer, message),
+        FrameFormat::Protobuf => return prost::Message::encode_to_vec(&Compact::from(message)).into(),
+        FrameFormat::Cbor => {
+            if let Err(error) = Compact::from(message).to_cbor(&mut *buffer) {
+                tracing::error!(%error, "a message could not be written");
+            }
+        }
+    }
+    Bytes::from(buffer.as_slice().to_vec())
+}
+
 impl Composer {
     pub(super) fn new(config: &MqttConfig, device: &str, boot_id: &str, started_at: SystemTime) -> Self {
         Self {
@@ -138,9 +175,12 @@ impl Composer {
             boot_id: boot_id.to_owned(),
             started_at,
             publish_frames: config.publish_frames,
+            frame_format: config.frame_format,
             update_interval: config.track_update_interval,
-            device_topic: topics::device_status(&config.base_topic, device).into(),
+            device_topic: topics::DEVICE_STATUS.topic(Place { base: &config.base_topic, device, ..Place::default() }),
             device_seq: 0,
+            health_topic: topics::HEALTH.topic(Place { base: &config.base_topic, device, ..Place::default() }),
+            health_seq: 0,
             cameras: HashMap::new(),
             buffer: Vec::with_capacity(4096),
         }
@@ -165,6 +205,30 @@ impl Composer {
             published_at: Stamp(now.wall),
         };
         write(&mut self.buffer, &status)
+    }
+
+    /// How the daemon is, and the topic of that.
+    pub(super) fn health(&mut self, findings: Findings, now: Now) -> (Arc<str>, Bytes) {
+        let Findings { uptime_s, cpu_percent, process, stages, queues, messages, connection_failures } = findings;
+        let message = HealthMessage {
+            schema: SCHEMA,
+            kind: Kind::Health,
+            device: &self.device,
+            boot_id: &self.boot_id,
+            seq: next(&mut self.health_seq),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s,
+            cpu_percent,
+            memory_bytes: process.resident_bytes,
+            threads: process.threads,
+            descriptors: process.descriptors,
+            stages,
+            queues,
+            messages,
+            connection_failures,
+            published_at: Stamp(now.wall),
+        };
+        (self.health_topic.clone(), write(&mut self.buffer, &message))
     }
 
     /// A camera's status and its topic.
@@ -198,7 +262,8 @@ impl Composer {
     /// Forgets a camera that was removed; the topics whose retained messages are to be cleared.
     pub(super) fn remove(&mut self, stream: &StreamId) -> Vec<(Arc<str>, Family)> {
         let Some(camera) = self.cameras.remove(stream) else {
-            let topic = topics::camera(&self.base, &self.device, stream.name(), "status").into();
+            let place = Place { base: &self.base, device: &self.device, camera: stream.name(), rule: "" };
+            let topic = topics::CAMERA_STATUS.topic(place);
             return vec![(topic, Family::CameraStatus)];
         };
         let rules = camera.rules.into_values().flat_map(Camera::retained).map(|topic| (topic, Family::Count));
@@ -216,7 +281,7 @@ impl Composer {
 
     /// The messages about a frame.
     pub(super) fn frame(&mut self, tracked: &Tracked, now: Now, mut send: impl FnMut(&Arc<str>, Bytes, Family)) {
-        let Self { base, device, boot_id, cameras, buffer, publish_frames, update_interval, .. } = self;
+        let Self { base, device, boot_id, cameras, buffer, publish_frames, frame_format, update_interval, .. } = self;
         let name = tracked.stream.name();
         if !cameras.contains_key(&tracked.stream) {
             cameras.insert(tracked.stream.clone(), Camera::new(base, device, name));
@@ -230,17 +295,21 @@ impl Composer {
         }
         let about_frames = tracked.steps.as_ref().is_some_and(|report| !report.frame.is_empty());
         if *publish_frames && (!tracked.closing || about_frames) {
-            let payload = write(buffer, &scene.frame(next(&mut camera.frame_seq)));
-            send(&camera.frame_topic, payload, Family::Frame);
+            let message = scene.frame(next(&mut camera.frame_seq));
+            send(&camera.frame_topic, write_frame(buffer, &message, *frame_format), Family::Frame);
         }
         // What a track is called comes before what it does.
         for rename in tracked.steps.iter().flat_map(|report| &report.renames) {
             if let Some(told) = camera.updated.remove(&rename.from) {
                 camera.updated.insert(rename.to, told);
             }
+            if let Some(trail) = camera.trails.remove(&rename.from) {
+                camera.trails.insert(rename.to, trail);
+            }
             let payload = write(buffer, &scene.rename(rename, next(&mut camera.track_seq)));
             send(&camera.rename_topic, payload, Family::Track);
         }
+        camera.follow(tracked);
         for track in &tracked.tracks {
             let last = camera.updated.get(&track.id).map(|(at, stood)| (now.steady.saturating_duration_since(*at), *stood));
             if !message::is_told(track, last, *update_interval) {
@@ -256,7 +325,8 @@ impl Composer {
             } else {
                 camera.updated.insert(track.id, (now.steady, track.stationary));
             }
-            let payload = write(buffer, &scene.track(track, next(&mut camera.track_seq)));
+            let trail = if track.phase == TrackPhase::End { camera.trails.remove(&track.id) } else { None };
+            let payload = write(buffer, &scene.track(track, trail.as_ref(), next(&mut camera.track_seq)));
             send(topic, payload, Family::Track);
         }
         if let Some(verdicts) = &tracked.verdicts {
@@ -302,4 +372,4 @@ impl Verdict<'_> {
 
 #[cfg(test)]
 #[path = "compose_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -12,7 +12,7 @@ use crate::{
     step::SkipReason,
 };
 
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/publish/testdata");
+pub(in crate::publish) const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/publish/testdata");
 
 fn config() -> MqttConfig {
     MqttConfig {
@@ -26,6 +26,7 @@ fn config() -> MqttConfig {
         password: None,
         keep_alive: Duration::from_secs(30),
         publish_frames: true,
+        frame_format: crate::config::FrameFormat::Json,
         track_update_interval: Duration::from_millis(500),
     }
 }
@@ -53,7 +54,7 @@ fn track(phase: TrackPhase) -> Track {
     }
 }
 
-fn tracked(basis: TimeBasis, arrived: Instant) -> Tracked {
+pub(in crate::publish) fn tracked(basis: TimeBasis, arrived: Instant) -> Tracked {
     let object = |class, confidence, bbox, track| TrackedDetection { detection: Detection { class, confidence, bbox }, track };
     Tracked {
         stream: StreamId::new(7, "door"),
@@ -73,7 +74,7 @@ fn tracked(basis: TimeBasis, arrived: Instant) -> Tracked {
             name: "yolox".into(),
             classes: vec!["person".into(), "car".into()],
             runtime: "onnxruntime 1.31.1".into(),
-            sha256: String::new(),
+            sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
             precision: "fp32",
         }),
         closing: false,
@@ -96,6 +97,19 @@ fn messages(composer: &mut Composer, tracked: &Tracked, now: Now) -> Vec<(String
     let mut out = Vec::new();
     composer.frame(tracked, now, |topic, payload, family| out.push((topic.to_string(), payload, family)));
     out
+}
+
+/// When the frames of these tests arrive.
+pub(in crate::publish) fn arrived() -> Instant {
+    Instant::now()
+}
+
+/// The message about a frame, written a while after it arrived.
+pub(in crate::publish) fn payload_of(tracked: &Tracked, format: FrameFormat) -> Bytes {
+    let config = MqttConfig { frame_format: format, ..config() };
+    let mut composer = Composer::new(&config, "box1", "0f8fad5b-d9cb-469f-a165-70867728950e", wall());
+    let steady = tracked.times.at(media::Mark::Received).unwrap_or_else(Instant::now) + Duration::from_micros(61_250);
+    messages(&mut composer, tracked, Now { wall: wall(), steady }).swap_remove(0).1
 }
 
 fn now_after(arrived: Instant, by: Duration) -> Now {
@@ -131,12 +145,74 @@ fn every_message_is_as_its_fixture() {
     golden("camera_status", &payload);
 }
 
+/// A whole life: seen twice, in a zone meanwhile, and gone.
+#[test]
+fn the_end_of_a_track_says_where_it_was() {
+    let mut composer = composer();
+    let arrived = Instant::now();
+    let now = now_after(arrived, Duration::from_micros(61_250));
+    let at = |ms, phase, x: f32| {
+        let last_seen = wall() - Duration::from_secs(2) + Duration::from_millis(ms);
+        let bbox = BBox::new(x, 100.0, x + 150.0, 540.0);
+        Tracked { tracks: vec![Track { bbox, last_seen, ..track(phase) }], ..tracked(TimeBasis::SenderReport, arrived) }
+    };
+    let event = |phase, value| crate::analyse::Event {
+        id: crate::analyse::EventId(7),
+        rule: "yard".into(),
+        kind: "zone",
+        phase,
+        started: wall() - Duration::from_millis(1800),
+        objects: vec![crate::analyse::Object {
+            track: TrackId(0x0123_4567_89ab_cdef),
+            class: 0,
+            confidence: 0.9,
+            bbox: BBox::default(),
+        }],
+        way: None,
+        measure: Some(crate::analyse::Measure { value, unit: crate::analyse::Unit::Seconds, threshold: None }),
+    };
+    let with = |event, tracked| {
+        let verdicts = crate::analyse::Verdicts { events: vec![event], ..crate::analyse::Verdicts::default() };
+        Tracked { verdicts: Some(Box::new(verdicts)), ..tracked }
+    };
+    messages(&mut composer, &at(0, TrackPhase::New, 0.0), now);
+    messages(&mut composer, &with(event(crate::analyse::EventPhase::Start, 0.0), at(200, TrackPhase::Update, 405.0)), now);
+    messages(&mut composer, &with(event(crate::analyse::EventPhase::End, 1.25), at(1450, TrackPhase::Update, 1770.0)), now);
+    let mut end = at(1450, TrackPhase::End, 1770.0);
+    end.tracks.push(Track { id: TrackId(9), ..track(TrackPhase::End) });
+    let out = messages(&mut composer, &end, now);
+    golden("track_end", &out[1].1);
+    let unknown: Value = serde_json::from_slice(&out[2].1).expect("JSON");
+    assert_eq!((unknown.get("path"), unknown.get("dwell")), (None, None), "nobody has seen it");
+    assert!(composer.cameras[&end.stream].trails.is_empty());
+}
+
+#[test]
+fn health_is_as_its_fixture() {
+    use super::super::message::{Delivered, Queue, StageTime};
+    let process =
+        crate::observe::Process { cpu: None, resident_bytes: Some(183_500_800), threads: Some(31), descriptors: Some(84) };
+    let stage = |name, p50_ms| (name, StageTime { frames: 1500, p50_ms, p99_ms: p50_ms * 2.0, max_ms: p50_ms * 3.0 });
+    let findings = Findings {
+        uptime_s: 3600,
+        cpu_percent: Some(message::Rounded(41.25)),
+        process,
+        stages: [stage("decode", 4.5), stage("infer", 12.25), stage("total", 31.0)].into(),
+        queues: [("publish_to_broker", Queue { length: 2, capacity: 8704 })].into(),
+        messages: [("frame", Delivered { published: 90_000, dropped: 12 })].into(),
+        connection_failures: 1,
+    };
+    let (topic, payload) = composer().health(findings, now_after(Instant::now(), Duration::ZERO));
+    assert_eq!(&*topic, "egret/box1/health");
+    golden("health", &payload);
+}
+
 fn keypoints() -> Extra {
     Extra::Keypoints([[21.004, 201.0, 0.987_65], [-4.0, 209.999, 0.0]].into())
 }
 
 /// Three objects with what networks tell beside boxes; the track was matched with the one of this number.
-fn with_shapes(arrived: Instant, matched: usize) -> Tracked {
+pub(in crate::publish) fn with_shapes(arrived: Instant, matched: usize) -> Tracked {
     let corners = [[10.0, 20.0], [40.0, 50.0], [30.0, 60.0], [0.0, 30.004]];
     let bbox = BBox::new(10.0, 20.0, 50.0, 40.0);
     let shapes = [
@@ -154,7 +230,7 @@ fn with_shapes(arrived: Instant, matched: usize) -> Tracked {
 }
 
 /// A frame and a track of which steps have found out all that there is to find out.
-fn with_steps(arrived: Instant) -> Tracked {
+pub(in crate::publish) fn with_steps(arrived: Instant) -> Tracked {
     let (id, step) = (TrackId(0x0123_4567_89ab_cdef), |name: &str, classes: &[&str]| {
         let classes = classes.iter().map(ToString::to_string).collect();
         Arc::new(ModelInfo { name: name.into(), classes, ..ModelInfo::default() })
@@ -366,6 +442,7 @@ fn the_schemas_name_every_field_and_no_other() {
         ("event", "_with_all"),
         ("count", ""),
         ("summary", ""),
+        ("health", ""),
     ];
     for ((kind, schema), (fixture, more)) in message::schemas().into_iter().zip(fixtures) {
         let read = |name: String| -> Value {
@@ -381,7 +458,7 @@ fn the_schemas_name_every_field_and_no_other() {
         };
         let mut told: Vec<String> = keys(&full);
         let others: &[&str] = match kind {
-            "track" => &["track_turned", "track_with_keypoints", "track_with_mask"],
+            "track" => &["track_turned", "track_with_keypoints", "track_with_mask", "track_end"],
             "frame" => &["frame_closing"],
             _ => &[],
         };

@@ -90,11 +90,11 @@ impl Connection {
     /// A connection that is made as [`Self::next`] is polled. `will` is what the broker says for us when it breaks.
     pub(super) fn new(config: &MqttConfig, tls: Option<Arc<ClientConfig>>, will: (&str, &Bytes)) -> Self {
         let keep_alive = keep_alive(config);
-        let codec = Codec::new(config.version);
+        let codec = Codec::new(config.version, config.frame_format);
         let mut hello = BytesMut::new();
         let state = match codec.connect(config, keep_alive, will, &mut hello) {
             Ok(()) => {
-                let opening = open(config.host.clone(), config.port, tls, Codec::new(config.version), hello);
+                let opening = open(config.host.clone(), config.port, tls, Codec::new(config.version, config.frame_format), hello);
                 State::Opening(Box::pin(async {
                     let late = |_| LinkError::new(Failure::Unreachable, "no answer within 10 s");
                     timeout(CONNECT_TIMEOUT, opening).await.map_err(late)?
@@ -165,6 +165,7 @@ impl Connection {
         let (reader, writer) = tokio::io::split(socket);
         self.state = State::Open(reader, writer);
         self.input = input;
+        self.codec.accepted(terms);
         self.keep_alive = terms.keep_alive.unwrap_or(self.keep_alive);
         self.ping.as_mut().reset(Instant::now() + self.keep_alive);
         Happened::Connected(terms)

@@ -5,21 +5,26 @@
 //! JavaScript has no 64-bit integers. `seq` counts the messages of one kind (of one camera) from 0 since `boot_id`; a gap means that
 //! messages were lost or dropped on the way. Fields may be added within a version; none changes its meaning.
 
+mod cbor;
+mod compact;
 mod frame;
+mod health;
 mod number;
 mod presence;
 mod rename;
 mod track;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 
 pub use self::{
+    compact::{BadCompact, Basis, Compact, CompactModel, Detail},
     frame::{FrameMessage, Model, Object, Objects},
+    health::{Delivered, HealthMessage, Queue, StageTime},
     number::{Identity, Rounded},
     presence::{CameraStatus, DeviceStatus, Presence, PresenceReason},
     rename::RenameMessage,
-    track::TrackMessage,
+    track::{TrackMessage, Waypoint},
 };
 pub(super) use self::{
     number::{class_name, normalised, pixels, within},
@@ -51,18 +56,25 @@ pub enum Kind {
     Count,
     /// [`SummaryMessage`]
     Summary,
+    /// [`HealthMessage`]
+    Health,
 }
 
-/// The JSON Schemas of all messages, by kind.
-pub fn schemas() -> [(&'static str, schemars::Schema); 8] {
-    [
-        ("device_status", schemars::schema_for!(DeviceStatus<'_>)),
-        ("camera_status", schemars::schema_for!(CameraStatus<'_>)),
-        ("frame", schemars::schema_for!(FrameMessage<'_>)),
-        ("track", schemars::schema_for!(TrackMessage<'_>)),
-        ("rename", schemars::schema_for!(RenameMessage<'_>)),
-        ("event", schemars::schema_for!(EventMessage<'_>)),
-        ("count", schemars::schema_for!(CountMessage<'_>)),
-        ("summary", schemars::schema_for!(SummaryMessage<'_>)),
+fn schema<T: JsonSchema>() -> Schema {
+    SchemaGenerator::from(SchemaSettings::draft2020_12().for_serialize()).into_root_schema_for::<T>()
+}
+
+/// The JSON Schemas (draft 2020-12) of all messages as they are published, by kind.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("device_status", schema::<DeviceStatus<'_>>()),
+        ("camera_status", schema::<CameraStatus<'_>>()),
+        ("frame", schema::<FrameMessage<'_>>()),
+        ("track", schema::<TrackMessage<'_>>()),
+        ("rename", schema::<RenameMessage<'_>>()),
+        ("event", schema::<EventMessage<'_>>()),
+        ("count", schema::<CountMessage<'_>>()),
+        ("summary", schema::<SummaryMessage<'_>>()),
+        ("health", schema::<HealthMessage<'_>>()),
     ]
 }

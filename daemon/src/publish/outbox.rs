@@ -58,7 +58,7 @@ impl Outbox {
         self.next += 1;
         match family {
             Family::Frame => bounded(&mut self.frames, message, MAX_FRAMES, counters),
-            Family::Track => bounded(&mut self.tracks, message, MAX_TRACKS, counters),
+            Family::Track | Family::Health => bounded(&mut self.tracks, message, MAX_TRACKS, counters),
             Family::Event => bounded(&mut self.events, message, MAX_EVENTS, counters),
             Family::DeviceStatus | Family::CameraStatus | Family::Count => {
                 if !self.stale.contains(topic) {
@@ -88,7 +88,7 @@ impl Outbox {
     pub(super) fn give_back(&mut self, message: Message) {
         match message.family {
             Family::Frame => self.frames.push_front(message),
-            Family::Track => self.tracks.push_front(message),
+            Family::Track | Family::Health => self.tracks.push_front(message),
             Family::Event => self.events.push_front(message),
             Family::DeviceStatus | Family::CameraStatus | Family::Count => self.stale.push_front(message.topic),
         }

@@ -8,8 +8,13 @@ use rumqttc::{
     v5::mqttbytes::{self as mqttbytes5, v5},
 };
 
-use super::{counters::Failure, outbox::Message};
-use crate::config::{MqttConfig, MqttVersion};
+use super::{
+    alias::{Aliases, Naming},
+    counters::Failure,
+    message,
+    outbox::Message,
+};
+use crate::config::{FrameFormat, MqttConfig, MqttVersion};
 
 /// Most messages that are sent and not acknowledged, where the broker does not ask for fewer.
 const WINDOW: u16 = 64;
@@ -21,8 +26,10 @@ const FRAME_EXPIRY_S: u32 = 5;
 const MAX_OUTGOING: usize = 4 << 20;
 /// Largest packet that we take. We subscribe to nothing, so what comes is short.
 pub(super) const MAX_INCOMING: usize = 64 << 10;
+/// Payload format indicator: text (MQTT 5, 3.3.2.3.2).
+const UTF_8: u8 = 1;
 /// What a packet holds beside topic and payload, at most, in our messages.
-const OVERHEAD: usize = 64;
+const OVERHEAD: usize = 96;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +68,8 @@ pub(super) struct Terms {
     pub(super) largest: usize,
     /// Another interval than the one that we proposed.
     pub(super) keep_alive: Option<Duration>,
+    /// Topic aliases that it takes.
+    pub(super) aliases: u16,
 }
 
 /// Writes and reads packets of one version.
@@ -69,27 +78,42 @@ pub(super) enum Codec {
     V5 {
         frame: Box<v5::Publish>,
         acknowledged: Box<v5::Publish>,
+        aliases: Aliases,
     },
     V311,
 }
 
 impl Codec {
-    pub(super) fn new(version: MqttVersion) -> Self {
-        let publish = |qos, expiry| {
-            let properties = v5::PublishProperties {
-                payload_format_indicator: Some(1),
-                content_type: Some("application/json".to_owned()),
-                message_expiry_interval: expiry,
-                ..Default::default()
-            };
-            Box::new(v5::Publish { qos, properties: Some(properties), ..Default::default() })
+    /// `format`: of frames.
+    pub(super) fn new(version: MqttVersion, format: FrameFormat) -> Self {
+        if version == MqttVersion::V311 {
+            return Self::V311;
+        }
+        let publish = |qos, properties| Box::new(v5::Publish { qos, properties: Some(properties), ..Default::default() });
+        // Frames say their schema and number in the payload only: as properties too they would cost 33 bytes of each message.
+        let frame = v5::PublishProperties {
+            payload_format_indicator: (format == FrameFormat::Json).then_some(UTF_8),
+            content_type: Some(format.content_type().to_owned()),
+            message_expiry_interval: Some(FRAME_EXPIRY_S),
+            ..Default::default()
         };
-        match version {
-            MqttVersion::V5 => Self::V5 {
-                frame: publish(mqttbytes5::QoS::AtMostOnce, Some(FRAME_EXPIRY_S)),
-                acknowledged: publish(mqttbytes5::QoS::AtLeastOnce, None),
-            },
-            MqttVersion::V311 => Self::V311,
+        let acknowledged = v5::PublishProperties {
+            payload_format_indicator: Some(UTF_8),
+            content_type: Some(FrameFormat::Json.content_type().to_owned()),
+            user_properties: vec![("schema".to_owned(), message::SCHEMA.to_owned())],
+            ..Default::default()
+        };
+        Self::V5 {
+            frame: publish(mqttbytes5::QoS::AtMostOnce, frame),
+            acknowledged: publish(mqttbytes5::QoS::AtLeastOnce, acknowledged),
+            aliases: Aliases::default(),
+        }
+    }
+
+    /// The broker has accepted us.
+    pub(super) fn accepted(&mut self, terms: Terms) {
+        if let Self::V5 { aliases, .. } = self {
+            *aliases = Aliases::new(terms.aliases);
         }
     }
 
@@ -140,9 +164,17 @@ impl Codec {
     pub(super) fn publish(&mut self, message: &Message, id: u16, out: &mut BytesMut) -> Result<(), LinkError> {
         let retain = message.family.retained();
         match self {
-            Self::V5 { frame, acknowledged } => {
+            Self::V5 { frame, acknowledged, aliases } => {
                 let packet = if message.family.acknowledged() { acknowledged } else { frame };
-                packet.topic = Bytes::copy_from_slice(message.topic.as_bytes());
+                let (named, alias) = match aliases.name(&message.topic) {
+                    Naming::Whole => (true, None),
+                    Naming::Introduced(alias) => (true, Some(alias)),
+                    Naming::Alias(alias) => (false, Some(alias)),
+                };
+                packet.topic = if named { Bytes::copy_from_slice(message.topic.as_bytes()) } else { Bytes::new() };
+                if let Some(properties) = &mut packet.properties {
+                    properties.topic_alias = alias;
+                }
                 packet.payload = message.payload.clone();
                 (packet.pkid, packet.retain) = (id, retain);
                 packet.write(out).map_err(unsendable)?;
@@ -206,7 +238,8 @@ fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
             let largest = largest.min(MAX_OUTGOING).saturating_sub(OVERHEAD);
             let keep_alive = properties.and_then(|p| p.server_keep_alive).filter(|s| *s > 0);
             let keep_alive = keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds)));
-            Ok(Came::Accepted(Terms { window, largest, keep_alive }))
+            let aliases = properties.and_then(|p| p.topic_alias_max).unwrap_or_default();
+            Ok(Came::Accepted(Terms { window, largest, keep_alive, aliases }))
         }
         Packet::ConnAck(ack) => {
             let failure = match ack.code {
@@ -234,7 +267,7 @@ fn came_v311(packet: &v4::Packet) -> Result<Came, LinkError> {
     use v4::{ConnectReturnCode as Code, Packet};
     match packet {
         Packet::ConnAck(ack) if ack.code == Code::Success => {
-            Ok(Came::Accepted(Terms { window: WINDOW, largest: MAX_OUTGOING - OVERHEAD, keep_alive: None }))
+            Ok(Came::Accepted(Terms { window: WINDOW, largest: MAX_OUTGOING - OVERHEAD, keep_alive: None, aliases: 0 }))
         }
         Packet::ConnAck(ack) => {
             let failure = match ack.code {
@@ -256,20 +289,20 @@ mod tests {
     use super::*;
 
     fn decode(version: MqttVersion, bytes: &[u8]) -> Result<Option<Came>, LinkError> {
-        Codec::new(version).decode(&mut BytesMut::from(bytes))
+        Codec::new(version, FrameFormat::Json).decode(&mut BytesMut::from(bytes))
     }
 
     #[test]
     fn terms_of_the_broker() {
-        let accepted = |window, largest, keep_alive| Came::Accepted(Terms { window, largest, keep_alive });
+        let accepted = |window, largest, keep_alive, aliases| Came::Accepted(Terms { window, largest, keep_alive, aliases });
         let plain = decode(MqttVersion::V5, &[0x20, 3, 0, 0, 0]).expect("MQTT");
-        assert_eq!(plain, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None)));
-        // Receive maximum 7, maximum packet size 1000, server keep alive 9 s.
-        let strict = [0x20, 14, 0, 0, 11, 0x21, 0, 7, 0x27, 0, 0, 3, 232, 0x13, 0, 9];
+        assert_eq!(plain, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None, 0)));
+        // Receive maximum 7, maximum packet size 1000, server keep alive 9 s, topic alias maximum 10.
+        let strict = [0x20, 17, 0, 0, 14, 0x21, 0, 7, 0x27, 0, 0, 3, 232, 0x13, 0, 9, 0x22, 0, 10];
         let strict = decode(MqttVersion::V5, &strict).expect("MQTT");
-        assert_eq!(strict, Some(accepted(7, 1000 - OVERHEAD, Some(Duration::from_secs(9)))));
+        assert_eq!(strict, Some(accepted(7, 1000 - OVERHEAD, Some(Duration::from_secs(9)), 10)));
         let old = decode(MqttVersion::V311, &[0x20, 2, 0, 0]).expect("MQTT");
-        assert_eq!(old, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None)));
+        assert_eq!(old, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None, 0)));
     }
 
     #[test]
@@ -288,7 +321,7 @@ mod tests {
     #[test]
     fn packets_are_taken_one_by_one_and_only_whole() {
         let mut input = BytesMut::from(&[0xd0, 0, 0x40, 2, 1][..]);
-        let codec = Codec::new(MqttVersion::V311);
+        let codec = Codec::new(MqttVersion::V311, FrameFormat::Json);
         assert_eq!(codec.decode(&mut input).expect("MQTT"), Some(Came::Pong));
         assert_eq!(codec.decode(&mut input).expect("MQTT"), None);
         input.extend_from_slice(&[2]);
@@ -305,7 +338,7 @@ mod tests {
                 bytes[1] = (bytes.len() - 2).min(127) as u8;
             }
             for version in [MqttVersion::V5, MqttVersion::V311] {
-                let codec = Codec::new(version);
+                let codec = Codec::new(version, FrameFormat::Json);
                 let mut input = BytesMut::from(&bytes[..]);
                 let mut left = input.len() + 1;
                 while left > input.len() {

@@ -20,9 +20,10 @@ use super::{
     compose::{Composer, Now},
     connection::{self, Connection, Happened},
     counters::{Counters, Failure},
+    health::Health,
     link::Link,
-    message::{Presence, PresenceReason},
-    outbox::Outbox,
+    message::{Presence, PresenceReason, Queue},
+    outbox::{self, Outbox},
     packet::LinkError,
     tls,
     topics::Family,
@@ -78,6 +79,7 @@ pub(super) struct Publisher {
     phase: Phase,
     tick: Interval,
     measured: Instant,
+    health: Health,
     batches: Vec<Vec<Tracked>>,
     /// Of the frames whose messages are written but not handed on.
     cards: Vec<TimeCard>,
@@ -113,6 +115,7 @@ impl Publisher {
             phase: Phase::Running,
             tick,
             measured: Instant::now(),
+            health: Health::new(),
             batches: Vec::new(),
             cards: Vec::new(),
             backoff: Backoff::new(),
@@ -276,7 +279,10 @@ impl Publisher {
         match news {
             News::Frames => self.frames(),
             News::Board => self.board_changed(),
-            News::Tick => self.refresh_cameras(),
+            News::Tick => {
+                self.refresh_cameras();
+                self.tell_health();
+            }
             News::Cancelled => self.phase = Phase::Draining(tokio::time::Instant::now() + DRAIN),
             News::InputEnded => {
                 self.board_changed();
@@ -324,6 +330,19 @@ impl Publisher {
             let (topic, payload) = self.composer.camera(stream, status, now);
             self.outbox.push(&topic, payload, Family::CameraStatus, &self.counters);
         }
+    }
+
+    fn tell_health(&mut self) {
+        if !self.health.is_due() {
+            return;
+        }
+        let queues = [
+            ("track_to_publish", Queue { length: self.input.len(), capacity: self.input.max_capacity() }),
+            ("publish_to_broker", Queue { length: self.outbox.len(), capacity: outbox::CAPACITY }),
+        ];
+        let findings = self.health.look(&self.stages, &self.counters, queues.into());
+        let (topic, payload) = self.composer.health(findings, Now::read());
+        self.outbox.push(&topic, payload, Family::Health, &self.counters);
     }
 
     fn refresh_cameras(&mut self) {

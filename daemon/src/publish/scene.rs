@@ -13,6 +13,7 @@ use super::{
     },
     shape::Shape,
     told::{self, Steps},
+    trail::Trail,
     verdict,
 };
 use crate::{
@@ -64,7 +65,7 @@ impl<'a> Scene<'a> {
     }
 
     fn model(&self) -> Model<'a> {
-        Model { name: &self.tracked.model.name, runtime: &self.tracked.model.runtime }
+        Model::from(&*self.tracked.model)
     }
 
     pub(super) fn frame(&self, seq: u64) -> FrameMessage<'a> {
@@ -80,6 +81,7 @@ impl<'a> Scene<'a> {
             pts_ms: ms(tracked.pts),
             captured_at: Stamp(tracked.capture.wall),
             basis: tracked.capture.basis,
+            uncertainty_ms: tracked.times.uncertainty().map(ms),
             published_at: Stamp(self.now.wall),
             latency_ms: self.times.latency_ms,
             since_arrival_ms: self.times.since_arrival_ms,
@@ -130,6 +132,7 @@ impl<'a> Scene<'a> {
             pts_ms: ms(tracked.pts),
             captured_at: Stamp(tracked.capture.wall),
             basis: tracked.capture.basis,
+            uncertainty_ms: tracked.times.uncertainty().map(ms),
             published_at: Stamp(self.now.wall),
             latency_ms: self.times.latency_ms,
             since_arrival_ms: self.times.since_arrival_ms,
@@ -208,7 +211,8 @@ impl<'a> Scene<'a> {
         }
     }
 
-    pub(super) fn track(&self, track: &Track, seq: u64) -> TrackMessage<'a> {
+    /// `trail`: where it was, of one that ends.
+    pub(super) fn track(&self, track: &Track, trail: Option<&Trail>, seq: u64) -> TrackMessage<'a> {
         let tracked = self.tracked;
         let bbox = message::within(&track.bbox, tracked.size);
         let Shape { angle, corners, keypoints, mask } = Shape::of(self.extra_of(track), true);
@@ -238,11 +242,14 @@ impl<'a> Scene<'a> {
             pts_ms: ms(tracked.pts),
             captured_at: Stamp(tracked.capture.wall),
             basis: tracked.capture.basis,
+            uncertainty_ms: tracked.times.uncertainty().map(ms),
             published_at: Stamp(self.now.wall),
             latency_ms: self.times.latency_ms,
             since_arrival_ms: self.times.since_arrival_ms,
             size: self.size(),
             model: self.model(),
+            path: trail.map(Trail::path),
+            dwell: trail.map(|trail| trail.dwell(track.last_seen)).unwrap_or_default(),
             findings: told::of_track(tracked.steps.as_deref(), track.id, tracked.size, true),
         }
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::compose::{Composer, Now};
 use crate::{
-    config::MqttConfig,
+    config::{FrameFormat, MqttConfig},
     media::{Mark, Tracked},
 };
 
@@ -35,7 +35,9 @@ pub struct Scribe {
 impl Scribe {
     /// A writer for one recording.
     pub fn new(config: &MqttConfig, device: &str, boot_id: &str, started: SystemTime) -> Self {
-        Self { composer: Composer::new(config, device, boot_id, started), origin: Instant::now(), first: None }
+        // A line is JSON.
+        let config = MqttConfig { frame_format: FrameFormat::Json, ..config.clone() };
+        Self { composer: Composer::new(&config, device, boot_id, started), origin: Instant::now(), first: None }
     }
 
     /// The steady clock at a frame's capture: what its [`Mark::Received`] is to be, for a latency of nothing.

@@ -33,6 +33,7 @@ pub(super) fn config(port: u16, version: MqttVersion) -> MqttConfig {
         password: None,
         keep_alive: Duration::from_secs(5),
         publish_frames: true,
+        frame_format: crate::config::FrameFormat::Json,
         track_update_interval: Duration::ZERO,
     }
 }

@@ -58,6 +58,8 @@ pub struct EventMessage<'a> {
     pub captured_at: Stamp,
     /// Where `captured_at` comes from.
     pub basis: TimeBasis,
+    /// As in [`super::message::FrameMessage::uncertainty_ms`].
+    pub uncertainty_ms: Option<f64>,
     /// When this was written.
     pub published_at: Stamp,
     /// As in [`super::message::FrameMessage::latency_ms`]; `null` if it ended without a frame.

@@ -12,6 +12,9 @@ const PLAUSIBLE: Duration = Duration::from_hours(24);
 /// A report is not stretched further than this: clocks drift.
 const REACH: Duration = Duration::from_hours(1);
 
+/// How fast a camera's clock runs away at most, in millionths: quartz without temperature compensation.
+const DRIFT_PPM: u64 = 100;
+
 /// What the sender reports of one session have said.
 #[derive(Clone, Debug)]
 pub(crate) struct CameraClock {
@@ -50,6 +53,15 @@ impl CameraClock {
             .and_then(|(wall, at)| self.shift(wall, rtp.wrapping_sub(at).cast_signed()))
             .filter(|wall| distance(*wall, arrival) <= PLAUSIBLE)
             .map_or(Capture { wall: arrival, basis: TimeBasis::Arrival }, |wall| Capture { wall, basis: TimeBasis::SenderReport })
+    }
+
+    /// How far the capture time of a picture with RTP time stamp `rtp` may be off: one tick, and the drift since the report. That the
+    /// camera's clock is wrong as a whole is not in it: nobody can know. `None`: there is no report.
+    pub(crate) fn uncertainty(&self, rtp: u32) -> Option<Duration> {
+        let (_, at) = self.report?;
+        let ticks = u64::from(rtp.wrapping_sub(at).cast_signed().unsigned_abs());
+        let nanos = |ticks: u64| ticks * 1_000_000_000 / u64::from(self.rate_hz);
+        Some(Duration::from_nanos(nanos(ticks) / 1_000_000 * DRIFT_PPM + nanos(1)))
     }
 
     fn shift(&self, wall: SystemTime, ticks: i32) -> Option<SystemTime> {
@@ -102,6 +114,18 @@ mod tests {
 
     fn close(a: SystemTime, b: SystemTime) -> bool {
         distance(a, b) < Duration::from_micros(20)
+    }
+
+    #[test]
+    fn a_report_loses_its_worth_with_time() {
+        let mut clock = CameraClock::new(90_000);
+        assert_eq!(clock.uncertainty(5), None);
+        assert!(clock.report(ntp(host()), 1000, host()));
+        assert_eq!(clock.uncertainty(1000), Some(Duration::from_nanos(11_111)));
+        // A minute later, and a minute before: 6 ms.
+        for rtp in [1000 + 90_000 * 60, 1000_u32.wrapping_sub(90_000 * 60)] {
+            assert_eq!(clock.uncertainty(rtp), Some(Duration::from_nanos(6_000_000 + 11_111)));
+        }
     }
 
     #[test]

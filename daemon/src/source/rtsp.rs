@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::{RtspConfig, RtspTransport},
     decode::{Decoder, Fault, Pushed},
-    media::{AccessUnit, Codec, TimeCard},
+    media::{AccessUnit, Codec, TimeBasis, TimeCard},
     status::CameraState,
 };
 
@@ -190,15 +190,22 @@ impl Line {
     fn access_unit(&self, frame: VideoFrame, play: &Playing) -> AccessUnit {
         let (time, start) = (frame.timestamp(), frame.start_ctx());
         let arrival = start.received_wall().into();
+        // The low 32 bits are those of the packet.
+        let rtp = time.timestamp() as u32;
+        let (capture, mut times) = (play.clock.capture(rtp, arrival), TimeCard::received(start.received()));
+        if capture.basis == TimeBasis::SenderReport
+            && let Some(by) = play.clock.uncertainty(rtp)
+        {
+            times.set_uncertainty(by);
+        }
         AccessUnit {
             stream: self.outlet.stream().clone(),
             codec: play.codec,
             pts: media_time(time.elapsed(), time.clock_rate().get()),
-            // The low 32 bits are those of the packet.
-            capture: play.clock.capture(time.timestamp() as u32, arrival),
+            capture,
             random_access: frame.is_random_access_point(),
             loss: frame.loss(),
-            times: TimeCard::received(start.received()),
+            times,
             data: frame.into_data().into(),
         }
     }

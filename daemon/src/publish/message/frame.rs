@@ -8,7 +8,7 @@ use super::{
     number::{class_name, normalised, pixels},
 };
 use crate::{
-    media::{Extra, Extras, StepReport, TimeBasis, TrackedDetection},
+    media::{Extra, Extras, ModelInfo, StepReport, TimeBasis, TrackedDetection},
     publish::{
         shape::{Covered, Keypoints, Shape},
         told::{self, Step, Steps, Told},
@@ -22,6 +22,19 @@ pub struct Model<'a> {
     pub name: &'a str,
     /// Name and version of what runs it.
     pub runtime: &'a str,
+    /// What it computes in: `fp32`, `fp16`, `int8`. Absent where it is no file; so is the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<&'a str>,
+    /// The first 16 hexadecimal digits of the SHA-256 of its file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<&'a str>,
+}
+
+impl<'a> From<&'a ModelInfo> for Model<'a> {
+    fn from(info: &'a ModelInfo) -> Self {
+        let precision = Some(info.precision).filter(|precision| !precision.is_empty());
+        Self { name: &info.name, runtime: &info.runtime, precision, digest: info.sha256.get(..16) }
+    }
 }
 
 /// `cam/<id>/frame`, one per frame.
@@ -47,6 +60,10 @@ pub struct FrameMessage<'a> {
     pub captured_at: Stamp,
     /// Where `captured_at` comes from.
     pub basis: TimeBasis,
+    /// How far `captured_at` may be off, in milliseconds. Basis `sender_report`: by the drift of the camera's clock since its last
+    /// report and the step of its time stamps; that its clock is wrong as a whole is not in it. `null`: nobody knows. Basis
+    /// `arrival` is that: a frame is captured some time before it arrives.
+    pub uncertainty_ms: Option<f64>,
     /// When this was written.
     pub published_at: Stamp,
     /// From capture to writing this. With basis `sender_report` this spans two clocks and is only as true as they agree (it may
@@ -145,11 +162,19 @@ impl<'a> Objects<'a> {
     }
 }
 
+impl<'a> Objects<'a> {
+    /// One after the other.
+    pub(in crate::publish) fn iter(&self) -> impl Iterator<Item = Object<'a>> {
+        let Self { detections, extras, classes, size, steps } = *self;
+        detections.iter().enumerate().map(move |(i, d)| {
+            let findings = d.track.map_or_else(Vec::new, |track| told::of_track(steps, track, size, false));
+            Object { findings, ..Self::object(classes, size, d, (extras.get(i), true)) }
+        })
+    }
+}
+
 impl Serialize for Objects<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.detections.iter().enumerate().map(|(i, d)| {
-            let findings = d.track.map_or_else(Vec::new, |track| told::of_track(self.steps, track, self.size, false));
-            Object { findings, ..Self::object(self.classes, self.size, d, (self.extras.get(i), true)) }
-        }))
+        serializer.collect_seq(self.iter())
     }
 }

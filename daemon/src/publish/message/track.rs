@@ -1,6 +1,6 @@
 //! The life of a track.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -73,6 +73,8 @@ pub struct TrackMessage<'a> {
     pub captured_at: Stamp,
     /// Where `captured_at` comes from.
     pub basis: TimeBasis,
+    /// As in [`super::FrameMessage::uncertainty_ms`].
+    pub uncertainty_ms: Option<f64>,
     /// When this was written.
     pub published_at: Stamp,
     /// As in [`super::FrameMessage::latency_ms`]; `null` if the track ended without a frame (its camera stopped or is gone).
@@ -83,10 +85,21 @@ pub struct TrackMessage<'a> {
     pub size: [u32; 2],
     /// Which network.
     pub model: Model<'a>,
+    /// At the end: where its foot, the middle of its lower edge, was, from its first appearance to its last, in at most 64 points
+    /// `[seconds since first_seen, x, y]`, x and y in fractions of the frame's width and height. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Vec<Waypoint>>,
+    /// At the end: seconds that it was in each zone, by the rules of kinds `zone` and `dwell` that told of it, by their names. Absent
+    /// where there is none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub dwell: BTreeMap<String, Rounded<1>>,
     /// What steps have found out about it. Absent where there is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub findings: Vec<Told<'a>>,
 }
+
+/// A point of a path: seconds, x, y.
+pub type Waypoint = (Rounded<3>, Rounded<5>, Rounded<5>);
 
 /// Shortest time between two updates of what stands still.
 const STILL_INTERVAL: Duration = Duration::from_mins(1);
