@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod eval;
 mod graph;
+mod listen;
 mod model;
 mod replay;
 mod run;
@@ -33,10 +34,12 @@ enum Command {
     Run(run::Args),
     /// Check a configuration and print every problem at once.
     Check(check::Args),
-    /// Print the JSON Schema of the configuration.
+    /// Print the JSON Schema of the configuration, or what describes the messages.
     Schema(schema::Args),
     /// Print the live pipeline of a running daemon as a Graphviz graph.
     Graph(graph::Args),
+    /// Show what daemons publish: lines, or a table with gaps and latencies.
+    Listen(listen::Args),
     /// Inspect, store and download networks.
     Model(model::Args),
     /// Measure the daemon's own cost.
@@ -80,6 +83,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Schema(args) => schema::run(&args),
             Command::Graph(args) => graph::run(&args),
+            Command::Listen(args) => listen::run(args),
             Command::Model(args) => model::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Eval(args) => eval::run(args),

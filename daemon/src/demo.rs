@@ -74,6 +74,7 @@ pub async fn run(options: Options) -> Result<Exit, DemoError> {
     let broker = EmbeddedBroker::start().await?;
     let sim = Sim::start(SimConfig::new(cameras(&options)))?;
     let config = configuration(&sim, &broker)?;
+    writeln!(io::stderr().lock(), "the broker: mqtt://{} (MQTT 5), mqtt://{} (MQTT 3.1.1)", broker.v5(), broker.v4())?;
     let received = subscribe(broker.v5(), &format!("{TOPICS}#"));
     let cancel = CancellationToken::new();
     let surroundings = Surroundings {

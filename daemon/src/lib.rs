@@ -15,6 +15,7 @@ mod file;
 pub mod gate;
 pub mod infer;
 pub mod life;
+pub mod listen;
 pub mod media;
 pub mod observe;
 pub mod pipeline;

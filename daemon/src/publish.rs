@@ -36,6 +36,7 @@ pub use counters::{Counters, DropReason, Failure};
 pub use outbox::CAPACITY as QUEUE_MESSAGES;
 pub use scribe::{Line, Scribe};
 pub(crate) use stamp::parse as parse_time;
+pub(crate) use tls::client_config;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 pub use topics::Family;
@@ -123,6 +124,8 @@ mod broker_tests;
 mod contract_tests;
 #[cfg(test)]
 mod fake_tests;
+#[cfg(test)]
+mod heard_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

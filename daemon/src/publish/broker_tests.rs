@@ -220,7 +220,7 @@ fn openssl(dir: &std::path::Path, arguments: &[&str]) -> bool {
 }
 
 /// A certificate of an authority of our own, for this address.
-fn certificates(dir: &std::path::Path) -> bool {
+pub(super) fn certificates(dir: &std::path::Path) -> bool {
     std::fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost").expect("written");
     let key = ["-newkey", "rsa:2048", "-nodes"];
     let made =

@@ -11,7 +11,7 @@ use crate::config::TlsConfig;
 
 /// Why no TLS connection can be tried.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TlsError {
+pub(crate) enum TlsError {
     #[error("cannot read the authorities in {path}: {reason}")]
     CaFile { path: PathBuf, reason: String },
     #[error("no authority in {path}")]
@@ -23,7 +23,7 @@ pub(super) enum TlsError {
 }
 
 /// The authorities of the file, or of the system.
-pub(super) fn client_config(config: &TlsConfig) -> Result<Arc<ClientConfig>, TlsError> {
+pub(crate) fn client_config(config: &TlsConfig) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &config.ca_file {
         let unreadable =

@@ -1,0 +1,277 @@
+//! `egret listen`.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::Context as _;
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
+
+use crate::{
+    config::{self, MqttConfig, MqttVersion, Overrides, Problem, Secret, Sources, TlsConfig},
+    file,
+    life::{Exit, Signals},
+    listen::{self, Arrived, Lost, Subscription, Tally, Wanted, printable},
+};
+
+/// How often the table is drawn anew.
+const REDRAW: Duration = Duration::from_millis(500);
+/// Between two attempts to connect.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Longest password that a file may hold.
+const LONGEST_PASSWORD: usize = 4096;
+
+/// Arguments of `egret listen`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// The broker, mqtt://host:port or mqtts://host:port; a path is the base topic [default: that of the configuration, else
+    /// mqtt://localhost]
+    #[arg(long, value_name = "URL")]
+    broker: Option<Secret>,
+    /// The configuration whose [mqtt] is used: broker, TLS, user and password.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// User name at the broker.
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// File that holds the password.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// PEM file with the authorities that an mqtts broker's certificate is checked against.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Protocol version, 5 or 3.1.1 [default: that of the configuration, else 5]
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    mqtt: Option<MqttVersion>,
+    /// Only of this device.
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Only of this camera; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    camera: Vec<String>,
+    /// Only messages of this kind, as their `kind` says; may be repeated.
+    #[arg(long, value_name = "KIND")]
+    kind: Vec<String>,
+    /// This topic filter instead; may be repeated.
+    #[arg(long, value_name = "FILTER", conflicts_with_all = ["device", "camera", "kind"])]
+    topic: Vec<String>,
+    /// Print each message as a line of JSON.
+    #[arg(long, group = "form")]
+    json: bool,
+    /// Print each message as a line for people.
+    #[arg(long, group = "form")]
+    pretty: bool,
+    /// Show a table of the cameras [default on a terminal; elsewhere it is printed at the end].
+    #[arg(long, group = "form")]
+    table: bool,
+    /// End after this long, e.g. 20s or 5m.
+    #[arg(long = "for", value_name = "DURATION", value_parser = span)]
+    duration: Option<Duration>,
+}
+
+const AFTER_HELP: &str = "\
+Frames are read in each of their forms: JSON, CBOR, Protobuf. Gaps are found by seq and boot_id. At the end, standard error has a table and
+the latencies. Lines of JSON have the form of `egret demo --json`, and `egret replay` reads them.
+
+Exit codes: 0 it was listened until the end, or until it was interrupted; 1 the broker was never reached, or refused us; 78 the
+configuration is wrong.
+
+Examples:
+  egret listen --broker mqtt://broker.local --pretty --kind event
+  egret listen --config /etc/egret/egret.toml --camera door --json --for 1m > door.jsonl";
+
+fn span(text: &str) -> Result<Duration, String> {
+    config::span(text).ok_or_else(|| "write it such as 20s, 500ms or 5m".to_owned())
+}
+
+fn version(text: &str) -> Result<MqttVersion, String> {
+    match text {
+        "5" => Ok(MqttVersion::V5),
+        "3.1.1" => Ok(MqttVersion::V311),
+        _ => Err("write 5 or 3.1.1".to_owned()),
+    }
+}
+
+/// How messages are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Pretty,
+    Table { live: bool },
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mqtt = match mqtt(&args) {
+        Ok(mqtt) => mqtt?,
+        Err(problems) => return super::run::reject(&problems),
+    };
+    let form = match (args.json, args.pretty, args.table) {
+        (true, ..) => Form::Json,
+        (_, true, _) => Form::Pretty,
+        (.., table) => Form::Table { live: table || io::stdout().is_terminal() },
+    };
+    let wanted = Wanted { device: args.device, cameras: args.camera, kinds: args.kind, topics: args.topic };
+    let filters = listen::filters(&wanted, &mqtt.base_topic).map_err(anyhow::Error::msg)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
+    let exit = runtime.block_on(async {
+        let mut listener = Listener { form, tally: Tally::default(), begun: Instant::now(), reached: false };
+        let exit = listener.run(&mqtt, &filters, args.duration).await?;
+        listener.summary()?;
+        Ok::<_, anyhow::Error>(exit)
+    })?;
+    Ok(exit.into())
+}
+
+/// The broker. The outer error: the configuration is wrong.
+fn mqtt(args: &Args) -> Result<anyhow::Result<MqttConfig>, Vec<Problem>> {
+    let config = if let Some(file) = &args.config {
+        let overrides = Overrides { broker: args.broker.clone(), ..Overrides::default() };
+        let config = config::load(&Sources::of_process(Some(file.clone()), overrides))?.config;
+        let Some(mqtt) = config.mqtt else {
+            return Ok(Err(anyhow::anyhow!("{}: no broker is configured; name one with --broker", file.display())));
+        };
+        mqtt
+    } else {
+        // A configuration needs a camera; nobody connects to this one.
+        let overrides = Overrides {
+            broker: Some(args.broker.clone().unwrap_or_else(|| Secret::new("mqtt://localhost"))),
+            cameras: vec![Secret::new("none=test:smpte")],
+            model: Some("builtin:null".to_owned()),
+            ..Overrides::default()
+        };
+        match config::load_options(&overrides, "listen")?.config.mqtt {
+            Some(mqtt) => mqtt,
+            None => return Ok(Err(anyhow::anyhow!("--broker off: there is nobody to listen to"))),
+        }
+    };
+    Ok(with_options(config, args))
+}
+
+/// What the command line says of the connection.
+fn with_options(mut mqtt: MqttConfig, args: &Args) -> anyhow::Result<MqttConfig> {
+    if let Some(path) = &args.ca_file {
+        anyhow::ensure!(mqtt.tls.is_some(), "--ca-file means nothing without TLS: write mqtts:// in --broker");
+        mqtt.tls = Some(TlsConfig { ca_file: Some(path.clone()) });
+    }
+    if let Some(username) = &args.username {
+        mqtt.username = Some(username.clone());
+    }
+    if let Some(path) = &args.password_file {
+        let text = file::text(path, LONGEST_PASSWORD).with_context(|| path.display().to_string())?;
+        let password = text.trim_end_matches(['\r', '\n']);
+        anyhow::ensure!(
+            !password.is_empty() && password.len() <= LONGEST_PASSWORD,
+            "{}: it holds no password of at most {LONGEST_PASSWORD} bytes",
+            path.display()
+        );
+        mqtt.password = Some(Secret::new(password));
+    }
+    anyhow::ensure!(mqtt.password.is_none() || mqtt.username.is_some(), "a password needs --username");
+    mqtt.version = args.mqtt.unwrap_or(mqtt.version);
+    Ok(mqtt)
+}
+
+struct Listener {
+    form: Form,
+    tally: Tally,
+    begun: Instant,
+    /// Whether the broker ever took a subscription.
+    reached: bool,
+}
+
+impl Listener {
+    async fn run(&mut self, mqtt: &MqttConfig, filters: &[String], duration: Option<Duration>) -> anyhow::Result<Exit> {
+        let mut signals = Signals::listen().context("signals are not heard")?;
+        let until = duration.map(|duration| tokio::time::Instant::now() + duration);
+        let mut subscription = Subscription::new(mqtt, filters)?;
+        let mut redraw = interval(REDRAW);
+        redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let over = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                _ = signals.next() => break,
+                () = &mut over => break,
+                _ = redraw.tick(), if self.form == Form::Table { live: true } => self.draw()?,
+                came = subscription.next() => match came {
+                    Ok(Some(message)) => self.take(&message)?,
+                    Ok(None) => self.reached = true,
+                    Err(lost @ (Lost::Tls(_) | Lost::Refused(_))) => return Err(lost.into()),
+                    Err(lost) => {
+                        writeln!(io::stderr().lock(), "no connection to {}:{}: {}", mqtt.host, mqtt.port, printable(&lost.to_string()))?;
+                        tokio::select! {
+                            _ = signals.next() => break,
+                            () = &mut over => break,
+                            () = sleep(AGAIN) => {}
+                        }
+                        subscription = Subscription::new(mqtt, filters)?;
+                    }
+                },
+            }
+        }
+        Ok(if self.reached { Exit::Clean } else { Exit::Failure })
+    }
+
+    fn take(&mut self, message: &Arrived) -> io::Result<()> {
+        let Arrived { topic, payload, retained } = message;
+        let read = listen::decode(payload);
+        let outcome = if let Ok((_, value)) = &read {
+            self.tally.take(value, payload.len(), *retained, Instant::now(), SystemTime::now())
+        } else {
+            self.tally.unread(payload.len());
+            listen::Outcome::NotFollowed
+        };
+        let line = match (self.form, &read) {
+            (Form::Table { .. }, _) => return Ok(()),
+            (Form::Json, Ok((_, value))) => listen::json_line(topic, *retained, Ok(value), outcome),
+            (Form::Json, Err(bad)) => listen::json_line(topic, *retained, Err((bad, payload)), outcome),
+            (Form::Pretty, Ok((_, value))) => listen::pretty(topic, value, outcome),
+            (Form::Pretty, Err(bad)) => printable(&format!("{topic}: {} bytes, {bad}", payload.len())).into_owned(),
+        };
+        writeln!(io::stdout().lock(), "{line}")
+    }
+
+    /// From the upper left corner over what stands there.
+    fn draw(&self) -> io::Result<()> {
+        let table = self.tally.table(self.begun.elapsed(), Some(Instant::now())).replace('\n', "\x1b[K\n");
+        let mut out = io::stdout().lock();
+        write!(out, "\x1b[H{table}\x1b[J")?;
+        out.flush()
+    }
+
+    fn summary(&self) -> io::Result<()> {
+        let mut err = io::stderr().lock();
+        write!(err, "{}{}", self.tally.table(self.begun.elapsed(), None), self.tally.latencies())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::refused;
+
+    #[test]
+    fn what_cannot_be_listened_to_is_refused_with_its_remedy() {
+        for (words, why) in [
+            ("listen --kind movie", "there are device_status, camera_status"),
+            ("listen --ca-file /x --broker mqtt://host", "write mqtts://"),
+            ("listen --password-file /nonexistent/password", "/nonexistent/password"),
+            ("listen --json --table", "cannot be used with"),
+            ("listen --mqtt 4", "write 5 or 3.1.1"),
+            ("listen --for soon", "write it such as 20s"),
+            ("listen --topic a --camera b", "cannot be used with"),
+            ("listen --broker off", "nobody to listen to"),
+        ] {
+            let said = refused(words);
+            assert!(said.contains(why), "{words}: {said}");
+        }
+    }
+}
