@@ -110,6 +110,7 @@ mod tests {
                 connected: true,
                 reconnects: 0,
                 families: vec![FamilySnapshot { name: "frame", published: 1480, dropped: 0 }],
+                kept: (3, 4096),
             }),
             stages: stages.snapshot(),
         }

@@ -11,6 +11,7 @@ mod compose;
 mod connection;
 mod counters;
 mod health;
+mod keeper;
 mod link;
 pub mod message;
 mod outbox;
@@ -126,6 +127,8 @@ mod contract_tests;
 mod fake_tests;
 #[cfg(test)]
 mod heard_tests;
+#[cfg(test)]
+mod keeper_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

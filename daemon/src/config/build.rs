@@ -5,14 +5,14 @@ mod login;
 mod model;
 mod rule;
 
-use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr};
+use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::Path};
 
 use super::{
     AppearanceConfig, BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, ModelConfig, MqttConfig, MqttVersion,
-    RuntimeConfig, TlsConfig, TrackConfig, address,
+    QueueConfig, RuntimeConfig, TlsConfig, TrackConfig, address,
     document::Entries,
     filter::{BadFilter, log_filter},
-    keys::{Batch, Camera, Http, Log, Mqtt, Runtime, Top, Track, Typed},
+    keys::{Batch, Camera, Http, Log, Mqtt, Queue, Runtime, Top, Track, Typed},
     kind::is_name,
     ledger::Ledger,
 };
@@ -56,7 +56,7 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
     calm(&cameras, &track, ledger);
     Config {
         log: log(typed.log, ledger),
-        mqtt: mqtt(typed.mqtt, &device, ledger, around),
+        mqtt: mqtt(typed.mqtt, &device, ledger, around).map(|mqtt| MqttConfig { queue: queue(typed.queue, around), ..mqtt }),
         http: http(&typed.http, ledger),
         runtime: runtime(typed.runtime, ledger),
         batch: batch(&typed.batch, ledger),
@@ -252,6 +252,23 @@ fn mqtt(mqtt: Mqtt, device: &str, ledger: &mut Ledger, around: &Surroundings<'_>
         publish_frames: mqtt.frames,
         frame_format: mqtt.frame_format.0,
         track_update_interval: mqtt.track_update_interval.0,
+        queue: None,
+    })
+}
+
+fn queue(queue: Queue, around: &Surroundings<'_>) -> Option<QueueConfig> {
+    // Of several, systemd names the first one of the unit first.
+    let state =
+        around.variable("STATE_DIRECTORY").and_then(|dirs| dirs.to_str()?.split(':').next()).filter(|dir| !dir.is_empty());
+    let own = || state.map(|state| Path::new(state).join("queue"));
+    let directory = queue.enabled.then(|| queue.directory.or_else(own)).flatten()?;
+    Some(QueueConfig {
+        directory,
+        max_bytes: queue.max_mb << 20,
+        max_age: queue.max_age.0,
+        sync_interval: queue.sync_interval.0,
+        keep_acknowledged: queue.keep_acknowledged.0,
+        replay_rate: queue.replay_rate as u32,
     })
 }
 

@@ -117,6 +117,25 @@ pub struct MqttConfig {
     pub frame_format: FrameFormat,
     /// Shortest time between two `track/update` messages of one track.
     pub track_update_interval: Duration,
+    /// Where events and ends of tracks are kept until the broker has them; `None`: in memory.
+    pub queue: Option<QueueConfig>,
+}
+
+/// The queue on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Its folder.
+    pub directory: PathBuf,
+    /// Most bytes of its files.
+    pub max_bytes: u64,
+    /// Oldest message, in running time of the machine.
+    pub max_age: Duration,
+    /// What a power cut may cost.
+    pub sync_interval: Duration,
+    /// For how long what the broker acknowledged is kept, in case the broker is lost.
+    pub keep_acknowledged: Duration,
+    /// Most messages a second of what has waited.
+    pub replay_rate: u32,
 }
 
 impl MqttConfig {

@@ -1,6 +1,6 @@
 //! What a reload changes.
 
-use super::{CameraConfig, Config, MqttConfig};
+use super::{CameraConfig, Config, MqttConfig, QueueConfig};
 
 /// What must be done to get from one configuration to another.
 #[derive(Debug, Default, PartialEq)]
@@ -68,6 +68,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("device", *device != new.device),
         ("log", *log != new.log),
         ("mqtt", broker(mqtt.as_ref(), device) != broker(new.mqtt.as_ref(), &new.device)),
+        ("queue", queue(mqtt.as_ref()) != queue(new.mqtt.as_ref())),
         ("http", *http != new.http),
         ("runtime", *runtime != new.runtime),
         ("batch", *batch != new.batch),
@@ -86,9 +87,14 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     keys
 }
 
-/// A broker as it was configured: a client identifier that is only made of the device's name says nothing more than that name.
+fn queue(mqtt: Option<&MqttConfig>) -> Option<&QueueConfig> {
+    mqtt?.queue.as_ref()
+}
+
+/// A broker as it was configured, without its queue: a client identifier that is only made of the device's name says nothing more than that name.
 fn broker(mqtt: Option<&MqttConfig>, device: &str) -> Option<MqttConfig> {
     let mut mqtt = mqtt?.clone();
+    mqtt.queue = None;
     if mqtt.client_id == MqttConfig::usual_client_id(device) {
         mqtt.client_id.clear();
     }

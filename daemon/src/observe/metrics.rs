@@ -238,6 +238,9 @@ impl Scrape {
         let connected = f64::from(u8::from(publish.connected));
         out.gauge("egret_mqtt_connected", "1 while the broker has us", [(vec![], connected)])?;
         out.counter("egret_mqtt_reconnects", "Sessions after the first one", [(vec![], publish.reconnects)])?;
+        let (kept, bytes) = publish.kept;
+        out.gauge("egret_mqtt_kept", "Messages on disk that the broker has not acknowledged", [(vec![], kept as f64)])?;
+        out.gauge("egret_mqtt_kept_bytes", "Bytes of the queue's files", [(vec![], bytes as f64)])?;
         let published = publish.families.iter().map(|f| (vec![("family", f.name)], f.published));
         out.counter("egret_mqtt_published", "Messages handed to the MQTT client", published)?;
         let dropped = publish.families.iter().map(|f| (vec![("family", f.name)], f.dropped));

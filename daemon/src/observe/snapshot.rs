@@ -115,6 +115,8 @@ pub struct PublishSnapshot {
     pub reconnects: u64,
     /// Messages by family.
     pub families: Vec<FamilySnapshot>,
+    /// Messages in the queue on disk that the broker has not acknowledged, and bytes of its files.
+    pub kept: (u64, u64),
 }
 
 /// Messages of one family.

@@ -165,6 +165,7 @@ impl Books {
             connected: counters.connected(),
             reconnects: counters.connects().saturating_sub(1),
             families: families.to_vec(),
+            kept: counters.kept(),
         }
     }
 

@@ -21,11 +21,16 @@ pub enum DropReason {
     TooLarge,
     /// It was still waiting when the daemon shut down.
     Shutdown,
+    /// It waited longer than anything may.
+    Expired,
+    /// The disk did not give it back.
+    Damaged,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Overflow, Self::ConnectionLost, Self::Refused, Self::TooLarge, Self::Shutdown];
+    pub const ALL: [Self; 7] =
+        [Self::Overflow, Self::ConnectionLost, Self::Refused, Self::TooLarge, Self::Shutdown, Self::Expired, Self::Damaged];
 
     /// Its name in metrics.
     pub fn as_str(self) -> &'static str {
@@ -35,6 +40,8 @@ impl DropReason {
             Self::Refused => "refused",
             Self::TooLarge => "too_large",
             Self::Shutdown => "shutdown",
+            Self::Expired => "expired",
+            Self::Damaged => "damaged",
         }
     }
 }
@@ -91,6 +98,8 @@ pub struct Counters {
     failures: [AtomicU64; Failure::ALL.len()],
     connected: AtomicBool,
     queued: AtomicU64,
+    kept: AtomicU64,
+    kept_bytes: AtomicU64,
     last_failure: Mutex<Option<(Failure, String)>>,
 }
 
@@ -135,6 +144,11 @@ impl Counters {
         self.queued.load(Ordering::Relaxed)
     }
 
+    /// Messages in the queue on disk that the broker has not acknowledged, and bytes of its files; nothing without one.
+    pub fn kept(&self) -> (u64, u64) {
+        (self.kept.load(Ordering::Relaxed), self.kept_bytes.load(Ordering::Relaxed))
+    }
+
     /// Why the last connection failed or broke; `None` while connected.
     pub fn last_failure(&self) -> Option<(Failure, String)> {
         self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -158,6 +172,11 @@ impl Counters {
 
     pub(super) fn set_queued(&self, n: usize) {
         self.queued.store(n as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_kept(&self, messages: u64, bytes: u64) {
+        self.kept.store(messages, Ordering::Relaxed);
+        self.kept_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn is_connected(&self) {

@@ -89,6 +89,7 @@ impl Link {
         while let Some(message) = outbox.pop(self.unacknowledged.len() < usize::from(terms.window)) {
             if message.payload.len() + message.topic.len() > terms.largest {
                 counters.lost(message.family, DropReason::TooLarge);
+                outbox.answer(&message, true);
                 continue;
             }
             let id = if message.family.acknowledged() { self.free_id() } else { 0 };
@@ -100,6 +101,7 @@ impl Link {
                 }
                 Err(error) => {
                     counters.lost(message.family, DropReason::TooLarge);
+                    outbox.answer(&message, true);
                     return Err(error);
                 }
             }
@@ -137,6 +139,7 @@ impl Link {
         } else {
             counters.delivered(message.family);
         }
+        outbox.answer(&message, refused);
         outbox.acknowledged(&message);
     }
 
@@ -153,5 +156,7 @@ impl Link {
                 outbox.give_back(message);
             }
         }
+        // They come again from the disk, in the right order with the others there.
+        outbox.forget_kept();
     }
 }

@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 use super::{
     counters::{Counters, DropReason},
+    keeper::Kept,
+    spool::Delivery,
     topics::Family,
 };
 
@@ -29,6 +31,8 @@ pub(super) struct Message {
     pub(super) family: Family,
     /// Order of writing.
     number: u64,
+    /// Camera and number in the queue on disk, where it is kept until it is answered.
+    kept: Option<(Arc<str>, u64)>,
 }
 
 impl Message {
@@ -45,16 +49,20 @@ pub(super) struct Outbox {
     frames: VecDeque<Message>,
     tracks: VecDeque<Message>,
     events: VecDeque<Message>,
+    /// From the queue on disk.
+    kept: VecDeque<Message>,
     /// The latest of each retained topic; an empty payload clears it.
     retained: BTreeMap<Arc<str>, Message>,
     /// Retained topics whose latest has not been sent on this connection.
     stale: VecDeque<Arc<str>>,
+    /// Of what is kept on disk: answered, and whether it was refused.
+    answered: Vec<(Arc<str>, u64, bool)>,
 }
 
 impl Outbox {
     /// Puts a message in line. Of a retained topic only the latest matters.
     pub(super) fn push(&mut self, topic: &Arc<str>, payload: Bytes, family: Family, counters: &Counters) {
-        let message = Message { topic: topic.clone(), payload, family, number: self.next };
+        let message = Message { topic: topic.clone(), payload, family, number: self.next, kept: None };
         self.next += 1;
         match family {
             Family::Frame => bounded(&mut self.frames, message, MAX_FRAMES, counters),
@@ -69,6 +77,38 @@ impl Outbox {
         }
     }
 
+    /// Puts a message in line that came from the queue on disk. That sees to it that there are not too many.
+    pub(super) fn push_kept(&mut self, delivery: Delivery) {
+        let Delivery { class, topic, payload, delayed, stream, number, .. } = delivery;
+        let payload = Bytes::from(if delayed { mark_delayed(payload) } else { payload });
+        let message = Message {
+            topic: topic.into(),
+            payload,
+            family: Kept::family(class),
+            number: self.next,
+            kept: Some((stream, number)),
+        };
+        self.next += 1;
+        self.kept.push_back(message);
+    }
+
+    /// Messages that are on disk need not wait here: they will come again.
+    pub(super) fn forget_kept(&mut self) {
+        self.kept.clear();
+    }
+
+    /// What has been answered since this was asked last.
+    pub(super) fn answered(&mut self) -> Vec<(Arc<str>, u64, bool)> {
+        std::mem::take(&mut self.answered)
+    }
+
+    /// The broker has a message, or will never have it.
+    pub(super) fn answer(&mut self, message: &Message, refused: bool) {
+        if let Some((stream, number)) = &message.kept {
+            self.answered.push((stream.clone(), *number, refused));
+        }
+    }
+
     /// The next message to send: statuses first, then in the order of writing. Without `window` only those that nobody acknowledges.
     pub(super) fn pop(&mut self, window: bool) -> Option<Message> {
         if !window {
@@ -80,13 +120,14 @@ impl Outbox {
             }
         }
         let number = |queue: &VecDeque<Message>| queue.front().map_or(u64::MAX, Message::number);
-        let queues = [&mut self.frames, &mut self.tracks, &mut self.events];
+        let queues = [&mut self.frames, &mut self.tracks, &mut self.events, &mut self.kept];
         queues.into_iter().min_by_key(|queue| number(queue)).and_then(VecDeque::pop_front)
     }
 
     /// Takes a message back that was popped and could not be sent. Give back in reverse order.
     pub(super) fn give_back(&mut self, message: Message) {
         match message.family {
+            _ if message.kept.is_some() => self.kept.push_front(message),
             Family::Frame => self.frames.push_front(message),
             Family::Track | Family::Health => self.tracks.push_front(message),
             Family::Event => self.events.push_front(message),
@@ -110,15 +151,24 @@ impl Outbox {
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.frames.len() + self.tracks.len() + self.events.len() + self.stale.len()
+        self.frames.len() + self.tracks.len() + self.events.len() + self.kept.len() + self.stale.len()
     }
 
     /// Counts what waits as dropped, and forgets it.
     pub(super) fn abandon(&mut self, counters: &Counters) {
+        self.forget_kept();
         while let Some(message) = self.pop(true) {
             counters.lost(message.family, DropReason::Shutdown);
         }
     }
+}
+
+/// The messages are JSON objects, and this is one field more.
+fn mark_delayed(mut payload: Vec<u8>) -> Vec<u8> {
+    if payload.len() > 2 && payload.pop_if(|last| *last == b'}').is_some() {
+        payload.extend_from_slice(br#","delayed":true}"#);
+    }
+    payload
 }
 
 fn bounded(queue: &mut VecDeque<Message>, message: Message, most: usize, counters: &Counters) {
@@ -207,6 +257,37 @@ mod tests {
         outbox.give_back(second);
         outbox.give_back(first);
         assert_eq!(texts(&mut outbox), ["t0", "t1"]);
+    }
+
+    #[test]
+    fn what_is_on_disk_is_answered_forgotten_and_marked() {
+        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        let delivery = |number, delayed| Delivery {
+            number,
+            class: crate::publish::spool::Class::Event,
+            stream: "door".into(),
+            seq: number,
+            id: String::new(),
+            topic: "e".into(),
+            properties: Vec::new(),
+            payload: br#"{"seq":1}"#.to_vec(),
+            at: std::time::SystemTime::UNIX_EPOCH,
+            delayed,
+        };
+        outbox.push_kept(delivery(7, false));
+        outbox.push_kept(delivery(8, true));
+        push(&mut outbox, "e", "memory", Family::Event, &counters);
+        let first = outbox.pop(true).expect("first");
+        assert_eq!(&first.payload[..], br#"{"seq":1}"#);
+        outbox.answer(&first, false);
+        assert_eq!(outbox.answered(), [("door".into(), 7, false)]);
+        assert_eq!(outbox.answered(), []);
+        let second = outbox.pop(true).expect("second");
+        assert_eq!((&second.payload[..], second.family), (&br#"{"seq":1,"delayed":true}"#[..], Family::Event));
+        outbox.give_back(second);
+        outbox.forget_kept();
+        assert_eq!(texts(&mut outbox), ["memory"]);
+        assert_eq!(mark_delayed(b"{}".to_vec()), b"{}");
     }
 
     #[test]

@@ -19,12 +19,14 @@ use super::{
     boot_id,
     compose::{Composer, Now},
     connection::{self, Connection, Happened},
-    counters::{Counters, Failure},
+    counters::{Counters, DropReason, Failure},
     health::Health,
+    keeper::{Come, Keeper, Kept},
     link::Link,
     message::{Presence, PresenceReason, Queue},
     outbox::{self, Outbox},
     packet::LinkError,
+    spool::Class,
     tls,
     topics::Family,
 };
@@ -41,6 +43,8 @@ const TICK: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long the last messages and the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long of that what is kept on disk may take: it is safe there.
+const LAST_KEPT: Duration = Duration::from_secs(1);
 
 /// How far publishing is from its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,6 +61,9 @@ enum News {
     Frames,
     Board,
     Tick,
+    Kept(Come),
+    /// What is kept on disk has had its time.
+    KeptLongEnough,
     Cancelled,
     InputEnded,
 }
@@ -71,6 +78,13 @@ pub(super) struct Publisher {
     config: MqttConfig,
     composer: Composer,
     outbox: Outbox,
+    /// The queue on disk, where there is one.
+    keeper: Option<Keeper>,
+    /// Messages that were kept.
+    kept: u64,
+    boot_id: String,
+    /// Nothing that is on disk is waited for any more.
+    kept_done: bool,
     input: mpsc::Receiver<Vec<Tracked>>,
     board: Arc<StatusBoard>,
     stages: Arc<StageTimes>,
@@ -103,8 +117,13 @@ impl Publisher {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first one comes at once.
         tick.reset();
+        let boot_id = boot_id();
         Self {
-            composer: Composer::new(&config, device, &boot_id(), SystemTime::now()),
+            composer: Composer::new(&config, device, &boot_id, SystemTime::now()),
+            keeper: open(&config, &counters),
+            kept: 0,
+            boot_id,
+            kept_done: false,
             config,
             outbox: Outbox::default(),
             input,
@@ -165,7 +184,7 @@ impl Publisher {
                 () = &mut pause => return true,
                 news = self.news() => news,
             };
-            self.deal(&news);
+            self.deal(news);
             self.handed_on();
             if matches!(self.phase, Phase::Leaving(_)) {
                 return false;
@@ -187,6 +206,10 @@ impl Publisher {
         let ended = self.serve(&mut link).await;
         let held = link.held();
         link.dissolve(&mut self.outbox, &self.counters);
+        self.pass_answers();
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| matches!(ended, Ended::Lost(_)) && held.is_some()) {
+            keeper.lost();
+        }
         (ended, held)
     }
 
@@ -209,9 +232,9 @@ impl Publisher {
                     Err(_) if said_goodbye => return Ended::Left,
                     Err(error) => return Ended::Lost(error),
                 },
-                news = self.news(), if !leaving => {
-                    self.deal(&news);
+                news = self.news() => {
                     check = matches!(news, News::Tick);
+                    self.deal(news);
                 }
                 () = deadline(phase), if leaving => {
                     return Ended::Lost(LinkError::new(Failure::Timeout, "the last messages were not acknowledged in time"));
@@ -224,12 +247,13 @@ impl Publisher {
             if let Err(error) = link.pump(&mut self.outbox, &self.counters) {
                 return Ended::Lost(error);
             }
+            self.pass_answers();
             self.handed_on();
             if matches!(self.phase, Phase::Leaving(_)) && !said_goodbye {
                 if !link.is_accepted() {
                     return Ended::Left;
                 }
-                said_goodbye = self.outbox.len() == 0 && link.is_clear();
+                said_goodbye = self.kept_done && self.outbox.len() == 0 && link.is_clear();
                 if said_goodbye {
                     link.farewell();
                 }
@@ -247,6 +271,9 @@ impl Publisher {
                 self.was_connected = true;
                 self.tell_presence(Presence::Online, reason);
                 self.outbox.refresh(self.composer.device_topic());
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.connected();
+                }
             }
             Happened::Wrote(position) => link.wrote(position, &self.counters),
             Happened::Acknowledged { id, refused } => link.acknowledged(id, refused, &mut self.outbox, &self.counters),
@@ -262,6 +289,13 @@ impl Publisher {
 
     /// The next thing that is no matter of the connection. Safe to drop and call again.
     async fn news(&mut self) -> News {
+        if let Phase::Leaving(until) = self.phase {
+            let long_enough = until - (FAREWELL - LAST_KEPT);
+            return tokio::select! {
+                () = sleep_until(long_enough), if !self.kept_done => News::KeptLongEnough,
+                come = come(&mut self.keeper) => News::Kept(come),
+            };
+        }
         let running = self.phase == Phase::Running;
         tokio::select! {
             biased;
@@ -271,11 +305,12 @@ impl Publisher {
                 if came == 0 { News::InputEnded } else { News::Frames }
             }
             () = self.board.wait() => News::Board,
+            come = come(&mut self.keeper) => News::Kept(come),
             _ = self.tick.tick() => News::Tick,
         }
     }
 
-    fn deal(&mut self, news: &News) {
+    fn deal(&mut self, news: News) {
         match news {
             News::Frames => self.frames(),
             News::Board => self.board_changed(),
@@ -283,11 +318,28 @@ impl Publisher {
                 self.refresh_cameras();
                 self.tell_health();
             }
+            News::Kept(come) => {
+                // All that has come leaves in one write.
+                let mut next = Some(come);
+                while let Some(come) = next {
+                    self.came(come);
+                    next = self.keeper.as_mut().and_then(Keeper::try_next);
+                }
+            }
+            News::KeptLongEnough => {
+                self.kept_done = true;
+                self.outbox.forget_kept();
+                self.keeper = None;
+            }
             News::Cancelled => self.phase = Phase::Draining(tokio::time::Instant::now() + DRAIN),
             News::InputEnded => {
                 self.board_changed();
                 self.tell_presence(Presence::Offline, PresenceReason::Shutdown);
                 self.phase = Phase::Leaving(tokio::time::Instant::now() + FAREWELL);
+                match &mut self.keeper {
+                    Some(keeper) => keeper.finish(),
+                    None => self.kept_done = true,
+                }
             }
         }
         self.counters.set_queued(self.outbox.len());
@@ -295,15 +347,43 @@ impl Publisher {
 
     fn frames(&mut self) {
         let now = Now::read();
-        let Self { composer, outbox, counters, cards, batches, .. } = self;
+        let Self { composer, outbox, counters, cards, batches, keeper, kept, boot_id, .. } = self;
         for mut tracked in batches.drain(..).flatten() {
-            composer.frame(&tracked, now, |topic, payload, family| outbox.push(topic, payload, family, counters));
+            let (stream, at) = (tracked.stream.name(), tracked.capture.wall);
+            composer.frame(&tracked, now, |topic, payload, family| match (keeper.as_mut(), class(topic, family)) {
+                (Some(keeper), Some(class)) => {
+                    let (seq, id) = (*kept, format!("{boot_id}-{kept:x}"));
+                    *kept += 1;
+                    let (stream, topic) = (stream.into(), topic.clone());
+                    if !keeper.keep(Kept { class, stream, seq, id, topic, payload, at }) {
+                        counters.lost(family, DropReason::Overflow);
+                    }
+                }
+                _ => outbox.push(topic, payload, family, counters),
+            });
             if !tracked.closing {
                 tracked.times.stamp(Mark::PublishStarted, now.steady);
                 cards.push(tracked.times);
             }
         }
         counters.frames_came(cards.len() as u64);
+    }
+
+    /// A word from the queue on disk.
+    fn came(&mut self, come: Come) {
+        match come {
+            Come::Delivery(_, delivery) => self.outbox.push_kept(delivery),
+            Come::Unkept(kept) => self.outbox.push(&kept.topic, kept.payload, Kept::family(kept.class), &self.counters),
+            Come::Finished => self.kept_done = true,
+        }
+    }
+
+    /// What the broker has answered need not be kept.
+    fn pass_answers(&mut self) {
+        let answered = self.outbox.answered();
+        if let Some(keeper) = &mut self.keeper {
+            answered.into_iter().for_each(|(stream, number, refused)| keeper.answered(stream, number, refused));
+        }
     }
 
     /// The messages of the frames have been handed to the client, or wait for it to come back.
@@ -354,6 +434,35 @@ impl Publisher {
             let (topic, payload) = self.composer.camera(stream, status, now);
             self.outbox.push(&topic, payload, Family::CameraStatus, &self.counters);
         }
+    }
+}
+
+/// The queue on disk, where one is configured and can be opened.
+fn open(config: &MqttConfig, counters: &Arc<Counters>) -> Option<Keeper> {
+    let queue = config.queue.as_ref()?;
+    match Keeper::start(queue, counters.clone()) {
+        Ok(keeper) => Some(keeper),
+        Err(error) => {
+            tracing::error!(%error, "there is no queue on disk: events wait in memory only, and are lost with the daemon");
+            None
+        }
+    }
+}
+
+/// How important what is kept on disk is; `None`: it is not kept.
+fn class(topic: &str, family: Family) -> Option<Class> {
+    match family {
+        Family::Event => Some(Class::Event),
+        Family::Track if topic.ends_with("/track/end") => Some(Class::TrackEnd),
+        _ => None,
+    }
+}
+
+/// What comes from the queue on disk.
+async fn come(keeper: &mut Option<Keeper>) -> Come {
+    match keeper {
+        Some(keeper) => keeper.next().await,
+        None => std::future::pending().await,
     }
 }
 

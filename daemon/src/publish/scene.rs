@@ -138,6 +138,7 @@ impl<'a> Scene<'a> {
             since_arrival_ms: self.times.since_arrival_ms,
             size: self.size(),
             model: self.model(),
+            delayed: false,
         }
     }
 
@@ -251,6 +252,7 @@ impl<'a> Scene<'a> {
             path: trail.map(Trail::path),
             dwell: trail.map(|trail| trail.dwell(track.last_seen)).unwrap_or_default(),
             findings: told::of_track(tracked.steps.as_deref(), track.id, tracked.size, true),
+            delayed: false,
         }
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn config(port: u16, version: MqttVersion) -> MqttConfig {
         publish_frames: true,
         frame_format: crate::config::FrameFormat::Json,
         track_update_interval: Duration::ZERO,
+        queue: None,
     }
 }
 

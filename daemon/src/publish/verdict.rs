@@ -70,6 +70,10 @@ pub struct EventMessage<'a> {
     pub size: [u32; 2],
     /// Which network.
     pub model: Model<'a>,
+    /// There, and true, where it has waited for the broker, or an earlier run of the daemon wrote it. `boot_id` and `seq` tell whether it was
+    /// heard before.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub delayed: bool,
 }
 
 /// An object that an event is about, as it was last seen.

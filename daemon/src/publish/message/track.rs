@@ -96,6 +96,10 @@ pub struct TrackMessage<'a> {
     /// What steps have found out about it. Absent where there is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub findings: Vec<Told<'a>>,
+    /// There, and true, where it has waited for the broker, or an earlier run of the daemon wrote it. `boot_id` and `seq` tell whether it was
+    /// heard before.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub delayed: bool,
 }
 
 /// A point of a path: seconds, x, y.

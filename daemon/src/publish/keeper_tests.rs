@@ -1,0 +1,141 @@
+//! Publishing with a queue on disk, real brokers, and ends of all kinds.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::testing::{Heard, Line, Mosquitto, Subscriber, config, frame, free_port};
+use super::*;
+use crate::{
+    config::{MqttVersion, QueueConfig},
+    media::{StreamId, TrackId, TrackPhase},
+};
+
+const ANYBODY: &str = "allow_anonymous true";
+const CAMERAS: u32 = 16;
+
+fn with_queue(port: u16, dir: &Path) -> MqttConfig {
+    let queue = QueueConfig {
+        directory: dir.join("queue"),
+        max_bytes: 64 << 20,
+        max_age: std::time::Duration::from_hours(1),
+        sync_interval: std::time::Duration::from_millis(50),
+        keep_acknowledged: std::time::Duration::from_mins(1),
+        replay_rate: 100_000,
+    };
+    MqttConfig { queue: Some(queue), ..config(port, MqttVersion::V5) }
+}
+
+/// On each camera so many tracks end.
+async fn end_tracks(line: &Line, count: u64) {
+    for number in 0..count {
+        let frames = (0..CAMERAS).map(|camera| {
+            let mut tracked = frame(&StreamId::new(camera, &format!("cam{camera}")), number);
+            tracked.tracks[0].id = TrackId(1000 * u64::from(camera) + number);
+            tracked.tracks[0].phase = TrackPhase::End;
+            tracked
+        });
+        line.send(frames.collect()).await;
+    }
+}
+
+/// Run of the daemon, number, and whether it is told to be delayed, of each end of a track, by topic.
+type Ends = BTreeMap<String, Vec<(String, u64, bool)>>;
+
+fn note(ends: &mut Ends, heard: &Heard) -> bool {
+    let is_end = heard.topic.ends_with("/track/end");
+    if is_end {
+        let json = heard.json();
+        let text = |key: &str| json[key].as_str().expect("a text").to_owned();
+        let delayed = json.get("delayed").is_some_and(|delayed| delayed == true);
+        let seq = json["seq"].as_u64().expect("a number");
+        ends.entry(heard.topic.clone()).or_default().push((text("boot_id"), seq, delayed));
+    }
+    is_end
+}
+
+async fn hear(subscriber: &mut Subscriber, count: usize) -> Ends {
+    let mut ends = Ends::new();
+    let mut heard = 0;
+    while heard < count {
+        heard += usize::from(note(&mut ends, &subscriber.next().await));
+    }
+    ends
+}
+
+/// The daemon ends while the broker is away; the next run delivers what the last one could not, and its own behind it.
+#[tokio::test]
+async fn what_a_run_could_not_deliver_the_next_one_does() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let port = free_port();
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    end_tracks(&line, 20).await;
+    line.until("kept", |c| c.kept().0 == 20 * u64::from(CAMERAS)).await;
+    let counters = line.finish().await;
+    assert_eq!(counters.published(Family::Track), 0);
+    let dropped: u64 = DropReason::ALL.iter().map(|reason| counters.dropped(Family::Track, *reason)).sum();
+    assert_eq!(dropped, 0, "nothing is given up with the daemon");
+
+    let Some(broker) = Mosquitto::start_on(dir.path(), port, ANYBODY) else { return };
+    let mut subscriber = Subscriber::connect(broker.port).await;
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    end_tracks(&line, 5).await;
+    let ends = hear(&mut subscriber, 25 * CAMERAS as usize).await;
+    for (topic, ends) in &ends {
+        let (first, second) = ends.split_at(20);
+        assert!(first.iter().map(|(_, seq, _)| *seq).eq(0..20), "{topic}: {ends:?}");
+        assert!(second.iter().map(|(_, seq, _)| *seq).eq(0..5), "{topic}: {ends:?}");
+        assert!(first.iter().all(|(boot, _, delayed)| *delayed && *boot == first[0].0 && *boot != second[0].0));
+    }
+    assert_eq!(ends.len(), CAMERAS as usize);
+    let counters = line.finish().await;
+    assert_eq!((counters.published(Family::Track), counters.kept().0), (25 * u64::from(CAMERAS), 0));
+    // An ordered end believes the broker: nothing is sent twice.
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    line.until("connected", Counters::connected).await;
+    assert_eq!(line.finish().await.published(Family::Track), 0);
+}
+
+/// The broker is killed with what it had acknowledged and not passed on, comes back without a memory, and then the daemon is killed too.
+#[tokio::test]
+async fn a_killed_broker_costs_nothing_that_it_acknowledged() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Some(broker) = Mosquitto::start(dir.path(), ANYBODY) else { return };
+    let port = broker.port;
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    line.until("connected", Counters::connected).await;
+    let all = u64::from(CAMERAS) * 10;
+    end_tracks(&line, 10).await;
+    line.until("acknowledged", |c| c.published(Family::Track) == all).await;
+    drop(broker);
+    line.until("noticed", |c| !c.connected()).await;
+    end_tracks(&line, 10).await;
+    line.until("kept again", |c| c.kept().0 == 2 * all).await;
+    let broker = Mosquitto::start_on(dir.path(), port, ANYBODY).expect("the port is ours");
+    line.until("sent again", |c| c.published(Family::Track) == 3 * all && c.kept().0 == 0).await;
+    drop(broker);
+    line.until("noticed", |c| !c.connected() && c.kept().0 == 2 * all).await;
+    line.task.abort();
+    assert!(line.task.await.is_err(), "it is gone without a word");
+
+    let broker = Mosquitto::start_on(dir.path(), port, ANYBODY).expect("the port is ours");
+    let mut subscriber = Subscriber::connect(broker.port).await;
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    let ends = hear(&mut subscriber, 2 * all as usize).await;
+    for (topic, ends) in &ends {
+        assert!(ends.iter().map(|(_, seq, _)| *seq).eq(0..20), "{topic}: {ends:?}");
+        assert!(ends.iter().all(|(_, _, delayed)| *delayed));
+    }
+    assert_eq!(ends.len(), CAMERAS as usize);
+    line.finish().await;
+}
+
+/// Without a folder that can be used, events wait in memory as they do without a queue.
+#[tokio::test]
+async fn without_a_usable_folder_all_goes_on_in_memory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("queue"), "no folder").expect("a file");
+    let Some(broker) = Mosquitto::start(dir.path(), ANYBODY) else { return };
+    let line = Line::start(Some(with_queue(broker.port, dir.path())));
+    end_tracks(&line, 2).await;
+    line.until("delivered", |c| c.published(Family::Track) == 2 * u64::from(CAMERAS)).await;
+    assert_eq!(line.finish().await.kept(), (0, 0));
+}
