@@ -8,7 +8,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::media::{Codec, StreamId};
+use crate::{
+    analyse::CameraRules,
+    media::{Codec, StreamId},
+};
 
 /// The state of a camera, with the reason in its name. The words are those of the published status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
@@ -49,6 +52,26 @@ pub enum CameraState {
 }
 
 impl CameraState {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Connecting,
+        Self::Online,
+        Self::NoData,
+        Self::Frozen,
+        Self::Black,
+        Self::Blurred,
+        Self::Moved,
+        Self::AuthFailed,
+        Self::NotFound,
+        Self::Unreachable,
+        Self::Tls,
+        Self::UnsupportedCodec,
+        Self::DecodeError,
+        Self::Ended,
+        Self::Disabled,
+        Self::Offline,
+    ];
+
     /// The published word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -126,6 +149,8 @@ pub struct CameraStatus {
     pub decode_errors: u64,
     /// What was wrong with its pictures, and how often.
     pub picture_faults: PictureFaults,
+    /// What it is watched for.
+    pub rules: Arc<CameraRules>,
 }
 
 impl CameraStatus {
@@ -141,6 +166,7 @@ impl CameraStatus {
             skipped_to_idr: 0,
             decode_errors: 0,
             picture_faults: PictureFaults::default(),
+            rules: Arc::default(),
         }
     }
 }
@@ -155,7 +181,7 @@ struct Inner {
 /// What changed since the last [`StatusBoard::take_changes`].
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
-    /// Cameras whose state, codec or size changed, with what they are now.
+    /// Cameras whose state, codec, size or rules changed, with what they are now.
     pub changed: Vec<(StreamId, CameraStatus)>,
     /// Cameras that were removed.
     pub removed: Vec<StreamId>,
@@ -218,13 +244,13 @@ impl StatusBoard {
         }
     }
 
-    /// Changes a camera's entry. Publishing hears of it if state, detail, codec or size changed; counters alone are silent.
+    /// Changes a camera's entry. Publishing hears of it if state, detail, codec, size or rules changed; counters alone are silent.
     pub fn update(&self, stream: &StreamId, change: impl FnOnce(&mut CameraStatus)) {
         let mut inner = self.lock();
         let Some(status) = inner.cameras.get_mut(stream) else { return };
-        let before = (status.state, status.detail.clone(), status.codec, status.size);
+        let before = (status.state, status.detail.clone(), status.codec, status.size, status.rules.clone());
         change(status);
-        let news = before != (status.state, status.detail.clone(), status.codec, status.size);
+        let news = before != (status.state, status.detail.clone(), status.codec, status.size, status.rules.clone());
         if news && !inner.dirty.contains(stream) {
             inner.dirty.push(stream.clone());
         }

@@ -8,6 +8,13 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp(pub SystemTime);
 
+impl Stamp {
+    /// As it is written.
+    pub(super) fn text(self) -> String {
+        String::from_utf8_lossy(&format(self.0)).into_owned()
+    }
+}
+
 impl Serialize for Stamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = format(self.0);

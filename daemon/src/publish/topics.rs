@@ -20,12 +20,28 @@ pub enum Family {
     Count,
     /// `health`
     Health,
+    /// What a dialect says of each frame.
+    DialectFrame,
+    /// What a dialect says of tracks, rules and counts.
+    DialectEvent,
+    /// What a dialect has the broker retain.
+    DialectState,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::DeviceStatus, Self::CameraStatus, Self::Frame, Self::Track, Self::Event, Self::Count, Self::Health];
+    pub const ALL: [Self; 10] = [
+        Self::DeviceStatus,
+        Self::CameraStatus,
+        Self::Frame,
+        Self::Track,
+        Self::Event,
+        Self::Count,
+        Self::Health,
+        Self::DialectFrame,
+        Self::DialectEvent,
+        Self::DialectState,
+    ];
 
     /// Its name in metrics.
     pub fn as_str(self) -> &'static str {
@@ -37,17 +53,30 @@ impl Family {
             Self::Event => "event",
             Self::Count => "count",
             Self::Health => "health",
+            Self::DialectFrame => "dialect_frame",
+            Self::DialectEvent => "dialect_event",
+            Self::DialectState => "dialect_state",
         }
     }
 
     /// Whether the broker keeps the last one for new subscribers.
     pub fn retained(self) -> bool {
-        matches!(self, Self::DeviceStatus | Self::CameraStatus | Self::Count)
+        matches!(self, Self::DeviceStatus | Self::CameraStatus | Self::Count | Self::DialectState)
     }
 
     /// Whether the broker acknowledges it (QoS 1); else it may be lost on the way (QoS 0).
     pub fn acknowledged(self) -> bool {
-        self != Self::Frame
+        !self.is_per_frame()
+    }
+
+    /// Whether there is one of it for each frame.
+    pub(super) fn is_per_frame(self) -> bool {
+        matches!(self, Self::Frame | Self::DialectFrame)
+    }
+
+    /// Whether it is of a dialect: then what it holds is not for us to describe.
+    pub(super) fn is_dialect(self) -> bool {
+        matches!(self, Self::DialectFrame | Self::DialectEvent | Self::DialectState)
     }
 }
 

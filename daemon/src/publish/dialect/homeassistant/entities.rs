@@ -1,0 +1,173 @@
+//! The entities of a camera: its state, and what its rules count and tell.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    analyse::{CameraRules, RuleConfig, RuleKind},
+    publish::topics,
+    status::CameraState,
+};
+
+/// Where a camera's native messages are.
+pub(super) struct Place<'a> {
+    pub(super) base: &'a str,
+    pub(super) device: &'a str,
+    pub(super) camera: &'a str,
+}
+
+impl Place<'_> {
+    fn topic(&self, rest: &str) -> String {
+        topics::camera(self.base, self.device, self.camera, rest)
+    }
+
+    /// Whether the daemon is there.
+    pub(super) fn device_availability(&self) -> Value {
+        json!({
+            "topic": topics::device_status(self.base, self.device),
+            "value_template": "{{ value_json.state }}",
+            "payload_available": "online", "payload_not_available": "offline",
+        })
+    }
+
+    /// Whether pictures of the camera come: what is counted in none says nothing.
+    pub(super) fn camera_availability(&self) -> Value {
+        json!({
+            "topic": self.topic("status"),
+            "value_template": format!("{{{{ 'online' if value_json.state in {} else 'offline' }}}}", seen()),
+            "payload_available": "online", "payload_not_available": "offline",
+        })
+    }
+}
+
+/// The states in which pictures come, as a list in a template.
+fn seen() -> String {
+    use CameraState::{Black, Blurred, Frozen, Moved, Online};
+    let words: Vec<String> = [Online, Frozen, Black, Blurred, Moved].iter().map(|state| format!("'{}'", state.as_str())).collect();
+    format!("[{}]", words.join(", "))
+}
+
+/// An entity.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entity {
+    platform: &'static str,
+    config: Value,
+}
+
+impl Entity {
+    pub(super) fn platform(&self) -> &'static str {
+        self.platform
+    }
+
+    /// Its part of the discovery message.
+    pub(super) fn config(&self, unique_id: &str) -> Value {
+        let mut config = self.config.clone();
+        config["p"] = self.platform.into();
+        config["unique_id"] = unique_id.into();
+        config
+    }
+}
+
+/// The entities of a camera, by identifier.
+pub(super) fn of(place: &Place<'_>, rules: &CameraRules) -> BTreeMap<String, Entity> {
+    let mut entities = BTreeMap::new();
+    own(place, &mut entities);
+    for rule in &rules.rules {
+        of_rule(place, rule, &mut entities);
+    }
+    entities
+}
+
+/// What every camera has. It is there while the daemon is, whatever the camera does.
+fn own(place: &Place<'_>, out: &mut BTreeMap<String, Entity>) {
+    let status = place.topic("status");
+    let mut add = |id: &str, platform, mut config: Value| {
+        config["state_topic"] = status.clone().into();
+        config["availability"] = json!([place.device_availability()]);
+        config["entity_category"] = "diagnostic".into();
+        out.insert(id.to_owned(), Entity { platform, config });
+    };
+    let states: Vec<&str> = CameraState::ALL.iter().map(|state| state.as_str()).collect();
+    let state = json!({
+        "name": "State", "device_class": "enum", "options": states, "value_template": "{{ value_json.state }}",
+        "json_attributes_topic": status, "json_attributes_template": "{{ {'since': value_json.since, 'detail': value_json.detail} | tojson }}",
+    });
+    add("state", "sensor", state);
+    let online = format!("{{{{ 'ON' if value_json.state in {} else 'OFF' }}}}", seen());
+    add("pictures", "binary_sensor", json!({ "name": "Pictures", "device_class": "connectivity", "value_template": online }));
+    let fps = json!({
+        "name": "Frame rate", "unit_of_measurement": "fps", "state_class": "measurement", "suggested_display_precision": 1,
+        "value_template": "{{ value_json.fps }}",
+    });
+    add("fps", "sensor", fps);
+}
+
+/// A name as part of an identifier.
+fn slug(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' }).collect()
+}
+
+/// A text in a template; JSON's escapes are those of the template language too.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn of_rule(place: &Place<'_>, rule: &RuleConfig, out: &mut BTreeMap<String, Entity>) {
+    let name = rule.name.as_str();
+    let kind = rule.kind.as_str();
+    let mut add = |id: String, platform, config| drop(out.insert(id, Entity { platform, config }));
+    let counts = place.topic(&format!("count/{name}"));
+    let classes = rule.classes.as_deref().unwrap_or_default();
+    // The total, and each class that the rule names.
+    let mut parts = vec![(slug(name), name.to_owned(), "value_json.total".to_owned())];
+    parts.extend(classes.iter().map(|class| {
+        let number = format!("value_json.classes.get({}, {{}})", quoted(class));
+        (format!("{}__{}", slug(name), slug(class)), format!("{name} {class}"), number)
+    }));
+    let sensor = |title: String, class: &str, key: &str, of: &str| {
+        json!({
+            "name": title, "state_topic": counts, "state_class": class, "unit_of_measurement": "objects",
+            "value_template": format!("{{{{ {of}.get('{key}', 0) }}}}"),
+        })
+    };
+    match &rule.kind {
+        RuleKind::Line(_) => {
+            for (id, title, of) in &parts {
+                add(format!("{id}_in"), "sensor", sensor(format!("{title} in"), "total_increasing", "in", of));
+                add(format!("{id}_out"), "sensor", sensor(format!("{title} out"), "total_increasing", "out", of));
+            }
+        }
+        RuleKind::Zone
+        | RuleKind::Dwell { .. }
+        | RuleKind::Occupancy { .. }
+        | RuleKind::Absence { .. }
+        | RuleKind::NewHigh { .. }
+        | RuleKind::NewLow { .. } => {
+            for (id, title, of) in &parts {
+                let occupied = json!({
+                    "name": title, "device_class": "occupancy", "state_topic": counts,
+                    "value_template": format!("{{{{ 'ON' if {of}.get('now', 0) > 0 else 'OFF' }}}}"),
+                });
+                add(format!("{id}_occupied"), "binary_sensor", occupied);
+                add(format!("{id}_count"), "sensor", sensor(format!("{title} count"), "measurement", "now", of));
+            }
+        }
+        RuleKind::Summary { .. } => return,
+        _ => {}
+    }
+    let event = json!({
+        "name": format!("{name} event"), "state_topic": place.topic(&format!("event/{name}")),
+        "event_types": ["start", "end", "once"],
+        "value_template": "{{ {'event_type': value_json.phase, 'rule': value_json.rule, 'kind': value_json.rule_kind, \
+            'event': value_json.event, 'objects': value_json.objects | map(attribute='class') | list, \
+            'value': value_json.value | default(none), 'direction': value_json.direction | default(none)} | tojson }}",
+    });
+    let event = if kind == "line" || kind == "zone" { with(event, "device_class", "motion") } else { event };
+    add(format!("{}_event", slug(name)), "event", event);
+}
+
+fn with(mut config: Value, key: &str, value: &str) -> Value {
+    config[key] = value.into();
+    config
+}
