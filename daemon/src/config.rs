@@ -6,6 +6,7 @@
 mod address;
 mod build;
 mod checked;
+mod dialects;
 mod diff;
 mod document;
 mod environment;
@@ -31,6 +32,7 @@ use std::{
 };
 
 pub use checked::*;
+pub use dialects::*;
 pub use diff::{CameraChange, Change, diff};
 pub use filter::{BadFilter, log_filter};
 pub use overrides::Overrides;

@@ -220,6 +220,7 @@ impl Pipeline {
         let stream = StreamId::new(self.next_stream, &config.name);
         self.next_stream += 1;
         self.board.add(&stream);
+        self.board.update(&stream, |status| status.rules = Arc::clone(&config.rules));
         self.books.stills.veil(&stream, &config.rules.masks);
         let camera = if config.enabled {
             let slot = line.batcher.add(stream.clone(), stream_settings(&config, &line.config, self.config.track.lost_after));
@@ -252,6 +253,7 @@ impl Pipeline {
         follow_classes(&self.to_track, &running.stream, &config, &line.info);
         if running.config.rules != config.rules {
             watch_rules(&self.to_track, &running.stream, &config, &line.info);
+            self.board.update(&running.stream, |status| status.rules = Arc::clone(&config.rules));
             self.books.stills.veil(&running.stream, &config.rules.masks);
         }
         if let Some(camera) = &running.camera {

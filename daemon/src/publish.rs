@@ -10,6 +10,7 @@ mod backoff;
 mod compose;
 mod connection;
 mod counters;
+mod dialect;
 mod health;
 mod keeper;
 mod link;
@@ -123,6 +124,8 @@ pub fn boot_id() -> String {
 mod broker_tests;
 #[cfg(test)]
 mod contract_tests;
+#[cfg(test)]
+mod dialect_tests;
 #[cfg(test)]
 mod fake_tests;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! From what was typed to what the program sees: everything that concerns more than one value, or the world outside the file.
 
 mod camera;
+mod dialects;
 mod login;
 mod model;
 mod rule;
@@ -8,8 +9,8 @@ mod rule;
 use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::Path};
 
 use super::{
-    AppearanceConfig, BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, ModelConfig, MqttConfig, MqttVersion,
-    QueueConfig, RuntimeConfig, TlsConfig, TrackConfig, address,
+    AppearanceConfig, BatchConfig, CameraConfig, Config, DialectsConfig, HttpConfig, LogConfig, ModelConfig, MqttConfig,
+    MqttVersion, QueueConfig, RuntimeConfig, TlsConfig, TrackConfig, address,
     document::Entries,
     filter::{BadFilter, log_filter},
     keys::{Batch, Camera, Http, Log, Mqtt, Queue, Runtime, Top, Track, Typed},
@@ -54,9 +55,12 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
     let cameras = camera::build((typed.camera, typed.rule), entries, (&models, &profiles), ledger, around);
     let track = track(&typed.track, ledger);
     calm(&cameras, &track, ledger);
+    let dialects =
+        dialects::build((typed.frigate, typed.homeassistant, typed.deepstream, typed.onvif, typed.axis), &device, ledger);
     Config {
         log: log(typed.log, ledger),
-        mqtt: mqtt(typed.mqtt, &device, ledger, around).map(|mqtt| MqttConfig { queue: queue(typed.queue, around), ..mqtt }),
+        mqtt: mqtt(typed.mqtt, dialects, &device, ledger, around)
+            .map(|mqtt| MqttConfig { queue: queue(typed.queue, around), ..mqtt }),
         http: http(&typed.http, ledger),
         runtime: runtime(typed.runtime, ledger),
         batch: batch(&typed.batch, ledger),
@@ -187,13 +191,20 @@ fn calm(cameras: &[CameraConfig], track: &TrackConfig, ledger: &mut Ledger) {
     }
 }
 
-fn mqtt(mqtt: Mqtt, device: &str, ledger: &mut Ledger, around: &Surroundings<'_>) -> Option<MqttConfig> {
+fn mqtt(
+    mqtt: Mqtt,
+    dialects: DialectsConfig,
+    device: &str,
+    ledger: &mut Ledger,
+    around: &Surroundings<'_>,
+) -> Option<MqttConfig> {
     if !mqtt.enabled {
         return None;
     }
     let Some(url) = &mqtt.url else {
         let mut keys = Mqtt::SECTION.keys.iter().filter(|key| !matches!(key.name, "url" | "enabled"));
-        if !ledger.is_set("mqtt.url") && keys.any(|key| ledger.is_set(&Mqtt::SECTION.path(None, key.name))) {
+        let own = keys.any(|key| ledger.is_set(&Mqtt::SECTION.path(None, key.name)));
+        if !ledger.is_set("mqtt.url") && (own || dialects != DialectsConfig::default()) {
             ledger.missing(
                 "mqtt",
                 "mqtt.url",
@@ -217,6 +228,7 @@ fn mqtt(mqtt: Mqtt, device: &str, ledger: &mut Ledger, around: &Surroundings<'_>
         ledger.problem("mqtt.ca_file", "it means nothing without TLS", "write mqtts:// in mqtt.url, or remove it");
     }
     let base_topic = base_topic(mqtt.base_topic, &address, ledger);
+    dialects::apart(&dialects, &base_topic, ledger);
     let client_id = client_id(mqtt.client_id, device, mqtt.version.0, ledger);
     let login = Login {
         table: "mqtt",
@@ -253,6 +265,7 @@ fn mqtt(mqtt: Mqtt, device: &str, ledger: &mut Ledger, around: &Surroundings<'_>
         frame_format: mqtt.frame_format.0,
         track_update_interval: mqtt.track_update_interval.0,
         queue: None,
+        dialects,
     })
 }
 
@@ -291,6 +304,12 @@ fn base_topic(key: String, address: &address::Address, ledger: &mut Ledger) -> S
         }
         _ => ("mqtt.url", path.to_owned()),
     };
+    check_topic(at, &topic, ledger);
+    topic
+}
+
+/// Whether something can be the first levels of topics to publish on.
+fn check_topic(at: &str, topic: &str, ledger: &mut Ledger) {
     let reason = if topic.contains(['+', '#']) {
         "a topic to publish on holds no wildcard (+, #)"
     } else if topic.split('/').any(|level| level.trim().is_empty()) {
@@ -302,10 +321,9 @@ fn base_topic(key: String, address: &address::Address, ledger: &mut Ledger) -> S
     } else if topic.len() > LONGEST_BASE_TOPIC {
         "it is too long"
     } else {
-        return topic;
+        return;
     };
     ledger.problem(at, reason, "write levels separated by single slashes, e.g. \"egret\" or \"site/egret\"");
-    topic
 }
 
 fn client_id(key: Option<String>, device: &str, version: MqttVersion, ledger: &mut Ledger) -> String {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use super::secret::Secret;
+use super::{dialects::DialectsConfig, secret::Secret};
 use crate::{
     analyse::{CameraRules, MaskConfig, geometry::Point},
     gate::{Hidden, MotionSettings, PictureSettings, WatchSettings},
@@ -117,6 +117,8 @@ pub struct MqttConfig {
     pub frame_format: FrameFormat,
     /// Shortest time between two `track/update` messages of one track.
     pub track_update_interval: Duration,
+    /// The contracts of others that are spoken beside ours.
+    pub dialects: DialectsConfig,
     /// Where events and ends of tracks are kept until the broker has them; `None`: in memory.
     pub queue: Option<QueueConfig>,
 }

@@ -224,6 +224,12 @@ impl Reader<'_> {
                 self.put(section, entry, known, value);
                 continue;
             }
+            let under =
+                SECTIONS.iter().find(|under| under.name == key.get_ref().as_ref() && under.shape == Shape::Under(section.name));
+            if let Some(under) = under {
+                self.below(under, value);
+                continue;
+            }
             let nested = SECTIONS.iter().find(|nested| {
                 nested.name == key.get_ref().as_ref() && nested.shape == Shape::Nested(section.name) && entry.is_some()
             });
@@ -245,6 +251,20 @@ impl Reader<'_> {
                 (None, _) => self.unknown(Some((section, entry)), (key, value)),
             }
         }
+    }
+
+    /// A table below a table.
+    fn below(&mut self, section: &Section, value: &Spanned<DeValue<'_>>) {
+        let (spot, path) = (self.spot(value.span()), section.path(None, ""));
+        if let DeValue::Table(table) = value.get_ref() {
+            self.layer.ledger.place(path, Place { layer: self.layer.number, spot, shown: None });
+            self.table(section, None, table);
+            return;
+        }
+        self.mask(value);
+        let remedy = format!("write it as [{path}], once");
+        self.layer.ledger.problem_at(spot, &path, None, "it is not written like this", remedy);
+        self.layer.ledger.spoil(path);
     }
 
     fn put(&mut self, section: &Section, entry: Option<&str>, key: &Key, value: &Spanned<DeValue<'_>>) {
@@ -271,14 +291,16 @@ impl Reader<'_> {
         }
         let tables =
             || SECTIONS.iter().filter(|section| matches!(section.shape, Shape::Table | Shape::List)).map(|section| section.name);
-        let nested = SECTIONS.iter().find(|section| matches!(section.shape, Shape::Nested(_)) && section.name == name);
+        let nested =
+            SECTIONS.iter().find(|section| matches!(section.shape, Shape::Nested(_) | Shape::Under(_)) && section.name == name);
         let (path, nearest) = match place {
             None => {
                 let keys = Top::SECTION.keys.iter().map(|key| key.name);
                 (name.clone(), suggest::nearest(&name, keys.chain(tables())).map(str::to_owned))
             }
             Some((section, entry)) => {
-                let keys = section.keys.iter().map(|key| key.name);
+                let under = SECTIONS.iter().filter(|under| under.shape == Shape::Under(section.name)).map(|under| under.name);
+                let keys = section.keys.iter().map(|key| key.name).chain(under);
                 (section.path(entry, &name), suggest::nearest(&name, keys).map(str::to_owned))
             }
         };
@@ -314,6 +336,7 @@ fn title(section: &Section) -> String {
         Shape::Top => "before the first table".to_owned(),
         Shape::Table => format!("in [{}]", section.name),
         Shape::List => format!("in [[{}]]", section.name),
+        Shape::Under(parent) => format!("in [{parent}.{}]", section.name),
         Shape::Nested(parent) => format!("in [[{parent}.{}]]", section.name),
     }
 }

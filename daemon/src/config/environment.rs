@@ -5,7 +5,7 @@ use std::{collections::HashMap, ffi::OsString, path::Path};
 use config::{Source, ValueKind};
 
 use super::{
-    keys::{SECTIONS, Shape, Top},
+    keys::{SECTIONS, Section, Shape, Top},
     ledger::{Ledger, Spot},
     suggest,
     tree::{Layer, Tree},
@@ -56,7 +56,19 @@ pub(super) fn read(ledger: &mut Ledger, number: usize, variables: &[(OsString, O
 fn put(layer: &mut Layer<'_>, path: &str, text: &str, spot: Spot) {
     let (section, name) = match path.split_once('.') {
         None => (Some(&Top::SECTION), path),
-        Some((section, name)) => (SECTIONS.iter().find(|known| known.name == section && known.shape != Shape::Top), name),
+        Some((table, name)) => {
+            let below = name.split_once('.').and_then(|(below, name)| {
+                let is_it = |known: &&Section| known.name == below && matches!(known.shape, Shape::Under(of) if of == table);
+                Some((SECTIONS.iter().find(is_it)?, name))
+            });
+            match below {
+                Some((below, name)) => (Some(below), name),
+                None => {
+                    let is_it = |known: &&Section| known.name == table && !matches!(known.shape, Shape::Top | Shape::Under(_));
+                    (SECTIONS.iter().find(is_it), name)
+                }
+            }
+        }
     };
     if let Some(section) = section
         && matches!(section.shape, Shape::List | Shape::Nested(_))
@@ -72,7 +84,7 @@ fn put(layer: &mut Layer<'_>, path: &str, text: &str, spot: Spot) {
         layer.put(section, None, key, &key.kind.type_text(text), spot);
         return;
     }
-    let known = SECTIONS.iter().filter(|section| matches!(section.shape, Shape::Top | Shape::Table));
+    let known = SECTIONS.iter().filter(|section| matches!(section.shape, Shape::Top | Shape::Table | Shape::Under(_)));
     let paths: Vec<String> = known.flat_map(|section| section.keys.iter().map(|key| section.path(None, key.name))).collect();
     let remedy = match suggest::nearest(path, paths.iter().map(String::as_str)) {
         Some(path) => format!("did you mean {PREFIX}{}?", path.to_uppercase().replace('.', "__")),

@@ -6,7 +6,7 @@ use std::{collections::HashMap, path::PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    CpuRuntime, FrameFormat, LogFormat, MqttVersion, RtspTransport, Secret,
+    CpuRuntime, DeepStreamForm, FrameFormat, LogFormat, MqttVersion, RtspTransport, Secret,
     kind::{Kind, Raw, Words},
     span::Span,
 };
@@ -25,6 +25,8 @@ pub(super) enum Shape {
     Table,
     /// `[[name]]`, merged by the key `name`.
     List,
+    /// `[parent.name]` below a `[parent]`.
+    Under(&'static str),
     /// `[[parent.name]]` below a `[[parent]]`, merged by the names of both: an entry is called `parent/name`.
     Nested(&'static str),
 }
@@ -47,6 +49,7 @@ impl Section {
     pub(super) fn path(&self, entry: Option<&str>, key: &str) -> String {
         match (self.shape, entry) {
             (Shape::Top, _) => key.to_owned(),
+            (Shape::Under(parent), _) => format!("{parent}.{}.{key}", self.name).trim_end_matches('.').to_owned(),
             (Shape::Nested(parent), Some(entry)) => {
                 let (of, entry) = entry.split_once('/').unwrap_or((entry, "?"));
                 let path = format!("{parent}.{of}.{}.{entry}.{key}", self.name);
@@ -115,6 +118,7 @@ words! {
     Builtin { "demo" => Demo, "null" => Null }
     On { "cameras" => Cameras, "tracks" => Tracks, "frames" => Frames }
     Stream { "main" => Main, "sub" => Sub }
+    DeepStreamForm { "full" => Full, "minimal" => Minimal, "protobuf" => Protobuf }
 }
 
 section! {
@@ -405,7 +409,9 @@ section! {
     }
 }
 
+mod dialects;
 mod rule;
+pub(super) use dialects::{Axis, DeepStream, Frigate, HomeAssistant, Onvif};
 pub(super) use rule::{Anchor, Direction, Profile, Rule, RuleWord, Strictness};
 
 /// All sections, in the order of the sample configuration.
@@ -414,6 +420,11 @@ pub(super) const SECTIONS: &[Section] = &[
     Log::SECTION,
     Mqtt::SECTION,
     Queue::SECTION,
+    Frigate::SECTION,
+    HomeAssistant::SECTION,
+    DeepStream::SECTION,
+    Onvif::SECTION,
+    Axis::SECTION,
     Http::SECTION,
     Runtime::SECTION,
     Batch::SECTION,
@@ -432,6 +443,11 @@ pub(super) struct Typed {
     pub(super) log: Log,
     pub(super) mqtt: Mqtt,
     pub(super) queue: Queue,
+    pub(super) frigate: Frigate,
+    pub(super) homeassistant: HomeAssistant,
+    pub(super) deepstream: DeepStream,
+    pub(super) onvif: Onvif,
+    pub(super) axis: Axis,
     pub(super) http: Http,
     pub(super) runtime: Runtime,
     pub(super) batch: Batch,
@@ -485,6 +501,7 @@ mod tests {
         all::<Builtin>();
         all::<On>();
         all::<Stream>();
+        all::<DeepStreamForm>();
         all::<RuleWord>();
         all::<Anchor>();
         all::<Direction>();

@@ -23,6 +23,7 @@ fn table_of<'a>(document: &'a toml::Table, section: &Section) -> &'a toml::Table
         Shape::Top => document,
         Shape::Table => document[section.name].as_table().expect(section.name),
         Shape::List => document[section.name][0].as_table().expect(section.name),
+        Shape::Under(parent) => document[parent][section.name].as_table().expect(section.name),
         Shape::Nested(parent) => document[parent][0][section.name][0].as_table().expect(section.name),
     }
 }
@@ -60,7 +61,8 @@ fn it_names_every_key_with_its_default_and_no_other() {
             }
         }
         for (name, value) in table {
-            let nested = SECTIONS.iter().any(|nested| nested.shape == Shape::Nested(section.name) && nested.name == name);
+            let belongs = [Shape::Nested(section.name), Shape::Under(section.name)];
+            let nested = SECTIONS.iter().any(|nested| belongs.contains(&nested.shape) && nested.name == name);
             let is_section = nested || section.shape == Shape::Top && (value.is_table() || value.is_array());
             assert!(is_section || section.key(name).is_some(), "{name} is no key of {}", section.name);
         }
@@ -74,6 +76,7 @@ fn it_tells_every_choice_and_every_limit() {
             Shape::Top => return SAMPLE,
             Shape::Table => format!("\n[{}]", section.name),
             Shape::List => format!("\n#[[{}]]", section.name),
+            Shape::Under(parent) => format!("\n[{parent}.{}]", section.name),
             Shape::Nested(parent) => format!("\n#[[{parent}.{}]]", section.name),
         };
         let (_, after) = SAMPLE.split_once(&header).expect(section.name);

@@ -22,6 +22,11 @@ pub fn schema() -> Value {
                 let list = json!({ "type": "array", "description": section.doc.trim(), "items": items });
                 properties.insert(section.name.to_owned(), list);
             }
+            Shape::Under(parent) => {
+                if let Some(parent) = properties.get_mut(parent) {
+                    parent["properties"][section.name] = table(section);
+                }
+            }
             Shape::Nested(parent) => {
                 let mut items = table(section);
                 items["required"] = json!(["name", "kind"]);

@@ -29,6 +29,7 @@ fn config() -> MqttConfig {
         frame_format: crate::config::FrameFormat::Json,
         track_update_interval: Duration::from_millis(500),
         queue: None,
+        dialects: crate::config::DialectsConfig::default(),
     }
 }
 
@@ -139,6 +140,7 @@ fn every_message_is_as_its_fixture() {
         skipped_to_idr: 4,
         decode_errors: 1,
         picture_faults: PictureFaults { black: 2, moved: 1, ..PictureFaults::default() },
+        rules: Arc::default(),
     };
     composer.measure(Duration::from_millis(300), |_| true);
     let (topic, payload) = composer.camera(&StreamId::new(7, "door"), &status, now);

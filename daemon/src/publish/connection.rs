@@ -30,7 +30,7 @@ const HIGH_WATER: usize = 256 << 10;
 const CONNACK: u8 = 2;
 
 /// What happened on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Happened {
     /// The broker accepted it.
     Connected(Terms),
@@ -38,6 +38,8 @@ pub(super) enum Happened {
     Wrote(u64),
     /// The broker acknowledged a message, perhaps by refusing it.
     Acknowledged { id: u16, refused: bool },
+    /// Somebody said something on a topic that we asked for.
+    Heard { topic: String, payload: Bytes },
     /// The farewell was written.
     Farewell,
     /// Keep-alive and the like.
@@ -128,6 +130,11 @@ impl Connection {
         Ok(true)
     }
 
+    /// Asks for what is said on these topics.
+    pub(super) fn subscribe(&mut self, id: u16, topics: &[&str]) {
+        self.codec.subscribe(id, topics, &mut self.out);
+    }
+
     /// The end of what was taken so far.
     pub(super) fn position(&self) -> u64 {
         self.written + self.out.len() as u64
@@ -175,7 +182,7 @@ impl Connection {
         let closed = |error: io::Error| LinkError::new(Failure::Closed, error);
         loop {
             if let Some(came) = self.codec.decode(&mut self.input)? {
-                return Ok(self.came(&came));
+                return Ok(self.came(came));
             }
             let Self { state: State::Open(reader, writer), out, input, .. } = self else {
                 return Err(LinkError::new(Failure::Closed, "the connection is over"));
@@ -216,8 +223,13 @@ impl Connection {
         }
     }
 
-    fn came(&mut self, came: &Came) -> Happened {
-        match *came {
+    fn came(&mut self, came: Came) -> Happened {
+        match came {
+            Came::Heard { topic, payload } => Happened::Heard { topic, payload },
+            Came::Unheard => {
+                tracing::warn!("the broker refuses a subscription: Home Assistant's start will not be noticed");
+                Happened::Idle
+            }
             Came::Acknowledged { id, refused } => Happened::Acknowledged { id, refused },
             Came::Pong => {
                 self.awaiting_pong = false;

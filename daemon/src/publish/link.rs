@@ -68,14 +68,23 @@ impl Link {
         self.connection.farewell();
     }
 
+    /// Asks the broker for these topics, QoS 0.
+    pub(super) fn subscribe<'a>(&mut self, topics: impl Iterator<Item = &'a str>) {
+        let topics: Vec<&str> = topics.collect();
+        if !topics.is_empty() {
+            let id = self.free_id();
+            self.connection.subscribe(id, &topics);
+        }
+    }
+
     /// Works on the connection until something happens. Safe to drop and call again; not after an error.
     pub(super) async fn next(&mut self) -> Result<Happened, LinkError> {
         let happened = self.connection.next().await?;
         if !matches!(happened, Happened::Wrote(_)) {
             self.heard = Instant::now();
         }
-        if let Happened::Connected(terms) = happened {
-            self.accepted = Some((Instant::now(), terms));
+        if let Happened::Connected(terms) = &happened {
+            self.accepted = Some((Instant::now(), *terms));
         }
         Ok(happened)
     }

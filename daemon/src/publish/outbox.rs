@@ -65,10 +65,10 @@ impl Outbox {
         let message = Message { topic: topic.clone(), payload, family, number: self.next, kept: None };
         self.next += 1;
         match family {
-            Family::Frame => bounded(&mut self.frames, message, MAX_FRAMES, counters),
-            Family::Track | Family::Health => bounded(&mut self.tracks, message, MAX_TRACKS, counters),
+            Family::Frame | Family::DialectFrame => bounded(&mut self.frames, message, MAX_FRAMES, counters),
+            Family::Track | Family::Health | Family::DialectEvent => bounded(&mut self.tracks, message, MAX_TRACKS, counters),
             Family::Event => bounded(&mut self.events, message, MAX_EVENTS, counters),
-            Family::DeviceStatus | Family::CameraStatus | Family::Count => {
+            Family::DeviceStatus | Family::CameraStatus | Family::Count | Family::DialectState => {
                 if !self.stale.contains(topic) {
                     self.stale.push_back(topic.clone());
                 }
@@ -128,10 +128,12 @@ impl Outbox {
     pub(super) fn give_back(&mut self, message: Message) {
         match message.family {
             _ if message.kept.is_some() => self.kept.push_front(message),
-            Family::Frame => self.frames.push_front(message),
-            Family::Track | Family::Health => self.tracks.push_front(message),
+            Family::Frame | Family::DialectFrame => self.frames.push_front(message),
+            Family::Track | Family::Health | Family::DialectEvent => self.tracks.push_front(message),
             Family::Event => self.events.push_front(message),
-            Family::DeviceStatus | Family::CameraStatus | Family::Count => self.stale.push_front(message.topic),
+            Family::DeviceStatus | Family::CameraStatus | Family::Count | Family::DialectState => {
+                self.stale.push_front(message.topic);
+            }
         }
     }
 

@@ -24,7 +24,7 @@ const SESSION_EXPIRY_S: u32 = 3600;
 const FRAME_EXPIRY_S: u32 = 5;
 /// Largest packet that we send, where the broker does not ask for less.
 const MAX_OUTGOING: usize = 4 << 20;
-/// Largest packet that we take. We subscribe to nothing, so what comes is short.
+/// Largest packet that we take. What we subscribe to is a word long.
 pub(super) const MAX_INCOMING: usize = 64 << 10;
 /// Payload format indicator: text (MQTT 5, 3.3.2.3.2).
 const UTF_8: u8 = 1;
@@ -53,6 +53,10 @@ pub(super) enum Came {
     Accepted(Terms),
     /// It has a message, or refuses it.
     Acknowledged { id: u16, refused: bool },
+    /// Somebody said something.
+    Heard { topic: String, payload: Bytes },
+    /// It refuses a subscription.
+    Unheard,
     /// The answer to a ping.
     Pong,
     /// Nothing that we act upon.
@@ -79,6 +83,8 @@ pub(super) enum Codec {
         frame: Box<v5::Publish>,
         acknowledged: Box<v5::Publish>,
         aliases: Aliases,
+        /// The same for dialects, without a word on what they hold: that is the dialect's affair.
+        dialect: [Box<v5::Publish>; 2],
     },
     V311,
 }
@@ -103,7 +109,12 @@ impl Codec {
             user_properties: vec![("schema".to_owned(), message::SCHEMA.to_owned())],
             ..Default::default()
         };
+        let plain = |expiry| v5::PublishProperties { message_expiry_interval: expiry, ..Default::default() };
         Self::V5 {
+            dialect: [
+                publish(mqttbytes5::QoS::AtMostOnce, plain(Some(FRAME_EXPIRY_S))),
+                publish(mqttbytes5::QoS::AtLeastOnce, plain(None)),
+            ],
             frame: publish(mqttbytes5::QoS::AtMostOnce, frame),
             acknowledged: publish(mqttbytes5::QoS::AtLeastOnce, acknowledged),
             aliases: Aliases::default(),
@@ -164,8 +175,13 @@ impl Codec {
     pub(super) fn publish(&mut self, message: &Message, id: u16, out: &mut BytesMut) -> Result<(), LinkError> {
         let retain = message.family.retained();
         match self {
-            Self::V5 { frame, acknowledged, aliases } => {
-                let packet = if message.family.acknowledged() { acknowledged } else { frame };
+            Self::V5 { frame, acknowledged, aliases, dialect: [dialect_frame, dialect] } => {
+                let packet = match (message.family.acknowledged(), message.family.is_dialect()) {
+                    (true, false) => acknowledged,
+                    (false, false) => frame,
+                    (true, true) => dialect,
+                    (false, true) => dialect_frame,
+                };
                 let (named, alias) = match aliases.name(&message.topic) {
                     Naming::Whole => (true, None),
                     Naming::Introduced(alias) => (true, Some(alias)),
@@ -187,6 +203,24 @@ impl Codec {
             }
         }
         Ok(())
+    }
+
+    /// SUBSCRIBE, QoS 0. Topics are checked when they are configured, so nothing in it can be too long.
+    pub(super) fn subscribe(&self, id: u16, topics: &[&str], out: &mut BytesMut) {
+        let written = match self {
+            Self::V5 { .. } => {
+                let filters = topics.iter().map(|topic| v5::Filter::new(*topic, mqttbytes5::QoS::AtMostOnce)).collect();
+                v5::Subscribe { pkid: id, filters, properties: None }.write(out).map_err(unsendable)
+            }
+            Self::V311 => {
+                let filters =
+                    topics.iter().map(|topic| v4::SubscribeFilter { path: (*topic).to_owned(), qos: mqttbytes::QoS::AtMostOnce });
+                v4::Subscribe { pkid: id, filters: filters.collect() }.write(out).map_err(unsendable)
+            }
+        };
+        if let Err(error) = written {
+            tracing::error!(%error, "no subscription");
+        }
     }
 
     /// PINGREQ, the same in both.
@@ -228,6 +262,11 @@ fn unsendable(error: impl std::error::Error) -> LinkError {
     LinkError::new(Failure::Protocol, format!("a packet cannot be written: {error}"))
 }
 
+/// A topic that is no text is none of ours.
+fn heard(topic: &[u8], payload: &Bytes) -> Came {
+    str::from_utf8(topic).map_or(Came::Other, |topic| Came::Heard { topic: topic.to_owned(), payload: payload.clone() })
+}
+
 fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
     use v5::{ConnectReturnCode as Code, Packet, PubAckReason};
     match packet {
@@ -255,6 +294,10 @@ fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
             let refused = !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers);
             Ok(Came::Acknowledged { id: ack.pkid, refused })
         }
+        Packet::Publish(publish) => Ok(heard(&publish.topic, &publish.payload)),
+        Packet::SubAck(ack) if ack.return_codes.iter().any(|code| !matches!(code, v5::SubscribeReasonCode::Success(_))) => {
+            Ok(Came::Unheard)
+        }
         Packet::PingResp(_) => Ok(Came::Pong),
         Packet::Disconnect(disconnect) => {
             Err(LinkError::new(Failure::Closed, format!("the broker disconnected: {:?}", disconnect.reason_code)))
@@ -277,6 +320,10 @@ fn came_v311(packet: &v4::Packet) -> Result<Came, LinkError> {
             Err(LinkError::new(failure, format!("the broker refused: {:?}", ack.code)))
         }
         Packet::PubAck(ack) => Ok(Came::Acknowledged { id: ack.pkid, refused: false }),
+        Packet::Publish(publish) => Ok(heard(publish.topic.as_bytes(), &publish.payload)),
+        Packet::SubAck(ack) if ack.return_codes.iter().any(|code| !matches!(code, v4::SubscribeReasonCode::Success(_))) => {
+            Ok(Came::Unheard)
+        }
         Packet::PingResp => Ok(Came::Pong),
         _ => Ok(Came::Other),
     }

@@ -20,6 +20,7 @@ use super::{
     compose::{Composer, Now},
     connection::{self, Connection, Happened},
     counters::{Counters, DropReason, Failure},
+    dialect::Dialects,
     health::Health,
     keeper::{Come, Keeper, Kept},
     link::Link,
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     config::MqttConfig,
-    media::{Mark, TimeCard, Tracked},
+    media::{Mark, StreamId, TimeCard, Tracked},
     observe::StageTimes,
     status::StatusBoard,
 };
@@ -77,6 +78,7 @@ enum Ended {
 pub(super) struct Publisher {
     config: MqttConfig,
     composer: Composer,
+    dialects: Dialects,
     outbox: Outbox,
     /// The queue on disk, where there is one.
     keeper: Option<Keeper>,
@@ -117,9 +119,10 @@ impl Publisher {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first one comes at once.
         tick.reset();
-        let boot_id = boot_id();
+        let (boot_id, started_at) = (boot_id(), SystemTime::now());
         Self {
-            composer: Composer::new(&config, device, &boot_id, SystemTime::now()),
+            composer: Composer::new(&config, device, &boot_id, started_at),
+            dialects: Dialects::new(&config.dialects, &config.base_topic, device, &boot_id, started_at),
             keeper: open(&config, &counters),
             kept: 0,
             boot_id,
@@ -270,10 +273,17 @@ impl Publisher {
                 let reason = if self.was_connected { PresenceReason::Reconnected } else { PresenceReason::Started };
                 self.was_connected = true;
                 self.tell_presence(Presence::Online, reason);
+                let Self { dialects, outbox, counters, .. } = self;
+                dialects.connected(|topic, payload, family| outbox.push(topic, payload, family, counters));
+                link.subscribe(dialects.subscriptions());
                 self.outbox.refresh(self.composer.device_topic());
                 if let Some(keeper) = &mut self.keeper {
                     keeper.connected();
                 }
+            }
+            Happened::Heard { topic, payload } => {
+                let Self { dialects, outbox, counters, .. } = self;
+                dialects.heard(&topic, &payload, |topic, payload, family| outbox.push(topic, payload, family, counters));
             }
             Happened::Wrote(position) => link.wrote(position, &self.counters),
             Happened::Acknowledged { id, refused } => link.acknowledged(id, refused, &mut self.outbox, &self.counters),
@@ -335,6 +345,8 @@ impl Publisher {
             News::InputEnded => {
                 self.board_changed();
                 self.tell_presence(Presence::Offline, PresenceReason::Shutdown);
+                let Self { dialects, outbox, counters, .. } = self;
+                dialects.leaving(|topic, payload, family| outbox.push(topic, payload, family, counters));
                 self.phase = Phase::Leaving(tokio::time::Instant::now() + FAREWELL);
                 match &mut self.keeper {
                     Some(keeper) => keeper.finish(),
@@ -347,7 +359,7 @@ impl Publisher {
 
     fn frames(&mut self) {
         let now = Now::read();
-        let Self { composer, outbox, counters, cards, batches, keeper, kept, boot_id, .. } = self;
+        let Self { composer, dialects, outbox, counters, cards, batches, keeper, kept, boot_id, .. } = self;
         for mut tracked in batches.drain(..).flatten() {
             let (stream, at) = (tracked.stream.name(), tracked.capture.wall);
             composer.frame(&tracked, now, |topic, payload, family| match (keeper.as_mut(), class(topic, family)) {
@@ -361,6 +373,7 @@ impl Publisher {
                 }
                 _ => outbox.push(topic, payload, family, counters),
             });
+            dialects.frame(&tracked, |topic, payload, family| outbox.push(topic, payload, family, counters));
             if !tracked.closing {
                 tracked.times.stamp(Mark::PublishStarted, now.steady);
                 cards.push(tracked.times);
@@ -405,10 +418,14 @@ impl Publisher {
             for (topic, family) in self.composer.remove(stream) {
                 self.outbox.push(&topic, bytes::Bytes::new(), family, &self.counters);
             }
+            let Self { dialects, outbox, counters, .. } = &mut *self;
+            dialects.removed(stream, |topic, payload, family| outbox.push(topic, payload, family, counters));
         }
         for (stream, status) in &changes.changed {
             let (topic, payload) = self.composer.camera(stream, status, now);
             self.outbox.push(&topic, payload, Family::CameraStatus, &self.counters);
+            let Self { dialects, outbox, counters, .. } = &mut *self;
+            dialects.camera(stream, status, now, |topic, payload, family| outbox.push(topic, payload, family, counters));
         }
     }
 
@@ -434,6 +451,9 @@ impl Publisher {
             let (topic, payload) = self.composer.camera(stream, status, now);
             self.outbox.push(&topic, payload, Family::CameraStatus, &self.counters);
         }
+        let known = |stream: &StreamId| cameras.iter().any(|(known, _)| known == stream);
+        let Self { dialects, outbox, counters, .. } = self;
+        dialects.tick(known, now, |topic, payload, family| outbox.push(topic, payload, family, counters));
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) fn config(port: u16, version: MqttVersion) -> MqttConfig {
         frame_format: crate::config::FrameFormat::Json,
         track_update_interval: Duration::ZERO,
         queue: None,
+        dialects: crate::config::DialectsConfig::default(),
     }
 }
 
@@ -144,7 +145,7 @@ impl Heard {
     }
 }
 
-/// A subscriber to everything, over either version.
+/// A subscriber, by default to all of ours, over either version.
 pub(super) enum Subscriber {
     V311(Box<rumqttc::EventLoop>),
     V5(Box<v5::EventLoop>),
@@ -156,18 +157,23 @@ impl Subscriber {
     }
 
     pub(super) async fn connect_as(version: MqttVersion, port: u16) -> Self {
+        Self::connect_to(version, port, "egret/#").await
+    }
+
+    /// A subscriber to these topics.
+    pub(super) async fn connect_to(version: MqttVersion, port: u16, filter: &str) -> Self {
         let name = format!("listener-{}", boot_id());
         let mut subscriber = match version {
             MqttVersion::V311 => {
                 let mut options = rumqttc::MqttOptions::new(name, "127.0.0.1", port);
                 options.set_keep_alive(Duration::from_mins(1)).set_max_packet_size(1 << 20, 1 << 20);
                 let (client, events) = rumqttc::AsyncClient::new(options, 8);
-                client.try_subscribe("egret/#", rumqttc::QoS::AtLeastOnce).expect("room");
+                client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).expect("room");
                 Self::V311(Box::new(events))
             }
             MqttVersion::V5 => {
                 let (client, events) = v5::AsyncClient::new(v5::MqttOptions::new(name, "127.0.0.1", port), 8);
-                client.try_subscribe("egret/#", v5::mqttbytes::QoS::AtLeastOnce).expect("room");
+                client.try_subscribe(filter, v5::mqttbytes::QoS::AtLeastOnce).expect("room");
                 Self::V5(Box::new(events))
             }
         };

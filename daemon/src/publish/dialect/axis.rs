@@ -190,7 +190,8 @@ fn frame(tracked: &Tracked) -> Frame {
 }
 
 fn ended(track: &Track, path: Option<Path>, tracked: &Tracked) -> ObjectTrack {
-    let place = |sample: &Sample| json!({ "timestamp": Stamp(sample.at), "bounding_box": bounding_box(&sample.bbox, tracked.size) });
+    let place =
+        |sample: &Sample| json!({ "timestamp": Stamp(sample.at), "bounding_box": bounding_box(&sample.bbox, tracked.size) });
     let duration = track.last_seen.duration_since(track.first_seen).unwrap_or_default();
     ObjectTrack {
         channel_id: channel(tracked),

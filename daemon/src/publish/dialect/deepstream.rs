@@ -4,12 +4,7 @@
 
 mod protobuf;
 
-use std::{
-    collections::HashMap,
-    fmt::Write,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt::Write, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Value, json};
@@ -85,15 +80,16 @@ struct About<'a> {
 
 impl DeepStream {
     pub(super) fn new(config: &DeepStreamConfig, device: &Device) -> Self {
-        let mut hasher = DefaultHasher::new();
-        device.boot_id.hash(&mut hasher);
+        // FNV-1a: the same on every machine.
+        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let boot = device.boot_id.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
         Self {
             topic: config.topic.as_str().into(),
             form: config.form,
             interval: config.frame_interval,
             frames: HashMap::new(),
             device: device.clone(),
-            identities: Identities { boot: hasher.finish(), next: 0 },
+            identities: Identities { boot, next: 0 },
         }
     }
 

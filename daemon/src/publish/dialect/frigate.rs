@@ -169,11 +169,9 @@ impl Frigate {
         let camera = self.get(stream);
         let (role, on) = match status.state {
             CameraState::Disabled => ("disabled", "OFF"),
-            CameraState::Online
-            | CameraState::Frozen
-            | CameraState::Black
-            | CameraState::Blurred
-            | CameraState::Moved => ("online", "ON"),
+            CameraState::Online | CameraState::Frozen | CameraState::Black | CameraState::Blurred | CameraState::Moved => {
+                ("online", "ON")
+            }
             _ => ("offline", "ON"),
         };
         let states = [

@@ -53,7 +53,10 @@ fn items<const N: usize>(items: [(&str, String); N]) -> Map<String, Value> {
 fn picture_topics(state: CameraState) -> [(&'static str, bool); 4] {
     use CameraState::{Black, Blurred, Connecting, Disabled, Ended, Frozen, Moved, Offline, Online};
     [
-        ("VideoSource/SignalLoss", !matches!(state, Online | Frozen | Black | Blurred | Moved | Connecting | Disabled | Ended | Offline)),
+        (
+            "VideoSource/SignalLoss",
+            !matches!(state, Online | Frozen | Black | Blurred | Moved | Connecting | Disabled | Ended | Offline),
+        ),
         ("VideoSource/ImageTooDark/AnalyticsService", state == Black),
         ("VideoSource/ImageTooBlurry/AnalyticsService", state == Blurred),
         ("VideoSource/GlobalSceneChange/AnalyticsService", state == Moved),
@@ -115,11 +118,8 @@ impl Onvif {
         let (camera, module) = (tracked.stream.name(), tracked.model.name.as_str());
         let values = format!("&{}/{}/{}", level(camera), level(module), level(&event.rule));
         let topic = format!("{}/onvif-ej/{}/{values}", self.prefix, rule_topic(event.kind)).into();
-        let source = [
-            ("VideoSource", camera.to_owned()),
-            ("AnalyticsConfiguration", module.to_owned()),
-            ("Rule", event.rule.to_string()),
-        ];
+        let source =
+            [("VideoSource", camera.to_owned()), ("AnalyticsConfiguration", module.to_owned()), ("Rule", event.rule.to_string())];
         let message = Message { time: Stamp(tracked.capture.wall), source: items(source), data: data(event) };
         out(&topic, to_json(&message), Family::DialectEvent);
     }

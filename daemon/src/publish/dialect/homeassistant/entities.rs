@@ -44,7 +44,8 @@ impl Place<'_> {
 /// The states in which pictures come, as a list in a template.
 fn seen() -> String {
     use CameraState::{Black, Blurred, Frozen, Moved, Online};
-    let words: Vec<String> = [Online, Frozen, Black, Blurred, Moved].iter().map(|state| format!("'{}'", state.as_str())).collect();
+    let words: Vec<String> =
+        [Online, Frozen, Black, Blurred, Moved].iter().map(|state| format!("'{}'", state.as_str())).collect();
     format!("[{}]", words.join(", "))
 }
 
@@ -105,7 +106,7 @@ fn own(place: &Place<'_>, out: &mut BTreeMap<String, Entity>) {
 
 /// A name as part of an identifier.
 fn slug(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' }).collect()
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 /// A text in a template; JSON's escapes are those of the template language too.
@@ -116,7 +117,13 @@ fn quoted(text: &str) -> String {
 fn of_rule(place: &Place<'_>, rule: &RuleConfig, out: &mut BTreeMap<String, Entity>) {
     let name = rule.name.as_str();
     let kind = rule.kind.as_str();
-    let mut add = |id: String, platform, config| drop(out.insert(id, Entity { platform, config }));
+    let mut add = |mut id: String, platform, config| {
+        // Two names may be the same but for what an identifier cannot hold.
+        while out.contains_key(&id) {
+            id.push('_');
+        }
+        out.insert(id, Entity { platform, config });
+    };
     let counts = place.topic(&format!("count/{name}"));
     let classes = rule.classes.as_deref().unwrap_or_default();
     // The total, and each class that the rule names.
