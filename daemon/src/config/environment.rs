@@ -61,13 +61,8 @@ fn put(layer: &mut Layer<'_>, path: &str, text: &str, spot: Spot) {
                 let is_it = |known: &&Section| known.name == below && matches!(known.shape, Shape::Under(of) if of == table);
                 Some((SECTIONS.iter().find(is_it)?, name))
             });
-            match below {
-                Some((below, name)) => (Some(below), name),
-                None => {
-                    let is_it = |known: &&Section| known.name == table && !matches!(known.shape, Shape::Top | Shape::Under(_));
-                    (SECTIONS.iter().find(is_it), name)
-                }
-            }
+            let alone = |known: &&Section| known.name == table && !matches!(known.shape, Shape::Top | Shape::Under(_));
+            below.map_or_else(|| (SECTIONS.iter().find(alone), name), |(below, name)| (Some(below), name))
         }
     };
     if let Some(section) = section

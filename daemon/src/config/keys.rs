@@ -197,7 +197,7 @@ section! {
         /// For how long what the broker acknowledged is kept. If the broker is lost meanwhile, it is sent again.
         keep_acknowledged: Span["0s" ..= "1m"] = "5s";
         /// Most messages a second of what has waited, once the broker is back.
-        replay_rate: Count[1 ..= 100000] = 500;
+        replay_rate: Count[1 ..= 100_000] = 500;
     }
 }
 

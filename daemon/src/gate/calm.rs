@@ -129,7 +129,7 @@ mod tests {
     fn what_stands_stands_however_its_box_trembles() {
         let mut calm = Calm::default();
         let parked = |i: u64, phase| {
-            let x = 300.0 + if i % 2 == 0 { 12.0 } else { -12.0 };
+            let x = 300.0 + if i.is_multiple_of(2) { 12.0 } else { -12.0 };
             Track { velocity: (9.0, -3.0), ..track(1, x, phase) }
         };
         let look = |calm: &mut Calm, i: u64, more: &[Track]| {

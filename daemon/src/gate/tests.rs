@@ -99,7 +99,7 @@ fn branches_in_the_wind_become_usual_and_hide_nobody_else() {
         let place = |leaf: u64, way: u64| (((leaf * 7919 + i * 104_729 + way * 1299) * 2_654_435_761) >> 16) as f32;
         let leaf = |n: u64| {
             let (x, y) = (20.0 + (n % 4) as f32 * 36.0 + place(n, 1) % 6.0, 20.0 + (n / 4) as f32 * 30.0 + place(n, 2) % 6.0);
-            Walker { x, y, width: 7.0, height: 7.0, contrast: if n % 2 == 0 { 35.0 } else { -25.0 } }
+            Walker { x, y, width: 7.0, height: 7.0, contrast: if n.is_multiple_of(2) { 35.0 } else { -25.0 } }
         };
         (0..12).map(leaf).collect()
     };

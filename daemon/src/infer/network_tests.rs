@@ -241,7 +241,7 @@ fn manifests_that_are_wrong_are_refused_with_file_reason_and_remedy() {
     refused(&ModelConfig { class_confidence: unknown, ..config.clone() }, &["\"cow\"", "cat, dog"]);
     // A manifest about another file says nothing of this one.
     rewritten("name = \"detr\"", "name = \"detr\"\nfile = \"other.onnx\"");
-    refused(&config, &["detr.onnx", "2 outputs"]);
+    refused(&config, &["detr.onnx", "without a manifest"]);
     let colours_config = model(folder.path(), "colours", &colours(16), &colours_manifest(16));
     let tiles = Some(TilesConfig { columns: 2, rows: 1, overlap: 0.2, whole: false });
     refused(&ModelConfig { tiles, ..colours_config }, &["classify", "tile_columns"]);

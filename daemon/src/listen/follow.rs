@@ -1,6 +1,9 @@
 //! Whether messages are missing, by `seq` and `boot_id`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
+};
 
 use serde_json::Value;
 
@@ -8,6 +11,8 @@ use serde_json::Value;
 const MOST: usize = 4096;
 /// Most runs of a device that one camera's messages are told apart by: what was kept through a restart comes with the name of the run before.
 const RUNS: usize = 4;
+/// Most numbers of a run that are remembered as missing. Ends of tracks go through the daemon's disk, and others overtake them.
+const ABSENT: usize = 64;
 /// A longer name is nobody's.
 const LONGEST_NAME: usize = 128;
 
@@ -18,7 +23,9 @@ pub enum Outcome {
     InOrder,
     /// So many before it have not come.
     Missing(u64),
-    /// It has come before, or late.
+    /// It was missing until now.
+    Late,
+    /// It has come before.
     Again,
     /// It is in no sequence that is followed: it has no number, or its kind only ever tells the latest.
     NotFollowed,
@@ -32,11 +39,41 @@ struct Key {
     family: &'static str,
 }
 
+/// What has come of one run of a device.
+#[derive(Debug)]
+struct Run {
+    name: String,
+    /// The largest number.
+    last: u64,
+    /// The largest of the numbers below it that have not come.
+    absent: BTreeSet<u64>,
+}
+
+impl Run {
+    fn take(&mut self, seq: u64) -> Outcome {
+        if seq <= self.last {
+            return if self.absent.remove(&seq) { Outcome::Late } else { Outcome::Again };
+        }
+        let left_out = self.last + 1..seq;
+        self.last = seq;
+        let missing = left_out.end - left_out.start;
+        self.left_out(left_out);
+        if missing == 0 { Outcome::InOrder } else { Outcome::Missing(missing) }
+    }
+
+    fn left_out(&mut self, numbers: Range<u64>) {
+        self.absent.extend(numbers.rev().take(ABSENT));
+        while self.absent.len() > ABSENT {
+            self.absent.pop_first();
+        }
+    }
+}
+
 /// The sequences of all devices and cameras.
 #[derive(Debug, Default)]
 pub struct Seqs {
-    /// The last number of each of the latest runs.
-    known: BTreeMap<Key, VecDeque<(String, u64)>>,
+    /// The latest runs.
+    known: BTreeMap<Key, VecDeque<Run>>,
 }
 
 impl Seqs {
@@ -59,23 +96,18 @@ impl Seqs {
             return None;
         }
         let runs = self.known.entry(key).or_default();
-        Some(match runs.iter_mut().find(|(known, _)| *known == run) {
-            Some((_, last)) if seq <= *last => Outcome::Again,
-            Some((_, last)) => {
-                let missing = seq - *last - 1;
-                *last = seq;
-                if missing == 0 { Outcome::InOrder } else { Outcome::Missing(missing) }
-            }
-            None => {
-                // Of the first run the beginning was before our time; of a later one it was not.
-                let missing = if runs.is_empty() { 0 } else { seq };
-                runs.push_back((run, seq));
-                if runs.len() > RUNS {
-                    runs.pop_front();
-                }
-                if missing == 0 { Outcome::InOrder } else { Outcome::Missing(missing) }
-            }
-        })
+        if let Some(known) = runs.iter_mut().find(|known| known.name == run) {
+            return Some(known.take(seq));
+        }
+        // Of the first run the beginning was before our time; of a later one it was not.
+        let missing = if runs.is_empty() { 0 } else { seq };
+        let mut new = Run { name: run, last: seq, absent: BTreeSet::new() };
+        new.left_out(seq - missing..seq);
+        runs.push_back(new);
+        if runs.len() > RUNS {
+            runs.pop_front();
+        }
+        Some(if missing == 0 { Outcome::InOrder } else { Outcome::Missing(missing) })
     }
 }
 
@@ -100,6 +132,8 @@ mod tests {
         assert_eq!(take("door", "a", 11), Outcome::Missing(2));
         assert_eq!(take("door", "a", 8), Outcome::Again);
         assert_eq!(take("door", "a", 11), Outcome::Again);
+        assert_eq!(take("door", "a", 9), Outcome::Late, "it was overtaken");
+        assert_eq!(take("door", "a", 9), Outcome::Again);
         assert_eq!(take("door", "b", 0), Outcome::InOrder, "the device was started again");
         assert_eq!(take("door", "a", 12), Outcome::InOrder, "kept from the run before");
         assert_eq!(take("door", "b", 2), Outcome::Missing(1));
@@ -143,8 +177,9 @@ mod tests {
         for run in 0..100 {
             seqs.take(&frame("0", &run.to_string(), 0));
         }
+        seqs.take(&frame("1", "a", u64::MAX));
         assert_eq!(seqs.known.len(), MOST);
-        assert!(seqs.known.values().all(|runs| runs.len() <= RUNS));
+        assert!(seqs.known.values().all(|runs| runs.len() <= RUNS && runs.iter().all(|run| run.absent.len() <= ABSENT)));
         assert_eq!(seqs.take(&frame("new", "a", 0)), Outcome::NotFollowed);
     }
 }

@@ -22,6 +22,7 @@ pub fn json_line(topic: &str, retained: bool, read: Result<&Value, (&Bad, &[u8])
     }
     match outcome {
         Outcome::Missing(missing) => line["missing_before"] = missing.into(),
+        Outcome::Late => line["late"] = true.into(),
         Outcome::Again => line["again"] = true.into(),
         Outcome::InOrder | Outcome::NotFollowed => {}
     }

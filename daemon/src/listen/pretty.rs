@@ -40,6 +40,7 @@ pub fn pretty(topic: &str, message: &Value, outcome: Outcome) -> String {
     };
     let remark = match outcome {
         Outcome::Missing(missing) => format!("  [{missing} missing before it]"),
+        Outcome::Late => "  [late]".to_owned(),
         Outcome::Again => "  [again]".to_owned(),
         Outcome::InOrder | Outcome::NotFollowed => String::new(),
     };

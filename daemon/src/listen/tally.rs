@@ -126,6 +126,7 @@ impl Tally {
         let camera = self.cameras.entry(if known { name } else { "(more)".to_owned() }).or_insert_with(Camera::new);
         match outcome {
             Outcome::Missing(missing) => camera.missing = camera.missing.saturating_add(missing),
+            Outcome::Late => camera.missing = camera.missing.saturating_sub(1),
             Outcome::Again => camera.again += 1,
             Outcome::InOrder | Outcome::NotFollowed => {}
         }

@@ -63,9 +63,9 @@ async fn tell(port: u16, version: MqttVersion) {
     all.until(|heard| heard.topic == "frigate/available" && heard.text == "online").await;
     let door = StreamId::new(1, "door");
     line.board.add(&door);
-    line.board.set(&door, CameraState::Online, "");
     let config = all.until(|heard| heard.topic == "homeassistant/device/egret_box1_door/config").await;
     assert_eq!(config.json()["dev"]["via_device"], "egret_box1");
+    line.board.set(&door, CameraState::Online, "");
     all.until(|heard| heard.topic == "frigate/door/status/detect" && heard.text == "online").await;
 
     line.send(vec![frame(&door, 0)]).await;

@@ -40,7 +40,7 @@ async fn every_form_is_heard_over_both_versions() {
             let mut subscription = listening(&config, &wanted).await.expect("subscribed");
             let line = Line::start(Some(config));
             line.until("connected", super::Counters::connected).await;
-            let cameras = ["door", "yard"].map(|name| StreamId::new(1, name));
+            let cameras = [(1, "door"), (2, "yard")].map(|(id, name)| StreamId::new(id, name));
             let mut tally = Tally::default();
             for number in 0..20 {
                 line.send(cameras.iter().map(|camera| frame(camera, number)).collect()).await;

@@ -366,6 +366,22 @@ mod tests {
     }
 
     #[test]
+    fn a_subscription_asks_for_qos_0_and_brings_what_is_said() {
+        let mut out = BytesMut::new();
+        Codec::new(MqttVersion::V311, FrameFormat::Json).subscribe(7, &["ha/status"], &mut out);
+        assert_eq!(&out[..], b"\x82\x0e\x00\x07\x00\x09ha/status\x00");
+        out.clear();
+        Codec::new(MqttVersion::V5, FrameFormat::Json).subscribe(7, &["ha/status"], &mut out);
+        assert_eq!(&out[..], b"\x82\x0f\x00\x07\x00\x00\x09ha/status\x00");
+        let said = Some(Came::Heard { topic: "a/b".into(), payload: Bytes::from_static(b"online") });
+        assert_eq!(decode(MqttVersion::V311, b"\x30\x0b\x00\x03a/bonline").expect("MQTT"), said);
+        assert_eq!(decode(MqttVersion::V5, b"\x30\x0c\x00\x03a/b\x00online").expect("MQTT"), said);
+        assert_eq!(decode(MqttVersion::V311, b"\x90\x03\x00\x07\x00").expect("MQTT"), Some(Came::Other));
+        assert_eq!(decode(MqttVersion::V311, b"\x90\x03\x00\x07\x80").expect("MQTT"), Some(Came::Unheard));
+        assert_eq!(decode(MqttVersion::V5, b"\x90\x04\x00\x07\x00\x87").expect("MQTT"), Some(Came::Unheard));
+    }
+
+    #[test]
     fn packets_are_taken_one_by_one_and_only_whole() {
         let mut input = BytesMut::from(&[0xd0, 0, 0x40, 2, 1][..]);
         let codec = Codec::new(MqttVersion::V311, FrameFormat::Json);

@@ -300,7 +300,7 @@ impl Publisher {
     /// The next thing that is no matter of the connection. Safe to drop and call again.
     async fn news(&mut self) -> News {
         if let Phase::Leaving(until) = self.phase {
-            let long_enough = until - (FAREWELL - LAST_KEPT);
+            let long_enough = until - FAREWELL.saturating_sub(LAST_KEPT);
             return tokio::select! {
                 () = sleep_until(long_enough), if !self.kept_done => News::KeptLongEnough,
                 come = come(&mut self.keeper) => News::Kept(come),
@@ -395,7 +395,9 @@ impl Publisher {
     fn pass_answers(&mut self) {
         let answered = self.outbox.answered();
         if let Some(keeper) = &mut self.keeper {
-            answered.into_iter().for_each(|(stream, number, refused)| keeper.answered(stream, number, refused));
+            for (stream, number, refused) in answered {
+                keeper.answered(stream, number, refused);
+            }
         }
     }
 

@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn every_family_has_a_channel_and_no_two_share_an_address_or_a_name() {
-        for family in Family::ALL {
+        for family in Family::ALL.into_iter().filter(|family| !family.is_dialect()) {
             assert!(CHANNELS.iter().any(|channel| channel.family == family), "{family:?}");
         }
         for (i, channel) in CHANNELS.iter().enumerate() {

@@ -14,8 +14,8 @@ use std::{
 
 use egret_models::spec::InputSpec;
 
-pub(super) use self::{gallery::Known, shown::Shown};
 use self::{findings::Findings, gallery::Gallery, gather::Gather};
+pub(super) use self::{gallery::Known, shown::Shown};
 use super::Telling;
 use crate::{
     config::{StepConfig, StepOn, TrackConfig},

@@ -144,6 +144,11 @@ fn timeless(value: &mut Value, known: &mut Vec<String>) {
                     });
                     *value = json!(place);
                 }
+                // Which points of a path are kept goes by the wall clock, which nothing but the arrival of frames tells here.
+                if let ("path", Value::Array(points)) = (key.as_str(), &mut *value) {
+                    points.truncate(1);
+                    points.iter_mut().for_each(|point| point[0] = Value::Null);
+                }
                 timeless(value, known);
             }
         }

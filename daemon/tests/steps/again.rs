@@ -65,7 +65,15 @@ async fn somebody_who_comes_back_goes_on_under_the_old_name() {
     let rule = "[[camera.rule]]\nname = \"wait\"\nkind = \"dwell\"\ntime = \"4s\"\ninertia = \"10s\"\n";
     let mut rig = Rig::start_with(vec![camera], &models, rule).await;
     let phase = |message: &&Value, phase: &str| message["phase"] == phase;
-    rig.until("a stay of four seconds", |rig| rig.events("bars").any(|event| event["phase"] == "start")).await;
+    let goes_on = |rig: &Rig| {
+        let rename = rig.tracks("bars").find(|message| message["kind"] == "rename");
+        rename.is_some_and(|rename| {
+            let mut after = rig.tracks("bars").filter(|message| message["seq"].as_u64() > rename["seq"].as_u64());
+            after.any(|message| message["track"] == rename["track"])
+        })
+    };
+    let stays = |rig: &Rig| rig.events("bars").any(|event| event["phase"] == "start");
+    rig.until("a stay of four seconds, and word of it after that", |rig| goes_on(rig) && stays(rig)).await;
 
     let tracks: Vec<Value> = rig.tracks("bars").cloned().collect();
     let new: Vec<&Value> = tracks.iter().filter(|message| phase(message, "new")).collect();

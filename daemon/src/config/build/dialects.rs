@@ -52,3 +52,73 @@ pub(super) fn apart(config: &DialectsConfig, base: &str, ledger: &mut Ledger) {
         ledger.clash(key, "mqtt.base_topic", "its topics would stand among egret's own", "write another first level");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{DeepStreamForm, Sources, load, load_text};
+
+    const ALL: &str = "device = \"gate\"\n[mqtt]\nurl = \"mqtt://b\"\n[mqtt.frigate]\nenabled = true\ntopic_prefix = \"site/frigate\"\n\
+        [mqtt.homeassistant]\nenabled = true\n[mqtt.deepstream]\nenabled = true\nform = \"protobuf\"\nframe_interval = 30\n\
+        [mqtt.onvif]\nenabled = true\nmetadata = false\n[mqtt.axis]\nenabled = true\n";
+
+    fn config(text: &str) -> DialectsConfig {
+        let loaded = load_text(Path::new(""), text).unwrap_or_else(|problems| panic!("{problems:?}"));
+        loaded.config.mqtt.expect("a broker").dialects
+    }
+
+    /// The one problem of a text: its key, and the rest.
+    fn problem(text: &str) -> (String, String) {
+        let problems = load_text(Path::new(""), text).expect_err("refused");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        (problems[0].key.clone(), format!("{:?}", problems[0]))
+    }
+
+    #[test]
+    fn none_is_spoken_unless_it_is_switched_on() {
+        assert_eq!(config("[mqtt]\nurl = \"mqtt://b\"\n[mqtt.frigate]\ntopic_prefix = \"f\"\n"), DialectsConfig::default());
+        let all = config(ALL);
+        assert_eq!(all.frigate, Some(FrigateConfig { topic_prefix: "site/frigate".into() }));
+        assert_eq!(all.home_assistant, Some(HomeAssistantConfig { discovery_prefix: "homeassistant".into() }));
+        let form = DeepStreamForm::Protobuf;
+        assert_eq!(all.deepstream, Some(DeepStreamConfig { topic: "deepstream".into(), form, frame_interval: 30 }));
+        assert_eq!(all.onvif, Some(OnvifConfig { topic_prefix: "gate".into(), events: true, metadata: false }));
+        assert_eq!(all.axis, Some(AxisConfig { topic: "axis".into(), frames: true, tracks: true }));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_key() {
+        let below = |rest: &str| format!("[mqtt]\nurl = \"mqtt://b\"\n[mqtt.{rest}\n");
+        for (text, key, part) in [
+            (below("frigate]\nenabled = 1"), "mqtt.frigate.enabled", "true or false"),
+            (below("frigate]\nenabled = true\ntopic_prefix = \"a/#\""), "mqtt.frigate.topic_prefix", "wildcard"),
+            (below("frigate]\nenabled = true\ntopic_prefix = \"egret/x\""), "mqtt.frigate.topic_prefix", "among egret's own"),
+            (below("axis]\nenabled = true\ntopic = \"a//b\""), "mqtt.axis.topic", "empty"),
+            (below("deepstream]\nform = \"xml\""), "mqtt.deepstream.form", "minimal"),
+            (below("deepstream]\nframe_interval = 0"), "mqtt.deepstream.frame_interval", "from 1 to 1000"),
+            (below("onvif]\nmetdata = true"), "mqtt.onvif.metdata", "did you mean metadata?"),
+            (below("frigat]\nenabled = true"), "mqtt.frigat", "did you mean frigate?"),
+            ("[frigate]\nenabled = true\n".to_owned(), "frigate", "[mqtt.frigate]"),
+            ("[mqtt]\nurl = \"mqtt://b\"\nfrigate = true\n".to_owned(), "mqtt.frigate", "write it as [mqtt.frigate]"),
+            ("[mqtt.frigate]\nenabled = true\n".to_owned(), "mqtt", "mqtt://broker:1883"),
+        ] {
+            let (found, told) = problem(&text);
+            assert!(found.starts_with(key) && told.contains(part), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_variable_switches_one_on() {
+        let of = |name: &str| Sources {
+            variables: [("EGRET__MQTT__URL", "mqtt://b"), (name, "true")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .to_vec(),
+            ..Sources::default()
+        };
+        let loaded = load(&of("EGRET__MQTT__FRIGATE__ENABLED")).unwrap_or_else(|rejected| panic!("{rejected:?}"));
+        assert!(loaded.config.mqtt.is_some_and(|mqtt| mqtt.dialects.frigate.is_some()));
+        assert!(load(&of("EGRET__FRIGATE__ENABLED")).is_err());
+    }
+}

@@ -120,7 +120,7 @@ impl Axis {
         for track in &tracked.tracks {
             if track.phase == TrackPhase::End {
                 let path = camera.paths.remove(&track.id);
-                out(&camera.track_topic, to_json(&ended(track, path, tracked)), Family::DialectEvent);
+                out(&camera.track_topic, to_json(&ended(track, path.as_ref(), tracked)), Family::DialectEvent);
             } else {
                 let empty = || Path { samples: VecDeque::new(), every: PLACE_EVERY };
                 let path = camera.paths.entry(track.id).or_insert_with(empty);
@@ -189,7 +189,7 @@ fn frame(tracked: &Tracked) -> Frame {
     }
 }
 
-fn ended(track: &Track, path: Option<Path>, tracked: &Tracked) -> ObjectTrack {
+fn ended(track: &Track, path: Option<&Path>, tracked: &Tracked) -> ObjectTrack {
     let place =
         |sample: &Sample| json!({ "timestamp": Stamp(sample.at), "bounding_box": bounding_box(&sample.bbox, tracked.size) });
     let duration = track.last_seen.duration_since(track.first_seen).unwrap_or_default();
@@ -200,6 +200,6 @@ fn ended(track: &Track, path: Option<Path>, tracked: &Tracked) -> ObjectTrack {
         start_time: Stamp(track.first_seen),
         end_time: Stamp(track.last_seen),
         duration: duration.as_micros() as f64 / 1e6,
-        path: path.iter().flat_map(|path| &path.samples).map(place).collect(),
+        path: path.into_iter().flat_map(|path| &path.samples).map(place).collect(),
     }
 }

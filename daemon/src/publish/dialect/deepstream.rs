@@ -63,7 +63,7 @@ impl Identities {
 /// What a second network has called an object.
 struct Label<'a> {
     model: &'a str,
-    label: &'a str,
+    name: &'a str,
     score: f32,
 }
 
@@ -179,7 +179,7 @@ fn labels(track: TrackId, tracked: &Tracked) -> Vec<Label<'_>> {
     let own = report.tracks.iter().filter(|(id, _)| *id == track);
     own.filter_map(|(_, finding)| {
         let (class, score) = label(finding)?;
-        Some(Label { model: &finding.model.name, label: class_name(&finding.model.classes, class), score })
+        Some(Label { model: &finding.model.name, name: class_name(&finding.model.classes, class), score })
     })
     .collect()
 }
@@ -218,8 +218,8 @@ impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let object = self.0;
         let mut class = json!({ "confidence": rounded(object.confidence, 4) });
-        for Label { model, label, .. } in &object.labels {
-            class[*model] = (*label).into();
+        for Label { model, name, .. } in &object.labels {
+            class[*model] = (*name).into();
         }
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", &object.id.to_string())?;
@@ -278,9 +278,9 @@ fn line(object: &About<'_>) -> String {
     let mut line = format!("{}|{left}|{top}|{right}|{bottom}|{}", object.id, part(object.label));
     if !object.labels.is_empty() {
         line.push_str("|#");
-        for Label { label, score, .. } in &object.labels {
+        for Label { name, score, .. } in &object.labels {
             // Writing to a text cannot fail.
-            let _ = write!(line, "|{}|{}", part(label), rounded(*score, 4));
+            let _ = write!(line, "|{}|{}", part(name), rounded(*score, 4));
         }
     }
     line

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How often statistics are told.
-const STATS_EVERY: Duration = Duration::from_secs(60);
+const STATS_EVERY: Duration = Duration::from_mins(1);
 /// A tick that comes a little early counts.
 const STATS_SLACK: Duration = Duration::from_secs(1);
 /// The name of the count of everything.
@@ -196,7 +196,9 @@ impl Frigate {
             self.zones.entry(zone.clone()).or_default().present.entry(stream.clone()).or_default();
         }
         self.leave(stream, old.difference(&zones), out);
-        zones.iter().for_each(|zone| self.count_zone(zone, out));
+        for zone in &zones {
+            self.count_zone(zone, out);
+        }
     }
 
     /// A camera has these zones no longer.
@@ -262,7 +264,9 @@ impl Frigate {
         if let Some(verdicts) = &tracked.verdicts {
             dirty.extend(self.count_members(verdicts, tracked));
         }
-        dirty.iter().for_each(|zone| self.count_zone(zone, out));
+        for zone in &dirty {
+            self.count_zone(zone, out);
+        }
     }
 
     /// What the rules count: how many of which label are in each zone.
@@ -303,9 +307,10 @@ impl Frigate {
         let span = tracked.times.at(Mark::Dispatched).zip(tracked.times.at(Mark::Inferred));
         let Some((from, to)) = span.filter(|_| !tracked.closing) else { return };
         let ms = to.saturating_duration_since(from).as_secs_f64() * 1e3;
-        match self.detectors.get_mut(&tracked.model.name) {
-            Some(mean) => *mean += (ms - *mean) * 0.1,
-            None => drop(self.detectors.insert(tracked.model.name.clone(), ms)),
+        if let Some(mean) = self.detectors.get_mut(&tracked.model.name) {
+            *mean += (ms - *mean) * 0.1;
+        } else {
+            self.detectors.insert(tracked.model.name.clone(), ms);
         }
     }
 

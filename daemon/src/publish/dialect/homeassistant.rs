@@ -8,12 +8,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use self::entities::{Entity, Place};
+use self::entities::Entity;
 use super::{
     Device, Out,
     form::{json as to_json, level},
 };
-use crate::{analyse::CameraRules, config::HomeAssistantConfig, media::StreamId, publish::topics::Family, status::CameraStatus};
+use crate::{
+    analyse::CameraRules,
+    config::HomeAssistantConfig,
+    media::StreamId,
+    publish::topics::{self, Family, Place},
+    status::CameraStatus,
+};
 
 /// Where this project is at home.
 const URL: &str = env!("CARGO_PKG_REPOSITORY");
@@ -76,8 +82,8 @@ impl HomeAssistant {
         if known.is_some_and(|camera| camera.rules == status.rules) {
             return;
         }
-        let place = Place { base: &self.device.base, device: &self.device.name, camera: stream.name() };
-        let entities = entities::of(&place, &status.rules);
+        let place = Place { base: &self.device.base, device: &self.device.name, camera: stream.name(), rule: "" };
+        let entities = entities::of(place, &status.rules);
         let mut components: Map<String, Value> =
             entities.iter().map(|(id, entity)| (id.clone(), entity.config(&unique(&self.device, stream, id)))).collect();
         // An entity that is gone is named once more, with its platform alone: that removes it.
@@ -93,7 +99,7 @@ impl HomeAssistant {
                 "sw": env!("CARGO_PKG_VERSION"), "via_device": root(&self.device),
             },
             "o": origin(),
-            "availability": [place.device_availability(), place.camera_availability()],
+            "availability": [entities::device_availability(place), entities::camera_availability(place)],
             "availability_mode": "all",
             "qos": 1,
             "cmps": components,
@@ -125,7 +131,7 @@ impl HomeAssistant {
             "cmps": { "connected": {
                 "p": "binary_sensor", "unique_id": format!("{id}_connected"), "name": "Connected",
                 "device_class": "connectivity", "entity_category": "diagnostic",
-                "state_topic": crate::publish::topics::device_status(base, name),
+                "state_topic": topics::DEVICE_STATUS.topic(Place { base, device: name, ..Place::default() }),
                 "value_template": "{{ 'ON' if value_json.state == 'online' else 'OFF' }}",
             } },
         })

@@ -84,10 +84,10 @@ fn object(object: &About<'_>, out: &mut Vec<u8>) {
     message(2, bbox, out);
     text(3, object.label, out);
     float(4, object.confidence, out);
-    for Label { model, label, .. } in &object.labels {
+    for Label { model, name, .. } in &object.labels {
         let entry = |out: &mut Vec<u8>| {
             text(1, model, out);
-            text(2, label, out);
+            text(2, name, out);
         };
         message(5, entry, out);
     }

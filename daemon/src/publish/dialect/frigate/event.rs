@@ -15,6 +15,7 @@ pub(super) struct Message {
 
 /// A tracked object. Boxes are `[x1, y1, x2, y2]` in pixels, times seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "these are the original's fields")]
 pub(super) struct Body {
     pub(super) id: String,
     pub(super) camera: String,
@@ -44,9 +45,12 @@ pub(super) struct Body {
     pub(super) has_snapshot: bool,
     pub(super) attributes: BTreeMap<String, f64>,
     pub(super) current_attributes: [(); 0],
+    pub(super) pending_loitering: bool,
+    pub(super) max_severity: Option<&'static str>,
     pub(super) current_estimated_speed: u8,
     pub(super) average_estimated_speed: u8,
     pub(super) velocity_angle: u8,
+    pub(super) path_data: [(); 0],
     pub(super) thumbnail: Option<String>,
     pub(super) recognized_license_plate: Option<String>,
     pub(super) recognized_license_plate_score: Option<f64>,

@@ -171,7 +171,7 @@ impl Object {
 
     fn body(&self, camera: &str, end_time: Option<f64>) -> Body {
         let [x1, y1, x2, y2] = self.view.bbox;
-        let names = |zones: &[Arc<str>]| zones.iter().map(|zone| zone.to_string()).collect();
+        let names = |zones: &[Arc<str>]| zones.iter().map(ToString::to_string).collect();
         Body {
             id: self.id.clone(),
             camera: camera.to_owned(),
@@ -198,9 +198,12 @@ impl Object {
             has_snapshot: false,
             attributes: BTreeMap::new(),
             current_attributes: [],
+            pending_loitering: false,
+            max_severity: None,
             current_estimated_speed: 0,
             average_estimated_speed: 0,
             velocity_angle: 0,
+            path_data: [],
             thumbnail: None,
             recognized_license_plate: None,
             recognized_license_plate_score: None,

@@ -6,39 +6,26 @@ use serde_json::{Value, json};
 
 use crate::{
     analyse::{CameraRules, RuleConfig, RuleKind},
-    publish::topics,
+    publish::topics::{self, Place},
     status::CameraState,
 };
 
-/// Where a camera's native messages are.
-pub(super) struct Place<'a> {
-    pub(super) base: &'a str,
-    pub(super) device: &'a str,
-    pub(super) camera: &'a str,
+/// Whether the daemon is there.
+pub(super) fn device_availability(place: Place<'_>) -> Value {
+    json!({
+        "topic": topics::DEVICE_STATUS.topic(place),
+        "value_template": "{{ value_json.state }}",
+        "payload_available": "online", "payload_not_available": "offline",
+    })
 }
 
-impl Place<'_> {
-    fn topic(&self, rest: &str) -> String {
-        topics::camera(self.base, self.device, self.camera, rest)
-    }
-
-    /// Whether the daemon is there.
-    pub(super) fn device_availability(&self) -> Value {
-        json!({
-            "topic": topics::device_status(self.base, self.device),
-            "value_template": "{{ value_json.state }}",
-            "payload_available": "online", "payload_not_available": "offline",
-        })
-    }
-
-    /// Whether pictures of the camera come: what is counted in none says nothing.
-    pub(super) fn camera_availability(&self) -> Value {
-        json!({
-            "topic": self.topic("status"),
-            "value_template": format!("{{{{ 'online' if value_json.state in {} else 'offline' }}}}", seen()),
-            "payload_available": "online", "payload_not_available": "offline",
-        })
-    }
+/// Whether pictures of the camera come: what is counted in none says nothing.
+pub(super) fn camera_availability(place: Place<'_>) -> Value {
+    json!({
+        "topic": topics::CAMERA_STATUS.topic(place),
+        "value_template": format!("{{{{ 'online' if value_json.state in {} else 'offline' }}}}", seen()),
+        "payload_available": "online", "payload_not_available": "offline",
+    })
 }
 
 /// The states in which pictures come, as a list in a template.
@@ -71,7 +58,7 @@ impl Entity {
 }
 
 /// The entities of a camera, by identifier.
-pub(super) fn of(place: &Place<'_>, rules: &CameraRules) -> BTreeMap<String, Entity> {
+pub(super) fn of(place: Place<'_>, rules: &CameraRules) -> BTreeMap<String, Entity> {
     let mut entities = BTreeMap::new();
     own(place, &mut entities);
     for rule in &rules.rules {
@@ -81,11 +68,11 @@ pub(super) fn of(place: &Place<'_>, rules: &CameraRules) -> BTreeMap<String, Ent
 }
 
 /// What every camera has. It is there while the daemon is, whatever the camera does.
-fn own(place: &Place<'_>, out: &mut BTreeMap<String, Entity>) {
-    let status = place.topic("status");
+fn own(place: Place<'_>, out: &mut BTreeMap<String, Entity>) {
+    let status = topics::CAMERA_STATUS.topic(place);
     let mut add = |id: &str, platform, mut config: Value| {
-        config["state_topic"] = status.clone().into();
-        config["availability"] = json!([place.device_availability()]);
+        config["state_topic"] = (*status).into();
+        config["availability"] = json!([device_availability(place)]);
         config["entity_category"] = "diagnostic".into();
         out.insert(id.to_owned(), Entity { platform, config });
     };
@@ -114,7 +101,7 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-fn of_rule(place: &Place<'_>, rule: &RuleConfig, out: &mut BTreeMap<String, Entity>) {
+fn of_rule(place: Place<'_>, rule: &RuleConfig, out: &mut BTreeMap<String, Entity>) {
     let name = rule.name.as_str();
     let kind = rule.kind.as_str();
     let mut add = |mut id: String, platform, config| {
@@ -124,7 +111,7 @@ fn of_rule(place: &Place<'_>, rule: &RuleConfig, out: &mut BTreeMap<String, Enti
         }
         out.insert(id, Entity { platform, config });
     };
-    let counts = place.topic(&format!("count/{name}"));
+    let counts = topics::COUNT.topic(Place { rule: name, ..place });
     let classes = rule.classes.as_deref().unwrap_or_default();
     // The total, and each class that the rule names.
     let mut parts = vec![(slug(name), name.to_owned(), "value_json.total".to_owned())];
@@ -164,7 +151,7 @@ fn of_rule(place: &Place<'_>, rule: &RuleConfig, out: &mut BTreeMap<String, Enti
         _ => {}
     }
     let event = json!({
-        "name": format!("{name} event"), "state_topic": place.topic(&format!("event/{name}")),
+        "name": format!("{name} event"), "state_topic": topics::EVENT.topic(Place { rule: name, ..place }),
         "event_types": ["start", "end", "once"],
         "value_template": "{{ {'event_type': value_json.phase, 'rule': value_json.rule, 'kind': value_json.rule_kind, \
             'event': value_json.event, 'objects': value_json.objects | map(attribute='class') | list, \
