@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod arm;
+#[cfg(feature = "sim")]
 mod load;
 #[cfg(feature = "sim")]
 mod scenes;
