@@ -147,7 +147,9 @@ fn timeless(value: &mut Value, known: &mut Vec<String>) {
                 // Which points of a path are kept goes by the wall clock, which nothing but the arrival of frames tells here.
                 if let ("path", Value::Array(points)) = (key.as_str(), &mut *value) {
                     points.truncate(1);
-                    points.iter_mut().for_each(|point| point[0] = Value::Null);
+                    for point in points {
+                        point[0] = Value::Null;
+                    }
                 }
                 timeless(value, known);
             }
