@@ -2,14 +2,38 @@
 #![forbid(unsafe_code)]
 
 use std::{
+    env,
     io::{self, ErrorKind, Write as _},
-    process::ExitCode,
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode},
 };
 
 use clap::Parser;
 use egret::cli::{Cli, told};
 
+/// Microsoft's packages of ONNX Runtime send word of each start to their maker, and keep it in the home folder until they can. What
+/// `ort` offers against it comes after the first message; only this variable comes before.
+const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+
+/// Starts this program anew, as the same process, with ONNX Runtime's telemetry switched off.
+fn without_telemetry() {
+    if env::var_os(NO_TELEMETRY).is_some_and(|value| value == "1") {
+        return;
+    }
+    let mut arguments = env::args_os();
+    if let (Ok(program), name) = (env::current_exe(), arguments.next()) {
+        let mut command = Command::new(program);
+        command.args(arguments).env(NO_TELEMETRY, "1");
+        if let Some(name) = name {
+            command.arg0(name);
+        }
+        // It returns only where that cannot be, as when the file has been replaced; then the command is more important.
+        let _impossible = command.exec();
+    }
+}
+
 fn main() -> ExitCode {
+    without_telemetry();
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {

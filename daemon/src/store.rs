@@ -13,6 +13,7 @@ mod put;
 
 pub use beside::{About, Beside, Other, beside};
 pub use entry::{Added, Entry, Store, Verdict};
+pub(crate) use entry::{check_digest, usable};
 pub(crate) use file::other_digest;
 pub use file::{Inspected, inspect, read_manifest, read_network};
 pub use place::{default_directory, directory, find, way_to};

@@ -74,6 +74,46 @@ fn the_gate_decides_the_exit_code_and_html_is_written() {
     assert!(output.status.code() == Some(1) && text.contains("nothing can be said"), "{text}");
 }
 
+/// A page is written whole, in place of nothing that is read, and nothing is left of one that could not be made.
+#[test]
+fn a_page_costs_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let street = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/street/street.onnx");
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (model, page) = (at("mine.onnx"), at("page.html"));
+    std::fs::copy(street, &model).unwrap();
+    std::fs::write(&page, "the last one").unwrap();
+    let told = |model: &str, html: &str| {
+        let output = egret(&["--model", model, "--images", &at(""), "--html", html]);
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = told(&model, &model);
+    assert!(text.contains("mine.onnx: it is read, and --html would write over it"), "{text}");
+    assert_eq!(std::fs::read(&model).unwrap(), std::fs::read(street).unwrap());
+    told(&at("none.onnx"), &page);
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), "the last one");
+    told(&at("none.onnx"), &at("new.html"));
+    assert!(!folder.path().join("new.html").exists());
+    let text = told(&model, &at("nowhere/page.html"));
+    assert!(text.contains("nowhere is no folder yet"), "{text}");
+}
+
+/// Where ONNX Runtime comes in a package that reports to its maker, it does not.
+#[test]
+fn the_runtime_reports_to_nobody() {
+    let home = tempfile::tempdir().unwrap();
+    let street = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/street/street.onnx");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+    command.args(["eval", "--model", street, "--scene", "1200100", "--frames", "1"]);
+    // As a person starts it, who has set nothing.
+    let output = command.env_remove("ORT_DISABLE_TELEMETRY").env("HOME", home.path()).env("TMPDIR", home.path()).output();
+    let output = output.expect("egret starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn what_is_wrong_is_said_in_one_line() {
     let output = egret(&["--model", "/nowhere/a.onnx", "--images", "/nowhere", "--annotations", "/nowhere/i.json"]);

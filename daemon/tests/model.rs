@@ -229,6 +229,27 @@ fn a_file_whose_name_no_manifest_can_give_is_to_be_renamed() {
     }
 }
 
+/// A converted file says which file it was made from: not one that the manifest is not about.
+#[test]
+fn what_the_manifest_is_not_about_is_not_converted() {
+    let bench = Bench::new();
+    let (file, out) = (bench.path("street.onnx"), bench.path("half.onnx"));
+    let manifest = fs::read_to_string(street().with_file_name("model.toml")).expect("its manifest");
+    fs::copy(street(), &file).expect("copied");
+    fs::write(bench.path("model.toml"), manifest.replace("89f80e0f", "00000000")).expect("written");
+    for convert in ["fp16", "quantize"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+        let output = command
+            .args(["model", convert, text(&file), "--from", "scene:400000", "-o", text(&out)])
+            .output()
+            .expect("egret runs");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("street.onnx: its SHA-256 is 89f80e0f") && said.contains("correct its sha256"), "{said}");
+    }
+    assert!(!out.exists());
+}
+
 /// What can be known before any picture is looked at is told then.
 #[test]
 fn a_conversion_that_must_fail_does_not_begin() {

@@ -1,17 +1,18 @@
 //! `egret eval`.
 
 use std::{
-    fs::File,
     io::{self, BufWriter, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
+use egret_models::text;
 
 use crate::{
     config::{CpuRuntime, LogConfig, LogFormat, RuntimeConfig},
     eval::{self, Data, Options, Report},
+    file::{self, Fresh},
     observe,
 };
 
@@ -137,9 +138,18 @@ fn runtime(text: &str) -> Result<CpuRuntime, String> {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let data = data(&args)?;
     anyhow::ensure!(!args.told.gate || args.models.len() + args.results.len() > 1, "--gate needs a second --model to judge");
-    observe::log::init(&LogConfig { filter: "error".into(), format: LogFormat::Text })?;
-    // Better now than after an hour.
-    let html = args.told.html.as_ref().map(|path| Ok::<_, anyhow::Error>((path, create(path)?))).transpose()?;
+    observe::log::init(&LogConfig { filter: "error,egret::infer::load=warn".into(), format: LogFormat::Text })?;
+    let html = args.told.html;
+    if let Some(path) = &html {
+        // Better now than after an hour.
+        file::room_for(path).with_context(|| path.display().to_string())?;
+        let same = |input: &&Path| path.canonicalize().is_ok_and(|path| input.canonicalize().is_ok_and(|input| input == path));
+        let files = [&args.results[..], args.annotations.as_slice(), args.video.as_slice(), args.labels.as_slice()].concat();
+        let mut read = args.models.iter().map(Path::new).chain(files.iter().map(PathBuf::as_path));
+        if let Some(input) = read.find(same) {
+            anyhow::bail!("{}: it is read, and --html would write over it; name another file", input.display());
+        }
+    }
     let options = Options {
         models: args.models,
         results: args.results,
@@ -152,23 +162,23 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     // Its text says what lies beneath already.
     let report = eval::run(&options, &mut progress).map_err(|error| anyhow::anyhow!("{error}"))?;
-    if let Some((path, file)) = html {
-        let mut file = BufWriter::new(file);
-        eval::write_html(&mut file, &report).and_then(|()| file.flush()).with_context(|| path.display().to_string())?;
+    if let Some(path) = html {
+        let mut page = Vec::new();
+        let written = eval::write_html(&mut page, &report).and_then(|()| Fresh::write(&path, &page)?.place());
+        written.with_context(|| path.display().to_string())?;
     }
     let mut out = BufWriter::new(io::stdout().lock());
     if args.told.json {
         serde_json::to_writer(&mut out, &report)?;
         writeln!(out)?;
     } else {
-        eval::write_table(&mut out, &report, args.told.per_class)?;
+        // Names of classes are somebody's who wrote a file.
+        let mut table = Vec::new();
+        eval::write_table(&mut table, &report, args.told.per_class)?;
+        out.write_all(text::lines(&String::from_utf8_lossy(&table)).as_bytes())?;
     }
     out.flush()?;
     Ok(if args.told.gate && !agreed(&report) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-fn create(path: &PathBuf) -> anyhow::Result<File> {
-    File::create(path).with_context(|| path.display().to_string())
 }
 
 fn agreed(report: &Report) -> bool {

@@ -19,7 +19,7 @@ use crate::store::{self, Store};
 /// What the codes with which these commands end mean.
 const EXIT_CODES: &str = "\
 Exit codes: 0 it was done, and nothing is wrong; 1 it was not, or something is wrong (the error or the report says what); 2 the command
-line is wrong; 130 a signal ended it.";
+line is wrong. `quantize` and `fp16` delete what they had begun and end with 130 when a signal ends them.";
 
 /// Arguments of `egret model`.
 #[derive(Debug, clap::Args)]

@@ -21,7 +21,7 @@ use crate::{
     file,
     infer::{self, Detector, Letterbox, Probe, View},
     media::Pixels,
-    store::{self, StoreError},
+    store::{self, Beside, Other, StoreError},
 };
 
 /// Runs of which the median is told.
@@ -37,6 +37,8 @@ pub(super) struct Bench {
     /// What that cost.
     pub(super) down_cast: Option<DownCast>,
     pub(super) manifest: Manifest,
+    /// What stands beside it and is not about it.
+    pub(super) others: Vec<Other>,
     runtime: RuntimeConfig,
     stop: CancellationToken,
 }
@@ -47,13 +49,22 @@ impl Bench {
         let refused = |refused| StoreError::Refused { path: file.to_owned(), refused };
         let mut model = Model::read(&bytes).map_err(refused)?;
         let down_cast = down_cast(&mut model).map_err(|source| PrecisionFailure::Graph { file: file.to_owned(), source })?;
-        let manifest = if down_cast.is_some() { manifest(file, &model.write())? } else { manifest(file, &bytes)? };
+        store::usable(&onnx::read(&bytes).map_err(refused)?).map_err(refused)?;
+        let sha256 = file::sha256(&bytes);
+        let Beside { about, others } = store::beside(file)?;
+        let manifest = match about {
+            Some(about) => {
+                store::check_digest(file, &about.manifest, &sha256, "use the file that it is about, or correct its sha256")?;
+                about.manifest
+            }
+            None if down_cast.is_some() => made(file, &model.write())?,
+            None => made(file, &bytes)?,
+        };
         if manifest.spec.input.element != ElementKind::F32 {
             return Err(PrecisionFailure::Input { file: file.to_owned(), input: manifest.spec.input.name.clone() });
         }
-        let sha256 = file::sha256(&bytes);
         let (bytes, runtime, stop) = (bytes.len(), runtime.clone(), stop.clone());
-        Ok(Self { file: file.to_owned(), sha256, bytes, model, down_cast, manifest, runtime, stop })
+        Ok(Self { file: file.to_owned(), sha256, bytes, model, down_cast, manifest, others, runtime, stop })
     }
 
     /// Asked before each picture: whether to go on.
@@ -156,12 +167,9 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The manifest beside a file if it is about it, else the one that the graph gives.
-fn manifest(file: &Path, bytes: &[u8]) -> Result<Manifest, PrecisionFailure> {
+/// The manifest that the graph gives.
+fn made(file: &Path, bytes: &[u8]) -> Result<Manifest, PrecisionFailure> {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if let Some(about) = store::beside(file)?.about {
-        return Ok(about.manifest);
-    }
     let graph = onnx::read(bytes).map_err(|refused| StoreError::Refused { path: file.to_owned(), refused })?;
     let recognised = egret_models::manifest::recognise(&graph, &name);
     let unrecognised = |unrecognised| StoreError::Unrecognised { path: file.to_owned(), unrecognised: Box::new(unrecognised) };

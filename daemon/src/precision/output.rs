@@ -137,7 +137,8 @@ pub fn check_out(model: &Path, out: &Path, force: bool) -> Result<(), PrecisionF
     let beside = manifest_path(out);
     for path in [out, &beside] {
         file::room_for(path).map_err(|source| PrecisionFailure::File { path: path.to_owned(), source })?;
-        if path.exists() && !force {
+        // A link that leads nowhere is somebody's too.
+        if path.symlink_metadata().is_ok() && !force {
             return Err(PrecisionFailure::Exists { path: path.to_owned() });
         }
     }

@@ -73,7 +73,7 @@ impl Outcome {
             all_converted: None,
             ranked: Vec::new(),
             kept: Vec::new(),
-            notes: Vec::new(),
+            notes: bench.others.iter().map(ToString::to_string).collect(),
             reasons: Vec::new(),
             written: None,
             times: None,

@@ -125,10 +125,7 @@ impl Store {
         let bytes = read_network(file)?;
         let refused = |refused| StoreError::Refused { path: file.to_owned(), refused };
         let model = onnx::read(&bytes).map_err(refused)?;
-        // Plugins are for those devices that have them.
-        model
-            .sound()
-            .or_else(|wrong| if matches!(wrong, Refused::CustomOperator { .. }) { Ok(()) } else { Err(refused(wrong)) })?;
+        usable(&model).map_err(refused)?;
         let Beside { about, others } = if manifest.is_none() { beside(file)? } else { Beside::default() };
         let given = manifest.or(about.map(|about| (about.manifest, about.text)));
         let (mut manifest, text, assumed) = if let Some((manifest, text)) = given {
@@ -166,12 +163,23 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchModel`]; everything else is part of the verdict.
     pub fn verify(&self, name: &str) -> Result<Verdict, StoreError> {
-        let problems = match self.entry(name) {
-            Err(error @ StoreError::NoSuchModel { .. }) => return Err(error),
-            Err(error) => vec![error.to_string()],
-            Ok(entry) => entry.problems(),
-        };
-        Ok(Verdict { name: name.to_owned(), problems })
+        let mut entry = self.entry(name);
+        loop {
+            let problems = match &entry {
+                Err(StoreError::NoSuchModel { .. }) => {
+                    return entry.map(|_| Verdict { name: name.to_owned(), problems: Vec::new() });
+                }
+                Err(error) => vec![error.to_string()],
+                Ok(entry) => entry.problems(),
+            };
+            let again = self.entry(name);
+            // Another one took its place while its file was read: then it is that one that counts.
+            let replaced = matches!((&entry, &again), (Ok(old), Ok(new)) if old.manifest.card.sha256 != new.manifest.card.sha256);
+            if problems.is_empty() || !replaced {
+                return Ok(Verdict { name: name.to_owned(), problems });
+            }
+            entry = again;
+        }
     }
 }
 
@@ -194,10 +202,21 @@ impl Entry {
             Err(error) => problems.push(error.to_string()),
             Ok(bytes) => match onnx::read(&bytes) {
                 Err(refused) => problems.push(format!("{}: {refused}", self.file.display())),
-                Ok(model) => problems.extend(self.manifest.contradictions(&model).iter().map(Problem::to_string)),
+                Ok(model) => {
+                    problems.extend(usable(&model).err().map(|refused| format!("{}: {refused}", self.file.display())));
+                    problems.extend(self.manifest.contradictions(&model).iter().map(Problem::to_string));
+                }
             },
         }
         problems
+    }
+}
+
+/// Refuses what no device could run. Plugins are for those devices that have them.
+pub(crate) fn usable(model: &onnx::Model<'_>) -> Result<(), Refused> {
+    match model.sound() {
+        Err(Refused::CustomOperator { .. }) => Ok(()),
+        other => other,
     }
 }
 
@@ -208,7 +227,7 @@ fn is_missing(path: &Path) -> bool {
 }
 
 /// Whether the manifest does not know the digest.
-pub(super) fn check_digest(file: &Path, manifest: &Manifest, found: &str, remedy: &'static str) -> Result<bool, StoreError> {
+pub(crate) fn check_digest(file: &Path, manifest: &Manifest, found: &str, remedy: &'static str) -> Result<bool, StoreError> {
     match &manifest.card.sha256 {
         Digest::Unknown => Ok(true),
         Digest::Known(expected) if expected == found => Ok(false),

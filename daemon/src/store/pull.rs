@@ -9,7 +9,7 @@ use egret_models::{
 
 use super::{
     Entry, Store, StoreError,
-    entry::{check_digest, pin},
+    entry::{check_digest, pin, usable},
     fetch::{Authorities, Client, forget, shown},
     file::{digest_of, read_network},
     proxy::Proxies,
@@ -188,6 +188,7 @@ fn check(part: &Path, url: &str, manifest: &Manifest) -> Result<Checked, StoreEr
         other => other,
     })?;
     let model = onnx::read(&content).map_err(|refused| StoreError::Refused { path: shown(url).into(), refused })?;
+    usable(&model).map_err(|refused| StoreError::Refused { path: shown(url).into(), refused })?;
     let problems = manifest.contradictions(&model);
     if !problems.is_empty() {
         return Err(StoreError::Manifest { path: shown(url).into(), problems });

@@ -47,7 +47,8 @@ pub(super) fn element_text(element: i32) -> String {
 
 /// An input or output for people: name, element type and shape, with `?` for what is open.
 pub fn describe(value: &ValueInfo<'_>) -> String {
-    format!("`{}` {}{}", short(value.name), element_text(value.element), shape_text(value))
+    let space = if value.dims.is_none() { " of " } else { "" };
+    format!("`{}` {}{space}{}", short(value.name), element_text(value.element), shape_text(value))
 }
 
 fn short(name: &str) -> String {

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
@@ -12,7 +11,10 @@ use anyhow::{Context as _, bail};
 use egret_models::{onnx::Refused, text as plain};
 use serde_json::json;
 
-use crate::store::{self, Inspected, MANIFEST};
+use crate::{
+    file::Fresh,
+    store::{self, Inspected, MANIFEST},
+};
 
 /// Arguments of `egret model inspect`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +43,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if args.write {
         let Ok(recognised) = &inspected.recognised else { bail!("no manifest was written") };
+        if inspected.unreadable.is_some() {
+            bail!(
+                "no manifest was written: the one that stands there cannot be read, and may be about another file; correct or remove it"
+            );
+        }
         // The one that is read, wherever it stands; else where it would be, unless that is about another file.
         let taken = |path: &PathBuf| inspected.others.iter().any(|other| other.path == *path);
         let usual = args.file.with_file_name(MANIFEST);
@@ -52,7 +59,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if path.exists() && !args.force {
             bail!("{}: there is a manifest already; give --force to write a new one over it", path.display());
         }
-        fs::write(&path, recognised.to_toml()).with_context(|| path.display().to_string())?;
+        let written = Fresh::write(&path, recognised.to_toml().as_bytes()).and_then(Fresh::place);
+        written.with_context(|| path.display().to_string())?;
         writeln!(io::stderr().lock(), "written: {}", path.display())?;
     }
     let contradicted =

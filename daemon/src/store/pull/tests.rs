@@ -72,6 +72,20 @@ fn refusal(result: Result<Pulled, StoreError>) -> String {
     result.expect_err("a refusal").to_string()
 }
 
+/// A file whose checksum is right and that no device could run is not stored.
+#[test]
+fn what_cannot_be_run_is_not_stored() {
+    let mut bench = Bench::new();
+    let mut network = egret_models::onnx::edit::Model::read(&bench.content).expect("a network");
+    network.opsets[0].1 = 99;
+    let whole = std::mem::replace(&mut bench.content, network.write());
+    let server = Server::files(&bench.content);
+    let text = bench.manifest(&server.url("/street.onnx"), &bench.right()).replace(&digest(&whole), &bench.right());
+    let refused = refusal(bench.pull_text(&text));
+    assert!(refused.contains("its operator set is 99"), "{refused}");
+    assert!(bench.is_empty());
+}
+
 #[test]
 fn a_whole_file_is_pulled_once() {
     let bench = Bench::new();
