@@ -16,7 +16,7 @@ pub use self::{
     follow::{Outcome, Seqs},
     line::json_line,
     pretty::pretty,
-    subscription::{Arrived, Lost, MAX_PACKET_BYTES, Subscription, Wanted, filters},
+    subscription::{Arrived, Lost, MAX_PACKET_BYTES, Subscription, Wanted, filters, kind},
     tally::Tally,
     text::printable,
 };

@@ -20,7 +20,7 @@ use crate::{
 /// How often the table is drawn anew.
 const REDRAW: Duration = Duration::from_millis(500);
 /// Between two attempts to connect.
-const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(250);
 /// Longest password that a file may hold.
 const LONGEST_PASSWORD: usize = 4096;
 
@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
     /// File that holds the password.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<PathBuf>,
     /// PEM file with the authorities that an mqtts broker's certificate is checked against.
     #[arg(long, value_name = "FILE")]
@@ -48,16 +48,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "VERSION", value_parser = version)]
     mqtt: Option<MqttVersion>,
     /// Only of this device.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     device: Option<String>,
     /// Only of this camera; may be repeated.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     camera: Vec<String>,
     /// Only messages of this kind, as their `kind` says; may be repeated.
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = listen::kind)]
     kind: Vec<String>,
     /// This topic filter instead; may be repeated.
-    #[arg(long, value_name = "FILTER", conflicts_with_all = ["device", "camera", "kind"])]
+    #[arg(long, value_name = "FILTER", value_parser = filter, conflicts_with_all = ["device", "camera", "kind"])]
     topic: Vec<String>,
     /// Print each message as a line of JSON.
     #[arg(long, group = "form")]
@@ -77,8 +77,8 @@ const AFTER_HELP: &str = "\
 Frames are read in each of their forms: JSON, CBOR, Protobuf. Gaps are found by seq and boot_id. At the end, standard error has a table and
 the latencies. Lines of JSON have the form of `egret demo --json`, and `egret replay` reads them.
 
-Exit codes: 0 it was listened until the end, or until it was interrupted; 1 the broker was never reached, or refused us; 78 the
-configuration is wrong.
+Exit codes: 0 it was listened until the end, or until it was interrupted; 1 the broker was not reached or refused us all that time, or what
+is printed could not be written; 2 the command line is wrong; 78 the configuration is wrong. Without --for it tries again and again.
 
 Examples:
   egret listen --broker mqtt://broker.local --pretty --kind event
@@ -86,6 +86,26 @@ Examples:
 
 fn span(text: &str) -> Result<Duration, String> {
     config::span(text).ok_or_else(|| "write it such as 20s, 500ms or 5m".to_owned())
+}
+
+/// One level of a topic.
+fn name(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty() && !text.contains(['/', '+', '#', '\0']);
+    plain.then(|| text.to_owned()).ok_or_else(|| "a name has no `/`, `+` or `#`; --topic takes filters".to_owned())
+}
+
+/// A topic filter (MQTT 5, section 4.7).
+fn filter(text: &str) -> Result<String, String> {
+    let last = text.split('/').count() - 1;
+    let good = |(at, level): (usize, &str)| match level {
+        "+" => true,
+        "#" => at == last,
+        level => !level.contains(['+', '#', '\0']),
+    };
+    let valid = (1..=65_535).contains(&text.len()) && text.split('/').enumerate().all(good);
+    valid
+        .then(|| text.to_owned())
+        .ok_or_else(|| "no topic filter: `+` and `#` stand for whole levels, `#` for the last".to_owned())
 }
 
 fn version(text: &str) -> Result<MqttVersion, String> {
@@ -263,7 +283,12 @@ mod tests {
         for (words, why) in [
             ("listen --kind movie", "there are device_status, camera_status"),
             ("listen --ca-file /x --broker mqtt://host", "write mqtts://"),
-            ("listen --password-file /nonexistent/password", "/nonexistent/password"),
+            ("listen --password-file /nonexistent/password", "--username"),
+            ("listen --username ann --password-file /nonexistent/password", "/nonexistent/password"),
+            ("listen --topic a/#/b", "`#` for the last"),
+            ("listen --topic a/b+", "`+` and `#` stand for whole levels"),
+            ("listen --camera a/#", "--topic takes filters"),
+            ("listen --device +", "--topic takes filters"),
             ("listen --json --table", "cannot be used with"),
             ("listen --mqtt 4", "write 5 or 3.1.1"),
             ("listen --for soon", "write it such as 20s"),

@@ -196,7 +196,7 @@ section! {
         sync_interval: Span["0s" ..= "1m"] = "200ms";
         /// For how long what the broker acknowledged is kept. If the broker is lost meanwhile, it is sent again.
         keep_acknowledged: Span["0s" ..= "1m"] = "5s";
-        /// Most messages a second of what has waited, once the broker is back.
+        /// Most messages a second of what has waited, once the broker is back. New ones of a camera wait behind: take more than are made.
         replay_rate: Count[1 ..= 100_000] = 500;
     }
 }

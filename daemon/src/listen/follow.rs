@@ -43,6 +43,8 @@ struct Key {
 #[derive(Debug)]
 struct Run {
     name: String,
+    /// The number that was heard first. What is smaller was told before we listened, and may come again.
+    first: u64,
     /// The largest number.
     last: u64,
     /// The largest of the numbers below it that have not come.
@@ -51,6 +53,9 @@ struct Run {
 
 impl Run {
     fn take(&mut self, seq: u64) -> Outcome {
+        if seq < self.first {
+            return Outcome::InOrder;
+        }
         if seq <= self.last {
             return if self.absent.remove(&seq) { Outcome::Late } else { Outcome::Again };
         }
@@ -101,7 +106,7 @@ impl Seqs {
         }
         // Of the first run the beginning was before our time; of a later one it was not.
         let missing = if runs.is_empty() { 0 } else { seq };
-        let mut new = Run { name: run, last: seq, absent: BTreeSet::new() };
+        let mut new = Run { name: run, first: seq - missing, last: seq, absent: BTreeSet::new() };
         new.left_out(seq - missing..seq);
         runs.push_back(new);
         if runs.len() > RUNS {
@@ -128,6 +133,7 @@ mod tests {
         let mut take = |camera: &str, run: &str, seq| seqs.take(&frame(camera, run, seq));
         assert_eq!(take("door", "a", 7), Outcome::InOrder, "who comes late has missed nothing");
         assert_eq!(take("door", "a", 8), Outcome::InOrder);
+        assert_eq!(take("door", "a", 5), Outcome::InOrder, "sent again, but never heard here");
         assert_eq!(take("yard", "a", 3), Outcome::InOrder, "each camera counts for itself");
         assert_eq!(take("door", "a", 11), Outcome::Missing(2));
         assert_eq!(take("door", "a", 8), Outcome::Again);

@@ -27,6 +27,19 @@ pub struct Wanted {
     pub topics: Vec<String>,
 }
 
+/// A kind of messages.
+///
+/// # Errors
+/// There is none of this name; says which there are.
+pub fn kind(name: &str) -> Result<String, String> {
+    if CHANNELS.iter().any(|channel| channel.kind == name) {
+        return Ok(name.to_owned());
+    }
+    let mut known: Vec<&str> = CHANNELS.iter().map(|channel| channel.kind).collect();
+    known.dedup();
+    Err(format!("there are no messages of kind {name:?}; there are {}", known.join(", ")))
+}
+
 /// The topic filters for what is wanted.
 ///
 /// # Errors
@@ -36,11 +49,7 @@ pub fn filters(wanted: &Wanted, base: &str) -> Result<Vec<String>, String> {
         return Ok(wanted.topics.clone());
     }
     let all = wanted.kinds.is_empty();
-    if let Some(unknown) = wanted.kinds.iter().find(|kind| !CHANNELS.iter().any(|channel| channel.kind == **kind)) {
-        let mut known: Vec<&str> = CHANNELS.iter().map(|channel| channel.kind).collect();
-        known.dedup();
-        return Err(format!("there are no messages of kind {unknown:?}; there are {}", known.join(", ")));
-    }
+    wanted.kinds.iter().try_for_each(|kind| self::kind(kind).map(drop))?;
     let device = wanted.device.as_deref().unwrap_or("+");
     if all && wanted.cameras.is_empty() {
         return Ok(vec![format!("{base}/{device}/#")]);

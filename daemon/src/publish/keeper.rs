@@ -30,6 +30,10 @@ const UNDER_WAY: usize = 128;
 const WORDS: usize = 8192;
 /// What waits is counted so often.
 const COUNT: Duration = Duration::from_millis(250);
+/// Most records that wait in memory while the disk takes none.
+const HELD: usize = 4096;
+/// How long one of these may wait without being told as delayed.
+const PROMPT: Duration = Duration::from_secs(2);
 /// The clock of the queue is looked at so often.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -77,8 +81,8 @@ enum Word {
 pub(super) enum Come {
     /// To be sent, if this is still the same connection.
     Delivery(u64, Delivery),
-    /// The disk did not take it: it can only wait in memory.
-    Unkept(Kept),
+    /// The disk did not take it: it was only in memory. Whether it has waited there.
+    Unkept(Kept, bool),
     /// Nothing waits any more.
     Finished,
 }
@@ -135,6 +139,7 @@ impl Keeper {
             connection: None,
             under_way: BTreeSet::new(),
             pace: Pace { rate: config.replay_rate, next: Duration::ZERO },
+            held: VecDeque::new(),
             counted: Duration::ZERO,
             finishing: false,
             complained: false,
@@ -236,6 +241,16 @@ impl Drop for Keeper {
     }
 }
 
+/// Whether the disk took a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Yes,
+    /// Not this one: others may be more important, or shorter.
+    Never,
+    /// It takes none at present.
+    DeviceFails,
+}
+
 /// When delayed records may leave: evenly, so many a second.
 struct Pace {
     rate: u32,
@@ -262,6 +277,8 @@ struct Keeping {
     /// Numbers that the broker has not answered.
     under_way: BTreeSet<u64>,
     pace: Pace,
+    /// Records that the disk did not take, and since when.
+    held: VecDeque<(Kept, Duration)>,
     counted: Duration,
     finishing: bool,
     complained: bool,
@@ -283,10 +300,15 @@ impl Keeping {
             if let Err(error) = self.spool.tick(now) {
                 self.complain(&error);
             }
+            self.write_held(now);
             let next = self.hand_out(now);
+            self.release(now);
             self.tell(now);
             let due = self.spool.due().into_iter().chain(next).min();
             pause = due.map_or(LOOK, |due| due.saturating_sub(now).clamp(Duration::from_millis(1), LOOK));
+        }
+        for (kept, _) in std::mem::take(&mut self.held) {
+            self.counters.lost(Kept::family(kept.class), DropReason::Shutdown);
         }
         self.counted = Duration::ZERO;
         self.tell(since_boot());
@@ -322,7 +344,59 @@ impl Keeping {
         }
     }
 
+    /// What comes while others are held waits behind them.
     fn keep(&mut self, kept: Kept, now: Duration) {
+        if self.held.len() >= HELD {
+            self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
+            return;
+        }
+        let taken = if self.held.is_empty() { self.append(&kept, now) } else { Taken::DeviceFails };
+        match taken {
+            Taken::Yes => {}
+            Taken::DeviceFails => self.held.push_back((kept, now)),
+            // Nobody waits for it, and it waits for nobody.
+            Taken::Never => self.send_unkept(kept, false).unwrap_or_else(|kept| {
+                self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
+            }),
+        }
+    }
+
+    fn send_unkept(&self, kept: Kept, delayed: bool) -> Result<(), Box<Kept>> {
+        self.out.try_send(Come::Unkept(kept, delayed)).or_else(|refused| match refused.into_inner() {
+            Come::Unkept(kept, _) => Err(Box::new(kept)),
+            Come::Delivery(..) | Come::Finished => Ok(()),
+        })
+    }
+
+    /// Tries the disk again with what is held.
+    fn write_held(&mut self, now: Duration) {
+        while let Some((kept, since)) = self.held.pop_front() {
+            match self.append(&kept, now) {
+                Taken::Yes => {}
+                Taken::DeviceFails => {
+                    self.held.push_front((kept, since));
+                    return;
+                }
+                Taken::Never => self.counters.lost(Kept::family(kept.class), DropReason::Overflow),
+            }
+        }
+    }
+
+    /// Sends what is held, once all that is on the disk has been answered: the disk may stay as it is.
+    fn release(&mut self, now: Duration) {
+        if self.held.is_empty() || self.connection.is_none() || self.spool.stats(now).waiting != [0] {
+            return;
+        }
+        while let Some((kept, since)) = self.held.pop_front() {
+            if let Err(kept) = self.send_unkept(kept, now.saturating_sub(since) > PROMPT) {
+                self.held.push_front((*kept, since));
+                return;
+            }
+        }
+    }
+
+    /// Offers it to the disk.
+    fn append(&mut self, kept: &Kept, now: Duration) -> Taken {
         let record = Record {
             class: kept.class,
             stream: &kept.stream,
@@ -334,16 +408,17 @@ impl Keeping {
             at: kept.at,
         };
         match self.spool.append(&record, 1, now) {
-            Ok(_) if self.complained => {
-                self.complained = false;
-                tracing::info!("the queue can be written again");
+            Ok(_) => {
+                if std::mem::take(&mut self.complained) {
+                    tracing::info!("the queue can be written again");
+                }
+                Taken::Yes
             }
-            Ok(_) => {}
             Err(error) => {
                 self.complain(&error);
-                let family = Kept::family(kept.class);
-                if self.out.try_send(Come::Unkept(kept)).is_err() {
-                    self.counters.lost(family, DropReason::Overflow);
+                match error {
+                    SpoolError::NoRoom { .. } | SpoolError::TooLarge { .. } => Taken::Never,
+                    _ => Taken::DeviceFails,
                 }
             }
         }
@@ -379,7 +454,11 @@ impl Keeping {
             self.under_way.insert(number);
             moved = true;
         }
-        if self.finishing && self.spool.stats(now).waiting == [0] && self.out.try_send(Come::Finished).is_ok() {
+        if self.finishing
+            && self.held.is_empty()
+            && self.spool.stats(now).waiting == [0]
+            && self.out.try_send(Come::Finished).is_ok()
+        {
             self.finishing = false;
         }
         (!held.is_empty()).then_some(self.pace.next)

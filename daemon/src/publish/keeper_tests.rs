@@ -128,6 +128,39 @@ async fn a_killed_broker_costs_nothing_that_it_acknowledged() {
     line.finish().await;
 }
 
+/// A disk that takes nothing for a while: what comes waits in memory, in its place, and is told of as delayed like the rest.
+#[tokio::test]
+async fn what_the_disk_refuses_for_a_while_comes_in_its_place() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (port, queue, away) = (free_port(), dir.path().join("queue"), dir.path().join("away"));
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    line.until("open", |_| queue.is_dir()).await;
+    std::fs::rename(&queue, &away).expect("renamed");
+    end_tracks(&line, 5).await;
+    line.until("taken", |c| c.frames() == 5 * u64::from(CAMERAS)).await;
+    std::fs::rename(&away, &queue).expect("renamed");
+    end_tracks(&line, 5).await;
+    line.until("kept", |c| c.kept().0 == 10 * u64::from(CAMERAS)).await;
+    let Some(broker) = Mosquitto::start_on(dir.path(), port, ANYBODY) else { return };
+    let mut subscriber = Subscriber::connect(broker.port).await;
+    let ends = hear(&mut subscriber, 10 * CAMERAS as usize).await;
+    for (topic, ends) in &ends {
+        assert!(ends.iter().map(|(_, seq, _)| *seq).eq(0..10), "{topic}: {ends:?}");
+    }
+    // And one that takes nothing any more, while there is a broker: nothing waits for it.
+    line.until("delivered", |c| c.kept().0 == 0).await;
+    let counters = line.finish().await;
+    let dropped: u64 = DropReason::ALL.iter().map(|reason| counters.dropped(Family::Track, *reason)).sum();
+    assert_eq!((counters.published(Family::Track), dropped), (10 * u64::from(CAMERAS), 0));
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    line.until("connected", Counters::connected).await;
+    std::fs::rename(&queue, &away).expect("renamed");
+    end_tracks(&line, 3).await;
+    let ends = hear(&mut subscriber, 3 * CAMERAS as usize).await;
+    assert!(ends.values().all(|ends| ends.iter().map(|(_, seq, _)| *seq).eq(0..3)), "{ends:?}");
+    line.finish().await;
+}
+
 /// Without a folder that can be used, events wait in memory as they do without a queue.
 #[tokio::test]
 async fn without_a_usable_folder_all_goes_on_in_memory() {
@@ -138,4 +171,28 @@ async fn without_a_usable_folder_all_goes_on_in_memory() {
     end_tracks(&line, 2).await;
     line.until("delivered", |c| c.published(Family::Track) == 2 * u64::from(CAMERAS)).await;
     assert_eq!(line.finish().await.kept(), (0, 0));
+}
+
+/// Files of strange names in the folder are not the queue's, however much they look like it.
+#[tokio::test]
+async fn strange_files_harm_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let queue = dir.path().join("queue");
+    std::fs::create_dir(&queue).expect("a folder");
+    let strange = ["ffffffff.event", "FFFFFFFE.event", "0000000A.event", "+000000f.event", "0000001.event", "0000000a.news", "x"];
+    for name in strange {
+        std::fs::write(queue.join(name), "what somebody left").expect("written");
+    }
+    let Some(broker) = Mosquitto::start(dir.path(), ANYBODY) else { return };
+    let mut subscriber = Subscriber::connect(broker.port).await;
+    for _ in 0..2 {
+        let line = Line::start(Some(with_queue(broker.port, dir.path())));
+        line.until("connected", Counters::connected).await;
+        end_tracks(&line, 2).await;
+        assert_eq!(hear(&mut subscriber, 2 * CAMERAS as usize).await.len(), CAMERAS as usize);
+        line.finish().await;
+    }
+    for name in strange {
+        assert_eq!(std::fs::read_to_string(queue.join(name)).expect("still there"), "what somebody left");
+    }
 }

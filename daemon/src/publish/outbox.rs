@@ -166,7 +166,7 @@ impl Outbox {
 }
 
 /// The messages are JSON objects, and this is one field more.
-fn mark_delayed(mut payload: Vec<u8>) -> Vec<u8> {
+pub(super) fn mark_delayed(mut payload: Vec<u8>) -> Vec<u8> {
     if payload.len() > 2 && payload.pop_if(|last| *last == b'}').is_some() {
         payload.extend_from_slice(br#","delayed":true}"#);
     }

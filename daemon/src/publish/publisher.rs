@@ -386,7 +386,10 @@ impl Publisher {
     fn came(&mut self, come: Come) {
         match come {
             Come::Delivery(_, delivery) => self.outbox.push_kept(delivery),
-            Come::Unkept(kept) => self.outbox.push(&kept.topic, kept.payload, Kept::family(kept.class), &self.counters),
+            Come::Unkept(kept, delayed) => {
+                let payload = if delayed { outbox::mark_delayed(kept.payload.into()).into() } else { kept.payload };
+                self.outbox.push(&kept.topic, payload, Kept::family(kept.class), &self.counters);
+            }
             Come::Finished => self.kept_done = true,
         }
     }
@@ -461,7 +464,10 @@ impl Publisher {
 
 /// The queue on disk, where one is configured and can be opened.
 fn open(config: &MqttConfig, counters: &Arc<Counters>) -> Option<Keeper> {
-    let queue = config.queue.as_ref()?;
+    let Some(queue) = &config.queue else {
+        tracing::info!("no queue on disk is configured ([queue] directory): events wait in memory while the broker is away");
+        return None;
+    };
     match Keeper::start(queue, counters.clone()) {
         Ok(keeper) => Some(keeper),
         Err(error) => {

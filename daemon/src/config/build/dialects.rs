@@ -30,6 +30,12 @@ pub(super) fn build((frigate, home, deepstream, onvif, axis): Typed, device: &st
     for (key, topic) in topics(&config) {
         check_topic(key, topic, ledger);
     }
+    let spoken: Vec<_> = topics(&config).collect();
+    for (at, (key, topic)) in spoken.iter().enumerate() {
+        if let Some((other, _)) = spoken[..at].iter().find(|(_, other)| below(topic, other) || below(other, topic)) {
+            ledger.clash(key, other, "two dialects would publish among each other's topics", "write another first level");
+        }
+    }
     config
 }
 
@@ -45,10 +51,14 @@ fn topics(config: &DialectsConfig) -> impl Iterator<Item = (&'static str, &str)>
     topics.into_iter().flatten()
 }
 
+/// Whether a topic is, or is below, another one.
+fn below(topic: &str, base: &str) -> bool {
+    topic == base || topic.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// No dialect may publish among our own topics.
 pub(super) fn apart(config: &DialectsConfig, base: &str, ledger: &mut Ledger) {
-    let within = |topic: &str| topic == base || topic.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
-    for (key, _) in topics(config).filter(|(_, topic)| within(topic)) {
+    for (key, _) in topics(config).filter(|(_, topic)| below(topic, base)) {
         ledger.clash(key, "mqtt.base_topic", "its topics would stand among egret's own", "write another first level");
     }
 }
@@ -96,6 +106,11 @@ mod tests {
             (below("frigate]\nenabled = true\ntopic_prefix = \"a/#\""), "mqtt.frigate.topic_prefix", "wildcard"),
             (below("frigate]\nenabled = true\ntopic_prefix = \"egret/x\""), "mqtt.frigate.topic_prefix", "among egret's own"),
             (below("axis]\nenabled = true\ntopic = \"a//b\""), "mqtt.axis.topic", "empty"),
+            (
+                below("frigate]\nenabled = true\n[mqtt.axis]\nenabled = true\ntopic = \"frigate/x\""),
+                "mqtt.axis.topic",
+                "among each other's topics",
+            ),
             (below("deepstream]\nform = \"xml\""), "mqtt.deepstream.form", "minimal"),
             (below("deepstream]\nframe_interval = 0"), "mqtt.deepstream.frame_interval", "from 1 to 1000"),
             (below("onvif]\nmetdata = true"), "mqtt.onvif.metdata", "did you mean metadata?"),

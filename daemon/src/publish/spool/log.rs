@@ -24,11 +24,12 @@ impl Segment {
         format!("{id:08x}.{}", class.as_str())
     }
 
-    /// Number and class of a file that is one.
+    /// Number and class of a file that is one. No queue comes to the largest numbers, and none could go on behind them.
     pub(super) fn parse(name: &str) -> Option<(u32, Class)> {
         let (id, class) = name.split_once('.')?;
-        let id = (id.len() == 8).then(|| u32::from_str_radix(id, 16).ok())??;
-        Class::ALL.into_iter().find(|known| known.as_str() == class).map(|class| (id, class))
+        let id = u32::from_str_radix(id, 16).ok().filter(|id| *id < u32::MAX / 2)?;
+        let class = Class::ALL.into_iter().find(|known| known.as_str() == class)?;
+        (Self::name(id, class) == name).then_some((id, class))
     }
 }
 
