@@ -15,6 +15,7 @@ mod filter;
 mod keys;
 mod kind;
 mod ledger;
+mod mqtt;
 mod overrides;
 mod problem;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use checked::*;
 pub use dialects::*;
 pub use diff::{CameraChange, Change, diff};
 pub use filter::{BadFilter, log_filter};
+pub use mqtt::*;
 pub use overrides::Overrides;
 pub use problem::{Origin, Problem};
 pub use schema::schema;

@@ -33,6 +33,11 @@ impl From<io::Error> for Unread {
     }
 }
 
+/// Whether two paths lead to one file that is there.
+pub(crate) fn same(a: &Path, b: &Path) -> bool {
+    a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+}
+
 /// Opens a regular file to read. A FIFO, a device, a socket or a directory is refused and never waited for.
 pub(crate) fn regular(path: &Path) -> io::Result<File> {
     is_regular(fs::metadata(path)?.file_type())?;

@@ -143,10 +143,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(path) = &html {
         // Better now than after an hour.
         file::room_for(path).with_context(|| path.display().to_string())?;
-        let same = |input: &&Path| path.canonicalize().is_ok_and(|path| input.canonicalize().is_ok_and(|input| input == path));
         let files = [&args.results[..], args.annotations.as_slice(), args.video.as_slice(), args.labels.as_slice()].concat();
         let mut read = args.models.iter().map(Path::new).chain(files.iter().map(PathBuf::as_path));
-        if let Some(input) = read.find(same) {
+        if let Some(input) = read.find(|input| file::same(input, path)) {
             anyhow::bail!("{}: it is read, and --html would write over it; name another file", input.display());
         }
     }

@@ -49,7 +49,8 @@ impl Bench {
         let refused = |refused| StoreError::Refused { path: file.to_owned(), refused };
         let mut model = Model::read(&bytes).map_err(refused)?;
         let down_cast = down_cast(&mut model).map_err(|source| PrecisionFailure::Graph { file: file.to_owned(), source })?;
-        store::usable(&onnx::read(&bytes).map_err(refused)?).map_err(refused)?;
+        let graph = onnx::read(&bytes).map_err(refused)?;
+        store::usable(&graph).map_err(refused)?;
         let sha256 = file::sha256(&bytes);
         let Beside { about, others } = store::beside(file)?;
         let manifest = match about {
@@ -57,8 +58,8 @@ impl Bench {
                 store::check_digest(file, &about.manifest, &sha256, "use the file that it is about, or correct its sha256")?;
                 about.manifest
             }
-            None if down_cast.is_some() => made(file, &model.write())?,
-            None => made(file, &bytes)?,
+            None if down_cast.is_some() => made(file, &onnx::read(&model.write()).map_err(refused)?)?,
+            None => made(file, &graph)?,
         };
         if manifest.spec.input.element != ElementKind::F32 {
             return Err(PrecisionFailure::Input { file: file.to_owned(), input: manifest.spec.input.name.clone() });
@@ -168,10 +169,9 @@ fn cpu_time() -> Duration {
 }
 
 /// The manifest that the graph gives.
-fn made(file: &Path, bytes: &[u8]) -> Result<Manifest, PrecisionFailure> {
+fn made(file: &Path, graph: &onnx::Model<'_>) -> Result<Manifest, PrecisionFailure> {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let graph = onnx::read(bytes).map_err(|refused| StoreError::Refused { path: file.to_owned(), refused })?;
-    let recognised = egret_models::manifest::recognise(&graph, &name);
+    let recognised = egret_models::manifest::recognise(graph, &name);
     let unrecognised = |unrecognised| StoreError::Unrecognised { path: file.to_owned(), unrecognised: Box::new(unrecognised) };
     Ok(recognised.map_err(unrecognised)?.manifest)
 }

@@ -122,8 +122,7 @@ pub(super) fn write(bench: &Bench, model: &mut Model, record: &Record, out: &Pat
 /// [`PrecisionFailure::Out`], [`PrecisionFailure::Exists`], [`PrecisionFailure::File`]
 pub fn check_out(model: &Path, out: &Path, force: bool) -> Result<(), PrecisionFailure> {
     let wrong = |reason| Err(PrecisionFailure::Out { path: out.to_owned(), reason });
-    let same = |a: &Path, b: &Path| a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a));
-    if same(model, out) {
+    if file::same(model, out) {
         return wrong("that is the float network itself; name another file with -o");
     }
     if out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("onnx")) {

@@ -50,6 +50,15 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// How important a message is; `None`: it is not kept.
+    pub(super) fn class(topic: &str, family: Family) -> Option<Class> {
+        match family {
+            Family::Event => Some(Class::Event),
+            Family::Track if topic.ends_with("/track/end") => Some(Class::TrackEnd),
+            _ => None,
+        }
+    }
+
     pub(super) fn family(class: Class) -> Family {
         match class {
             Class::Event => Family::Event,
@@ -94,6 +103,9 @@ pub(super) struct Keeper {
     waiting: VecDeque<Word>,
     come: mpsc::Receiver<Come>,
     connection: u64,
+    /// Which run of the daemon this is, and how many messages it has kept: that names each of them.
+    boot_id: String,
+    kept: u64,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -110,7 +122,7 @@ fn settings(config: &QueueConfig) -> Settings {
 
 /// What goes wrong before the thread runs.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeeperError {
+enum KeeperError {
     #[error(transparent)]
     Spool(#[from] SpoolError),
     #[error("no thread for the queue: {0}")]
@@ -118,8 +130,23 @@ pub(super) enum KeeperError {
 }
 
 impl Keeper {
+    /// The queue, where one is configured and can be opened.
+    pub(super) fn open(config: Option<&QueueConfig>, boot_id: &str, counters: &Arc<Counters>) -> Option<Self> {
+        let Some(config) = config else {
+            tracing::info!("no queue on disk is configured ([queue] directory): events wait in memory while the broker is away");
+            return None;
+        };
+        match Self::start(config, boot_id.to_owned(), counters.clone()) {
+            Ok(keeper) => Some(keeper),
+            Err(error) => {
+                tracing::error!(%error, "there is no queue on disk: events wait in memory only, and are lost with the daemon");
+                None
+            }
+        }
+    }
+
     /// Opens the queue and starts its thread.
-    pub(super) fn start(config: &QueueConfig, counters: Arc<Counters>) -> Result<Self, KeeperError> {
+    fn start(config: &QueueConfig, boot_id: String, counters: Arc<Counters>) -> Result<Self, KeeperError> {
         let (spool, opened) = Spool::open_at(&config.directory, settings(config))?;
         let directory = config.directory.display();
         for damage in &opened.damage {
@@ -145,7 +172,7 @@ impl Keeper {
             complained: false,
         };
         let thread = thread::Builder::new().name("queue".into()).spawn(move || keeping.run(&heard))?;
-        Ok(Self { words, waiting: VecDeque::new(), come, connection: 0, thread: Some(thread) })
+        Ok(Self { words, waiting: VecDeque::new(), come, connection: 0, boot_id, kept: 0, thread: Some(thread) })
     }
 
     fn say(&mut self, word: Word) {
@@ -168,13 +195,15 @@ impl Keeper {
     }
 
     /// Keeps a message, and sends it. `false`: the disk is too slow for all that comes.
-    pub(super) fn keep(&mut self, kept: Kept) -> bool {
+    pub(super) fn keep(&mut self, class: Class, stream: &str, topic: &Arc<str>, payload: Bytes, at: SystemTime) -> bool {
+        let (seq, id) = (self.kept, format!("{}-{:x}", self.boot_id, self.kept));
+        self.kept += 1;
         if self.waiting.len() >= WORDS {
             self.flush();
         }
         let room = self.waiting.len() < WORDS;
         if room {
-            self.say(Word::Keep(kept));
+            self.say(Word::Keep(Kept { class, stream: stream.into(), seq, id, topic: topic.clone(), payload, at }));
         }
         room
     }

@@ -27,7 +27,6 @@ use super::{
     message::{Presence, PresenceReason, Queue},
     outbox::{self, Outbox},
     packet::LinkError,
-    spool::Class,
     tls,
     topics::Family,
 };
@@ -82,9 +81,6 @@ pub(super) struct Publisher {
     outbox: Outbox,
     /// The queue on disk, where there is one.
     keeper: Option<Keeper>,
-    /// Messages that were kept.
-    kept: u64,
-    boot_id: String,
     /// Nothing that is on disk is waited for any more.
     kept_done: bool,
     input: mpsc::Receiver<Vec<Tracked>>,
@@ -123,9 +119,7 @@ impl Publisher {
         Self {
             composer: Composer::new(&config, device, &boot_id, started_at),
             dialects: Dialects::new(&config.dialects, &config.base_topic, device, &boot_id, started_at),
-            keeper: open(&config, &counters),
-            kept: 0,
-            boot_id,
+            keeper: Keeper::open(config.queue.as_ref(), &boot_id, &counters),
             kept_done: false,
             config,
             outbox: Outbox::default(),
@@ -359,15 +353,12 @@ impl Publisher {
 
     fn frames(&mut self) {
         let now = Now::read();
-        let Self { composer, dialects, outbox, counters, cards, batches, keeper, kept, boot_id, .. } = self;
+        let Self { composer, dialects, outbox, counters, cards, batches, keeper, .. } = self;
         for mut tracked in batches.drain(..).flatten() {
             let (stream, at) = (tracked.stream.name(), tracked.capture.wall);
-            composer.frame(&tracked, now, |topic, payload, family| match (keeper.as_mut(), class(topic, family)) {
+            composer.frame(&tracked, now, |topic, payload, family| match (keeper.as_mut(), Kept::class(topic, family)) {
                 (Some(keeper), Some(class)) => {
-                    let (seq, id) = (*kept, format!("{boot_id}-{kept:x}"));
-                    *kept += 1;
-                    let (stream, topic) = (stream.into(), topic.clone());
-                    if !keeper.keep(Kept { class, stream, seq, id, topic, payload, at }) {
+                    if !keeper.keep(class, stream, topic, payload, at) {
                         counters.lost(family, DropReason::Overflow);
                     }
                 }
@@ -459,30 +450,6 @@ impl Publisher {
         let known = |stream: &StreamId| cameras.iter().any(|(known, _)| known == stream);
         let Self { dialects, outbox, counters, .. } = self;
         dialects.tick(known, now, |topic, payload, family| outbox.push(topic, payload, family, counters));
-    }
-}
-
-/// The queue on disk, where one is configured and can be opened.
-fn open(config: &MqttConfig, counters: &Arc<Counters>) -> Option<Keeper> {
-    let Some(queue) = &config.queue else {
-        tracing::info!("no queue on disk is configured ([queue] directory): events wait in memory while the broker is away");
-        return None;
-    };
-    match Keeper::start(queue, counters.clone()) {
-        Ok(keeper) => Some(keeper),
-        Err(error) => {
-            tracing::error!(%error, "there is no queue on disk: events wait in memory only, and are lost with the daemon");
-            None
-        }
-    }
-}
-
-/// How important what is kept on disk is; `None`: it is not kept.
-fn class(topic: &str, family: Family) -> Option<Class> {
-    match family {
-        Family::Event => Some(Class::Event),
-        Family::Track if topic.ends_with("/track/end") => Some(Class::TrackEnd),
-        _ => None,
     }
 }
 

@@ -1,0 +1,101 @@
+//! The broker and the queue before it, as the rest of the program sees them.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{dialects::DialectsConfig, secret::Secret};
+
+/// MQTT protocol version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MqttVersion {
+    /// MQTT 5.
+    V5,
+    /// MQTT 3.1.1.
+    V311,
+}
+
+/// How messages about frames are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FrameFormat {
+    /// JSON, as all other messages.
+    #[default]
+    Json,
+    /// The compact form as CBOR (RFC 8949).
+    Cbor,
+    /// The compact form as Protobuf.
+    Protobuf,
+}
+
+impl FrameFormat {
+    /// Its media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Cbor => "application/cbor",
+            Self::Protobuf => "application/protobuf",
+        }
+    }
+}
+
+/// A broker and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MqttConfig {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// `Some`: TLS (`mqtts`), verified.
+    pub tls: Option<TlsConfig>,
+    /// Protocol version.
+    pub version: MqttVersion,
+    /// Client identifier, unique at the broker.
+    pub client_id: String,
+    /// First level(s) of every topic.
+    pub base_topic: String,
+    /// User name.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<Secret>,
+    /// MQTT keep-alive.
+    pub keep_alive: Duration,
+    /// Per-frame messages: off, or each frame's detections on `cam/<id>/frame`.
+    pub publish_frames: bool,
+    /// How they are written.
+    pub frame_format: FrameFormat,
+    /// Shortest time between two `track/update` messages of one track.
+    pub track_update_interval: Duration,
+    /// The contracts of others that are spoken beside ours.
+    pub dialects: DialectsConfig,
+    /// Where events and ends of tracks are kept until the broker has them; `None`: in memory.
+    pub queue: Option<QueueConfig>,
+}
+
+/// The queue on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Its folder.
+    pub directory: PathBuf,
+    /// Most bytes of its files.
+    pub max_bytes: u64,
+    /// Oldest message, in running time of the machine.
+    pub max_age: Duration,
+    /// What a power cut may cost.
+    pub sync_interval: Duration,
+    /// For how long what the broker acknowledged is kept, in case the broker is lost.
+    pub keep_acknowledged: Duration,
+    /// Most messages a second of what has waited.
+    pub replay_rate: u32,
+}
+
+impl MqttConfig {
+    /// The client identifier where none is configured.
+    pub(super) fn usual_client_id(device: &str) -> String {
+        format!("egret-{device}")
+    }
+}
+
+/// TLS towards a broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// PEM file with the authorities to trust; the system's store if absent.
+    pub ca_file: Option<PathBuf>,
+}
