@@ -188,6 +188,12 @@ impl BBox {
         self.width() * self.height()
     }
 
+    /// The same box in a picture that is so many times as wide and as high.
+    #[must_use]
+    pub fn scaled(&self, across: f32, down: f32) -> Self {
+        Self::new(self.x1 * across, self.y1 * down, self.x2 * across, self.y2 * down)
+    }
+
     /// Intersection over union, 0 where both are empty.
     pub fn iou(&self, other: &Self) -> f32 {
         let w = (self.x2.min(other.x2) - self.x1.max(other.x1)).max(0.0);

@@ -35,6 +35,7 @@ mod tests {
         media::{Codec, ModelInfo, TimeCard},
         status::{CameraState, CameraStatus, PictureFaults},
         step::StepCounts,
+        track,
     };
 
     /// A line with a camera that works and one that does not.
@@ -86,6 +87,7 @@ mod tests {
                 camera("yard", status(CameraState::AuthFailed, "401 Unauthorized"), Counts::default()),
             ],
             models: vec![ModelSnapshot { info: Arc::new(info), max_batch: 8, workers: 2, batches: 740, batched_frames: 1480 }],
+            tracking: track::Counts { started: 7, rejected: 4, resized: 2, ..track::Counts::default() },
             rules: vec![RuleCounts { camera: "door".into(), rule: "gate".into(), kind: "line", events: 12, suppressed: 3 }],
             masked: vec![("door".into(), 5)],
             steps: vec![StepSnapshot {

@@ -65,6 +65,7 @@ impl Collector for Scrape {
         self.cameras(&mut families)?;
         self.engines(&mut families)?;
         self.steps(&mut families)?;
+        self.tracking(&mut families)?;
         self.rules(&mut families)?;
         self.publish(&mut families)?;
         self.stages(&mut families)?;
@@ -219,6 +220,34 @@ impl Scrape {
         out.gauge("egret_step_queue_capacity", "Pictures and clips that may wait", gauge(|s| s.capacity))
     }
 
+    fn tracking(&self, out: &mut Families<'_>) -> fmt::Result {
+        let counts = &self.snapshot.tracking;
+        let each =
+            |label, rows: &[(&'static str, u64)]| rows.iter().map(|(name, n)| (vec![(label, *name)], *n)).collect::<Vec<_>>();
+        let tracks = [("new", counts.started), ("end", counts.ended), ("rename", counts.renamed)];
+        out.counter("egret_tracks", "What tracks were told to do", each("phase", &tracks))?;
+        let thrown = [
+            ("no_box", counts.rejected),
+            ("too_many", counts.excess),
+            ("extras_invalid", counts.extras_rejected),
+            ("extras_too_many", counts.extras_excess),
+        ];
+        out.counter(
+            "egret_detections_rejected",
+            "What a network said that makes no sense, or is too much",
+            each("reason", &thrown),
+        )?;
+        let frames =
+            [("followed", counts.frames), ("late", counts.late), ("missing", counts.skipped), ("resized", counts.resized)];
+        out.counter(
+            "egret_tracking_frames",
+            "Frames as they came to tracking, and those of another size",
+            each("kind", &frames),
+        )?;
+        let looks = [("found", counts.looks_found), ("refused", counts.looks_refused), ("unheard", counts.looks_unheard)];
+        out.counter("egret_second_looks", "Second looks at new tracks, and what came of them", each("result", &looks))
+    }
+
     fn rules(&self, out: &mut Families<'_>) -> fmt::Result {
         let rules = &self.snapshot.rules;
         let each = |value: fn(&RuleCounts) -> u64| {
@@ -354,6 +383,19 @@ mod tests {
         let skipped = |reason| value(&text, &format!(r#"egret_step_skipped_total{{step="reid",reason="{reason}"}}"#));
         assert!((skipped("rate") - 700.0).abs() < 1e-9 && (skipped("queue_full") - 2.0).abs() < 1e-9);
         assert!(text.contains(r#"egret_runtime_info{model="reid",runtime="",precision="int8",sha256=""} 1"#), "{text}");
+    }
+
+    #[test]
+    fn tracking_has_its_counts() {
+        let text = render(snapshot()).expect("text");
+        for (row, expected) in [
+            (r#"egret_tracks_total{phase="new"}"#, 7.0),
+            (r#"egret_detections_rejected_total{reason="no_box"}"#, 4.0),
+            (r#"egret_detections_rejected_total{reason="too_many"}"#, 0.0),
+            (r#"egret_tracking_frames_total{kind="resized"}"#, 2.0),
+        ] {
+            assert!((value(&text, row) - expected).abs() < 1e-9, "{row}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::StageSummary;
-use crate::{analyse::RuleCounts, batch::Counts, media::ModelInfo, status::CameraStatus, step::StepCounts};
+use crate::{analyse::RuleCounts, batch::Counts, media::ModelInfo, status::CameraStatus, step::StepCounts, track};
 
 /// The whole line.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub models: Vec<ModelSnapshot>,
     /// The networks that look at what those have seen.
     pub steps: Vec<StepSnapshot>,
+    /// What tracking has counted.
+    pub tracking: track::Counts,
     /// The rules of the cameras.
     pub rules: Vec<RuleCounts>,
     /// Detections that masks threw away, by camera.

@@ -133,6 +133,7 @@ impl Books {
             cameras: cameras.collect(),
             models: self.models.values().map(model_snapshot).collect(),
             steps: self.steps.iter().map(step_snapshot).collect(),
+            tracking: self.tracking.snapshot(),
             rules: self.rules.rules(),
             masked: self.rules.masked(),
             queues: self.queues(),

@@ -142,6 +142,15 @@ impl Associator {
         }
     }
 
+    /// The picture is so many times as wide and as high from now on. Our own tracker goes on; the published ones know nothing of the
+    /// kind, and start new tracks.
+    pub fn scale(&mut self, across: f64, down: f64) {
+        match &mut self.inner {
+            Inner::Sort(_) | Inner::ByteTrack(_) | Inner::OcSort(_) => {}
+            Inner::Egret(tracker) => tracker.scale(across, down),
+        }
+    }
+
     /// The tracks that the last update gave up, confirmed or not.
     pub fn ended(&self) -> &[u32] {
         &self.ended

@@ -35,6 +35,15 @@ impl Axis {
         self.var += rate_noise * dt * dt * dt / 3.0;
     }
 
+    /// Is counted in other units from now on: so many to one of before.
+    pub(super) fn scale(&mut self, by: f64) {
+        self.value *= by;
+        self.rate *= by;
+        self.var *= by * by;
+        self.cov *= by * by;
+        self.rate_var *= by * by;
+    }
+
     /// Takes in a value that was measured with this variance.
     pub(super) fn correct(&mut self, measured: f64, var: f64) {
         let total = self.var + var;

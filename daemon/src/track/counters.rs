@@ -27,6 +27,7 @@ pub struct Counters {
     pub(super) started: Counter,
     pub(super) ended: Counter,
     pub(super) renamed: Counter,
+    pub(super) resized: Counter,
     pub(super) looks: Counter,
     pub(super) looks_unheard: Counter,
     pub(super) looks_found: Counter,
@@ -56,6 +57,8 @@ pub struct Counts {
     pub ended: u64,
     /// Tracks that turned out to be objects known before, and go on under their old identities.
     pub renamed: u64,
+    /// Pictures of another size than the one before.
+    pub resized: u64,
     /// Second looks asked for.
     pub looks: u64,
     /// Second looks that the full step queue refused.
@@ -81,6 +84,7 @@ impl Counters {
             started: get(&self.started),
             ended: get(&self.ended),
             renamed: get(&self.renamed),
+            resized: get(&self.resized),
             looks: get(&self.looks),
             looks_unheard: get(&self.looks_unheard),
             looks_found: get(&self.looks_found),

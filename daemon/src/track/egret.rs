@@ -226,6 +226,15 @@ impl Egret {
         }));
     }
 
+    pub(super) fn scale(&mut self, across: f64, down: f64) {
+        for track in &mut self.tracks {
+            track.filter.scale(across, down);
+            for bbox in [&mut track.bbox, &mut track.seen, &mut track.anchor] {
+                *bbox = bbox.scaled(across as f32, down as f32);
+            }
+        }
+    }
+
     pub(super) fn drop_track(&mut self, number: u32) {
         self.tracks.retain(|track| track.number != number);
     }

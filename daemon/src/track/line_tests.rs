@@ -104,6 +104,28 @@ fn frames_of_several_engines_come_out_in_order() {
 }
 
 #[test]
+fn a_camera_that_changes_the_size_of_its_picture_keeps_its_tracks() {
+    let door = StreamId::new(1, "door");
+    let messages = (0..40).map(|number| {
+        let small = (10..30).contains(&number);
+        let mut message = batch(vec![frame(&door, number)], false);
+        if let (ToTrack::Inferred(inferred), true) = (&mut message, small) {
+            inferred.batch.frames[0].pixels = Pixels::None { width: 160, height: 240 };
+            inferred.detections[0][0].bbox = person(number).bbox.scaled(0.25, 0.5);
+        }
+        message
+    });
+    let (out, counters) = story(&config(), messages.collect(), &BTreeMap::new());
+    let told: Vec<_> = out.iter().flatten().flat_map(|t| t.tracks.iter().map(|track| (t.size, *track))).collect();
+    assert_eq!(told.len(), 40, "announced with the second frame, updated, ended");
+    assert!(told.iter().all(|(_, track)| track.id == told[0].1.id), "one object");
+    let (size, small) = told[25];
+    assert_eq!(size, (160, 240));
+    assert!((small.bbox.x1 - 38.0).abs() < 1.0 && (small.velocity.0 - 12.5).abs() < 3.0, "{small:?}");
+    assert_eq!((counters.snapshot().started, counters.snapshot().resized), (1, 2));
+}
+
+#[test]
 fn a_removed_camera_ends_its_tracks_and_its_late_frames_are_dropped() {
     let door = StreamId::new(1, "door");
     let messages = vec![

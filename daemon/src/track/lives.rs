@@ -206,6 +206,20 @@ impl Lives {
         self.rows = rows;
     }
 
+    /// The picture is so many times as wide and as high from now on: a camera that was set anew, or its other stream.
+    pub(super) fn scale(&mut self, across: f64, down: f64) {
+        self.associator.scale(across, down);
+        let (across, down) = (across as f32, down as f32);
+        for life in &mut self.kept {
+            life.bbox = life.bbox.scaled(across, down);
+            life.velocity = (life.velocity.0 * across, life.velocity.1 * down);
+            life.standing.scale(across, down);
+            if let Stage::Looking { at, .. } = &mut life.stage {
+                *at = at.scaled(across, down);
+            }
+        }
+    }
+
     /// How much time passed. Media time restarts with each session and some sources repeat it: then the wall clock tells, and where
     /// that went back too, the last step is taken again.
     fn step_to(&mut self, at: Moment) {

@@ -259,6 +259,7 @@ impl Desk<'_> {
         self.sift(&mut detections, &mut extras);
         let at = Moment { pts: frame.pts, wall: frame.capture.wall };
         let renames = self.recognise();
+        self.fit(frame.pixels.size());
         let mut seen = Seen::default();
         self.tracker.update(at, &detections, self.ids, &mut seen);
         self.pace.take(self.tracker.clock(), &seen, self.tracker.is_active());
@@ -296,6 +297,16 @@ impl Desk<'_> {
         self.counters.started.add(started);
         self.counters.ended.add(ended);
         self.out.push(tracked);
+    }
+
+    /// Where the picture has another size than the last one, so has all that is followed in it.
+    fn fit(&mut self, size: (u32, u32)) {
+        let last = self.last.size;
+        if size != last {
+            let times = |now: u32, before: u32| f64::from(now) / f64::from(before.max(1));
+            self.tracker.scale(times(size.0, last.0), times(size.1, last.1));
+            self.counters.resized.add(1);
+        }
     }
 
     /// Tracks that turned out to be objects known before go by their old identities from this frame on.

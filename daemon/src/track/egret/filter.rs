@@ -66,6 +66,14 @@ impl Filter {
         self.bound();
     }
 
+    /// The picture has another size from now on.
+    pub(super) fn scale(&mut self, across: f64, down: f64) {
+        for (axis, by) in [(&mut self.x, across), (&mut self.w, across), (&mut self.y, down), (&mut self.h, down)] {
+            axis.scale(by);
+        }
+        self.bound();
+    }
+
     fn bound(&mut self) {
         self.w.value = self.w.value.max(SMALLEST);
         self.h.value = self.h.value.max(SMALLEST);

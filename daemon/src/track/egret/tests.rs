@@ -173,6 +173,34 @@ proptest! {
         prop_assert_eq!(run(), names);
     }
 
+    /// A picture of another size in mid-track changes no identity.
+    #[test]
+    fn tracks_go_on_in_a_picture_of_another_size(
+        speeds in prop::collection::vec(-120i16..120, 1..8),
+        across in 0.25f32..4.0,
+        down in 0.25f32..4.0,
+        from in 5usize..20,
+    ) {
+        let (mut bench, mut t) = (Bench::new(), 0.0);
+        let mut names = vec![BTreeSet::new(); speeds.len()];
+        for n in 0..30 {
+            t += 0.1;
+            if n == from {
+                bench.tracker.scale(f64::from(across), f64::from(down));
+            }
+            let mut boxes = lanes(&speeds, t);
+            if n >= from {
+                boxes.iter_mut().for_each(|seen| seen.bbox = seen.bbox.scaled(across, down));
+            }
+            for (names, track) in names.iter_mut().zip(bench.tracks(Duration::from_millis(100), &boxes)) {
+                names.extend(track);
+            }
+        }
+        for (ids, speed) in names.iter().zip(&speeds) {
+            prop_assert_eq!(ids.len(), 1, "at {} px/s: {:?}", speed, ids);
+        }
+    }
+
     /// Any boxes at any times: finite, each track in one row, each detection too, and none after its end.
     #[test]
     fn the_story_of_each_track_is_whole(

@@ -26,6 +26,11 @@ impl Standing {
         Self { mean: *bbox, frames: 0.0, since: clock, stands: false }
     }
 
+    /// The picture is so many times as wide and as high from now on.
+    pub(super) fn scale(&mut self, across: f32, down: f32) {
+        self.mean = self.mean.scaled(across, down);
+    }
+
     pub(super) fn is_stationary(&self) -> bool {
         self.stands
     }
