@@ -1,18 +1,21 @@
 //! Delivery over MQTT.
 //!
-//! One task takes what tracking saw and what cameras are doing, writes messages, and drives the connection. A broker that is away, slow or
-//! broken is none of the line's business: input is always taken, queues towards the broker are bounded, and what does not fit is
+//! A writer makes messages of what tracking saw and what cameras are doing; for each broker a task of its own drives the connection. A
+//! broker that is away, slow or broken is none of the line's business, nor of another broker's: input is always taken, queues towards the broker are bounded, and what does not fit is
 //! counted. The schema of the messages is in [`message`], their topics in [`topics`].
 
 mod alias;
 pub mod asyncapi;
 mod backoff;
+mod broker;
 mod compose;
 mod connection;
 mod counters;
 mod dialect;
 mod health;
+mod herald;
 mod keeper;
+mod lane;
 mod link;
 pub mod message;
 mod outbox;
@@ -28,6 +31,7 @@ pub mod told;
 pub mod topics;
 mod trail;
 pub mod verdict;
+mod writer;
 
 use std::{
     sync::Arc,
@@ -43,7 +47,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 pub use topics::Family;
 
-use self::publisher::Publisher;
 use crate::{
     config::MqttConfig,
     media::{Mark, Tracked},
@@ -68,7 +71,7 @@ pub async fn run(
     cancel: CancellationToken,
 ) {
     match config {
-        Some(config) => Publisher::new(config, &device, input, board, stages, counters, cancel).run().await,
+        Some(config) => publisher::run(config, &device, input, board, stages, counters, cancel).await,
         None => count(input, &board, &stages, &counters, &cancel).await,
     }
 }

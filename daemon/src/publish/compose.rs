@@ -11,9 +11,7 @@ use serde::Serialize;
 
 use super::{
     health::Findings,
-    message::{
-        self, CameraStatus, Compact, DeviceStatus, FrameMessage, HealthMessage, Kind, Presence, PresenceReason, SCHEMA, Stamp,
-    },
+    message::{self, CameraStatus, Compact, FrameMessage, HealthMessage, Kind, SCHEMA, Stamp},
     scene::{Scene, Times, wall_ms},
     topics::{self, Channel, Family, Place},
     trail::{self, Trail},
@@ -124,12 +122,9 @@ pub(super) struct Composer {
     base: String,
     device: String,
     boot_id: String,
-    started_at: SystemTime,
     publish_frames: bool,
     frame_format: FrameFormat,
     update_interval: Duration,
-    device_topic: Arc<str>,
-    device_seq: u64,
     health_topic: Arc<str>,
     health_seq: u64,
     cameras: HashMap<StreamId, Camera>,
@@ -144,7 +139,7 @@ fn next(seq: &mut u64) -> u64 {
 }
 
 /// JSON in a buffer of exactly its size. The types of [`message`] always serialize: no maps, no failing parts.
-fn write(buffer: &mut Vec<u8>, value: &impl Serialize) -> Bytes {
+pub(super) fn write(buffer: &mut Vec<u8>, value: &impl Serialize) -> Bytes {
     buffer.clear();
     if let Err(error) = serde_json::to_writer(&mut *buffer, value) {
         tracing::error!(%error, "a message could not be written");
@@ -168,43 +163,19 @@ fn write_frame(buffer: &mut Vec<u8>, message: &FrameMessage<'_>, format: FrameFo
 }
 
 impl Composer {
-    pub(super) fn new(config: &MqttConfig, device: &str, boot_id: &str, started_at: SystemTime) -> Self {
+    pub(super) fn new(config: &MqttConfig, device: &str, boot_id: &str) -> Self {
         Self {
             base: config.base_topic.clone(),
             device: device.to_owned(),
             boot_id: boot_id.to_owned(),
-            started_at,
             publish_frames: config.publish_frames,
             frame_format: config.frame_format,
             update_interval: config.track_update_interval,
-            device_topic: topics::DEVICE_STATUS.topic(Place { base: &config.base_topic, device, ..Place::default() }),
-            device_seq: 0,
             health_topic: topics::HEALTH.topic(Place { base: &config.base_topic, device, ..Place::default() }),
             health_seq: 0,
             cameras: HashMap::new(),
             buffer: Vec::with_capacity(4096),
         }
-    }
-
-    pub(super) fn device_topic(&self) -> &Arc<str> {
-        &self.device_topic
-    }
-
-    /// The device's own status.
-    pub(super) fn device(&mut self, state: Presence, reason: PresenceReason, now: Now) -> Bytes {
-        let status = DeviceStatus {
-            schema: SCHEMA,
-            kind: Kind::DeviceStatus,
-            device: &self.device,
-            boot_id: &self.boot_id,
-            seq: next(&mut self.device_seq),
-            state,
-            reason,
-            version: env!("CARGO_PKG_VERSION"),
-            started_at: Stamp(self.started_at),
-            published_at: Stamp(now.wall),
-        };
-        write(&mut self.buffer, &status)
     }
 
     /// How the daemon is, and the topic of that.

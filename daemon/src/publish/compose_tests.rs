@@ -1,7 +1,13 @@
 use egret_models::task::{Areas, Run};
 use serde_json::Value;
 
-use super::*;
+use super::{
+    super::{
+        herald::Herald,
+        message::{Presence, PresenceReason},
+    },
+    *,
+};
 use crate::{
     config::MqttVersion,
     media::{
@@ -38,7 +44,7 @@ fn wall() -> SystemTime {
 }
 
 fn composer() -> Composer {
-    Composer::new(&config(), "box1", "0f8fad5b-d9cb-469f-a165-70867728950e", wall() - Duration::from_hours(1))
+    Composer::new(&config(), "box1", "0f8fad5b-d9cb-469f-a165-70867728950e")
 }
 
 fn track(phase: TrackPhase) -> Track {
@@ -109,7 +115,7 @@ pub(in crate::publish) fn arrived() -> Instant {
 /// The message about a frame, written a while after it arrived.
 pub(in crate::publish) fn payload_of(tracked: &Tracked, format: FrameFormat) -> Bytes {
     let config = MqttConfig { frame_format: format, ..config() };
-    let mut composer = Composer::new(&config, "box1", "0f8fad5b-d9cb-469f-a165-70867728950e", wall());
+    let mut composer = Composer::new(&config, "box1", "0f8fad5b-d9cb-469f-a165-70867728950e");
     let steady = tracked.times.at(media::Mark::Received).unwrap_or_else(Instant::now) + Duration::from_micros(61_250);
     messages(&mut composer, tracked, Now { wall: wall(), steady }).swap_remove(0).1
 }
@@ -123,7 +129,8 @@ fn every_message_is_as_its_fixture() {
     let mut composer = composer();
     let arrived = Instant::now();
     let now = now_after(arrived, Duration::from_micros(61_250));
-    golden("status", &composer.device(Presence::Online, PresenceReason::Started, now));
+    let herald = Herald::new("egret", "box1", "0f8fad5b-d9cb-469f-a165-70867728950e", wall() - Duration::from_hours(1));
+    golden("status", &herald.say(Presence::Online, PresenceReason::Started, now.wall));
     let out = messages(&mut composer, &tracked(TimeBasis::SenderReport, arrived), now);
     let topics: Vec<&str> = out.iter().map(|(topic, ..)| topic.as_str()).collect();
     assert_eq!(topics, ["egret/box1/cam/door/frame", "egret/box1/cam/door/track/new"]);

@@ -34,10 +34,10 @@ pub struct Scribe {
 
 impl Scribe {
     /// A writer for one recording.
-    pub fn new(config: &MqttConfig, device: &str, boot_id: &str, started: SystemTime) -> Self {
+    pub fn new(config: &MqttConfig, device: &str, boot_id: &str) -> Self {
         // A line is JSON.
         let config = MqttConfig { frame_format: FrameFormat::Json, ..config.clone() };
-        Self { composer: Composer::new(&config, device, boot_id, started), origin: Instant::now(), first: None }
+        Self { composer: Composer::new(&config, device, boot_id), origin: Instant::now(), first: None }
     }
 
     /// The steady clock at a frame's capture: what its [`Mark::Received`] is to be, for a latency of nothing.

@@ -105,7 +105,7 @@ pub fn run(
     looker.check(&camera)?;
     let stream = StreamId::new(1, &camera.name);
     let mut studio = Studio::new(outputs, &camera, &stream)?;
-    let scribe = Scribe::new(&mqtt, &config.device, BOOT_ID, UNIX_EPOCH);
+    let scribe = Scribe::new(&mqtt, &config.device, BOOT_ID);
     let batcher = desk::batcher();
     let mut ways = Ways::new(BTreeMap::from([(looker.info.name.clone(), Arc::clone(&batcher))]));
     ways.told.insert(looker.info.name.clone(), looker.telling);

@@ -1,0 +1,344 @@
+//! The task of one broker: makes its connection again and again, and drives it. Nobody waits for it.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use rustls::ClientConfig;
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior, interval, sleep_until},
+};
+
+use super::{
+    backoff::Backoff,
+    connection::{self, Connection, Happened},
+    counters::Failure,
+    dialect::Dialects,
+    herald::Herald,
+    keeper::{Backlog, Come, Kept},
+    lane::Lane,
+    link::Link,
+    message::{Presence, PresenceReason},
+    outbox,
+    packet::LinkError,
+    tls,
+    topics::Family,
+    writer::Leaving,
+};
+use crate::config::MqttConfig;
+
+/// How long the last messages and the farewell may take.
+pub(super) const FAREWELL: Duration = Duration::from_secs(3);
+/// How long of that what is kept on disk may take: it is safe there.
+const LAST_KEPT: Duration = Duration::from_secs(1);
+/// How often a silent connection is looked at.
+const CHECK: Duration = Duration::from_secs(10);
+
+/// What came beside the connection.
+enum News {
+    /// Something is in line.
+    Lane,
+    Kept(Come),
+    /// What is kept on disk has had its time.
+    KeptLongEnough,
+    /// The writer has ended.
+    Leave(tokio::time::Instant),
+    Check,
+}
+
+/// How a connection ended.
+enum Ended {
+    Lost(LinkError),
+    Left,
+}
+
+pub(super) struct Broker {
+    config: MqttConfig,
+    lane: Arc<Lane>,
+    herald: Arc<Herald>,
+    dialects: Arc<Mutex<Dialects>>,
+    /// What is kept for it on disk, where there is a queue.
+    backlog: Option<Backlog>,
+    /// Nothing that is on disk is waited for any more.
+    kept_done: bool,
+    leave: watch::Receiver<Leaving>,
+    /// Delivers what it has and goes until then.
+    leaving: Leaving,
+    check: Interval,
+    backoff: Backoff,
+    tls: Option<Arc<ClientConfig>>,
+    was_connected: bool,
+    complained: Option<Failure>,
+}
+
+impl Broker {
+    pub(super) fn new(
+        config: MqttConfig,
+        lane: Arc<Lane>,
+        backlog: Option<Backlog>,
+        herald: Arc<Herald>,
+        dialects: Arc<Mutex<Dialects>>,
+        leave: watch::Receiver<Leaving>,
+    ) -> Self {
+        let mut check = interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            config,
+            lane,
+            herald,
+            dialects,
+            backlog,
+            kept_done: false,
+            leave,
+            leaving: None,
+            check,
+            backoff: Backoff::new(),
+            tls: None,
+            was_connected: false,
+            complained: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            let (error, held) = match self.connect().await {
+                (Ended::Left, _) => break,
+                (Ended::Lost(error), held) => (error, held),
+            };
+            self.complain(&error);
+            self.lane.counters.failed(error.failure, error.detail);
+            if self.leaving.is_some() {
+                break;
+            }
+            let pause = self.backoff.pause(held);
+            if !self.wait(tokio::time::Instant::now() + pause).await {
+                break;
+            }
+        }
+        self.lane.outbox().abandon(&self.lane.counters);
+        self.lane.counters.set_queued(0);
+        self.lane.counters.is_disconnected();
+    }
+
+    /// Says what is wrong, once per kind of failure and connection.
+    fn complain(&mut self, error: &LinkError) {
+        let (host, port, reason) = (&self.config.host, self.config.port, error.failure.as_str());
+        if self.complained == Some(error.failure) {
+            tracing::debug!(host, port, reason, detail = %error.detail, "still no connection to the broker");
+        } else {
+            tracing::warn!(host, port, reason, detail = %error.detail, "no connection to the broker: trying again and again");
+        }
+        self.complained = Some(error.failure);
+    }
+
+    /// Lives without a connection until a moment comes. `false`: it is over.
+    async fn wait(&mut self, until: tokio::time::Instant) -> bool {
+        let mut pause = pin!(sleep_until(until));
+        loop {
+            let news = tokio::select! {
+                () = &mut pause => return true,
+                news = self.news() => news,
+            };
+            self.deal(news);
+            if self.leaving.is_some() {
+                return false;
+            }
+        }
+    }
+
+    /// Makes a connection and uses it to its end; how long the broker had accepted it.
+    async fn connect(&mut self) -> (Ended, Option<Duration>) {
+        if self.tls.is_none() {
+            match self.config.tls.as_ref().map(tls::client_config).transpose() {
+                Ok(tls) => self.tls = tls,
+                Err(error) => return (Ended::Lost(LinkError::new(Failure::Tls, error)), None),
+            }
+        }
+        let will = self.herald.say(Presence::Offline, PresenceReason::ConnectionLost, SystemTime::now());
+        let mut link = Link::new(Connection::new(&self.config, self.tls.clone(), (self.herald.topic(), &will)));
+        let ended = self.serve(&mut link).await;
+        let held = link.held();
+        link.dissolve(&mut self.lane.outbox(), &self.lane.counters);
+        self.pass_answers();
+        if let Some(backlog) = self.backlog.as_mut().filter(|_| matches!(ended, Ended::Lost(_)) && held.is_some()) {
+            backlog.lost();
+        }
+        (ended, held)
+    }
+
+    async fn serve(&mut self, link: &mut Link) -> Ended {
+        let mut said_goodbye = false;
+        loop {
+            let leaving = self.leaving;
+            // Now and then, and with each answered ping.
+            let check;
+            tokio::select! {
+                // The connection comes first, so that what was handed to it leaves before more is.
+                biased;
+                happened = link.next() => match happened {
+                    Ok(Happened::Farewell) => return Ended::Left,
+                    Ok(happened) => {
+                        check = happened == Happened::Idle;
+                        self.happened(link, happened);
+                    }
+                    Err(_) if said_goodbye => return Ended::Left,
+                    Err(error) => return Ended::Lost(error),
+                },
+                news = self.news() => {
+                    check = matches!(news, News::Check);
+                    self.deal(news);
+                }
+                () = deadline(leaving), if leaving.is_some() => {
+                    return Ended::Lost(LinkError::new(Failure::Timeout, "the last messages were not acknowledged in time"));
+                }
+            }
+            if check && link.silent_for() > connection::longest_silence(&self.config) {
+                let detail = format!("no sign of life, or no acknowledgement, for {} s", link.silent_for().as_secs());
+                return Ended::Lost(LinkError::new(Failure::Timeout, detail));
+            }
+            if let Err(error) = self.pump(link) {
+                return Ended::Lost(error);
+            }
+            if self.leaving.is_some() && !said_goodbye {
+                if !link.is_accepted() {
+                    return Ended::Left;
+                }
+                said_goodbye = self.kept_done && self.lane.outbox().len() == 0 && link.is_clear();
+                if said_goodbye {
+                    link.farewell();
+                }
+            }
+        }
+    }
+
+    /// Hands the connection what it takes, and the queue on disk what it has answered.
+    fn pump(&mut self, link: &mut Link) -> Result<(), LinkError> {
+        let mut outbox = self.lane.outbox();
+        link.pump(&mut outbox, &self.lane.counters)?;
+        self.lane.counters.set_queued(outbox.len());
+        drop(outbox);
+        self.pass_answers();
+        Ok(())
+    }
+
+    fn dialects(&self) -> MutexGuard<'_, Dialects> {
+        self.dialects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn happened(&mut self, link: &mut Link, happened: Happened) {
+        let lane = &self.lane;
+        match happened {
+            Happened::Connected(_) => {
+                lane.counters.is_connected();
+                tracing::info!(host = self.config.host, port = self.config.port, "connected to the broker");
+                self.complained = None;
+                let reason = if self.was_connected { PresenceReason::Reconnected } else { PresenceReason::Started };
+                self.was_connected = true;
+                let payload = self.herald.say(Presence::Online, reason, SystemTime::now());
+                lane.push(self.herald.topic(), payload, Family::DeviceStatus);
+                let mut dialects = self.dialects();
+                dialects.connected(|topic, payload, family| lane.push(topic, payload, family));
+                link.subscribe(dialects.subscriptions());
+                drop(dialects);
+                lane.outbox().refresh(self.herald.topic());
+                if let Some(backlog) = &mut self.backlog {
+                    backlog.connected();
+                }
+            }
+            Happened::Heard { topic, payload } => {
+                self.dialects().heard(&topic, &payload, |topic, payload, family| lane.push(topic, payload, family));
+            }
+            Happened::Wrote(position) => link.wrote(position, &lane.counters),
+            Happened::Acknowledged { id, refused } => link.acknowledged(id, refused, &mut lane.outbox(), &lane.counters),
+            Happened::Farewell | Happened::Idle => {}
+        }
+    }
+
+    /// The next thing that is no matter of the connection. Safe to drop and call again.
+    async fn news(&mut self) -> News {
+        let long_enough = self.leaving.map(|until| until - FAREWELL.saturating_sub(LAST_KEPT));
+        tokio::select! {
+            biased;
+            until = left(&mut self.leave), if self.leaving.is_none() => News::Leave(until),
+            () = deadline(long_enough), if long_enough.is_some() && !self.kept_done => News::KeptLongEnough,
+            come = come(&mut self.backlog) => News::Kept(come),
+            () = self.lane.news() => News::Lane,
+            _ = self.check.tick() => News::Check,
+        }
+    }
+
+    fn deal(&mut self, news: News) {
+        match news {
+            News::Lane | News::Check => {}
+            News::Kept(come) => {
+                // All that has come leaves in one write.
+                let mut next = Some(come);
+                while let Some(come) = next {
+                    self.came(come);
+                    next = self.backlog.as_mut().and_then(Backlog::try_next);
+                }
+            }
+            News::KeptLongEnough => {
+                self.kept_done = true;
+                self.lane.outbox().forget_kept();
+                self.backlog = None;
+            }
+            News::Leave(until) => {
+                self.leaving = Some(until);
+                match &mut self.backlog {
+                    Some(backlog) => backlog.finish(),
+                    None => self.kept_done = true,
+                }
+            }
+        }
+    }
+
+    /// A word from the queue on disk.
+    fn came(&mut self, come: Come) {
+        match come {
+            Come::Delivery(_, delivery) => self.lane.outbox().push_kept(delivery),
+            Come::Unkept(kept, delayed) => {
+                let payload = if delayed { outbox::mark_delayed(kept.payload.into()).into() } else { kept.payload };
+                self.lane.push(&kept.topic, payload, Kept::family(kept.class));
+            }
+            Come::Finished => self.kept_done = true,
+        }
+    }
+
+    /// What the broker has answered need not be kept.
+    fn pass_answers(&mut self) {
+        let answered = self.lane.outbox().answered();
+        if let Some(backlog) = &mut self.backlog {
+            for (stream, number, refused) in answered {
+                backlog.answered(stream, number, refused);
+            }
+        }
+    }
+}
+
+/// When the writer has ended.
+async fn left(leave: &mut watch::Receiver<Leaving>) -> tokio::time::Instant {
+    match leave.wait_for(Option::is_some).await.map(|until| *until) {
+        Ok(Some(until)) => until,
+        // A writer that is gone without a word takes us with it.
+        _ => std::future::pending().await,
+    }
+}
+
+/// What comes from the queue on disk.
+async fn come(backlog: &mut Option<Backlog>) -> Come {
+    match backlog {
+        Some(backlog) => backlog.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn deadline(until: Leaving) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,309 @@
+//! The thread of the queue on disk: takes what is to be kept, and hands each broker what is its turn.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    super::{
+        counters::{Counters, DropReason},
+        spool::{LossReason, Record, Spool, SpoolError, since_boot},
+    },
+    Come, Kept, UNDER_WAY, Word,
+};
+
+/// What waits is counted so often.
+const COUNT: Duration = Duration::from_millis(250);
+/// Most records that wait in memory while the disk takes none.
+const HELD: usize = 4096;
+/// How long one of these may wait without being told as delayed.
+const PROMPT: Duration = Duration::from_secs(2);
+/// The clock of the queue is looked at so often.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Whether the disk took a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Yes,
+    /// Not this one: others may be more important, or shorter.
+    Never,
+    /// It takes none at present.
+    DeviceFails,
+}
+
+/// When delayed records may leave: evenly, so many a second.
+struct Pace {
+    rate: u32,
+    next: Duration,
+}
+
+impl Pace {
+    fn take(&mut self, now: Duration) -> bool {
+        let due = now >= self.next;
+        if due {
+            // What was not used of the last tenth of a second may be made up for.
+            self.next = self.next.max(now.saturating_sub(Duration::from_millis(100))) + Duration::from_secs(1) / self.rate;
+        }
+        due
+    }
+}
+
+/// What the thread knows of one broker.
+struct Out {
+    come: mpsc::Sender<Come>,
+    connection: Option<u64>,
+    /// Numbers that the broker has not answered.
+    under_way: BTreeSet<u64>,
+    pace: Pace,
+    finishing: bool,
+}
+
+impl Out {
+    fn unkept(&self, kept: &Kept, delayed: bool) -> bool {
+        self.come.try_send(Come::Unkept(kept.clone(), delayed)).is_ok()
+    }
+}
+
+/// The thread's side.
+pub(super) struct Keeping {
+    spool: Spool,
+    counters: Arc<Counters>,
+    outs: Vec<Out>,
+    /// Records that the disk did not take, and since when.
+    held: VecDeque<(Kept, Duration)>,
+    counted: Duration,
+    complained: bool,
+    ending: bool,
+}
+
+impl Keeping {
+    pub(super) fn new(spool: Spool, counters: Arc<Counters>, outs: Vec<mpsc::Sender<Come>>, rate: u32) -> Self {
+        let out = |come| {
+            let pace = Pace { rate, next: Duration::ZERO };
+            Out { come, connection: None, under_way: BTreeSet::new(), pace, finishing: false }
+        };
+        let outs = outs.into_iter().map(out).collect();
+        Self { spool, counters, outs, held: VecDeque::new(), counted: Duration::ZERO, complained: false, ending: false }
+    }
+
+    pub(super) fn run(mut self, heard: &Receiver<Word>) {
+        let mut pause = Duration::ZERO;
+        while !self.ending {
+            match heard.recv_timeout(pause) {
+                Ok(word) => {
+                    self.deal(word);
+                    heard.try_iter().take(UNDER_WAY).for_each(|word| self.deal(word));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = since_boot();
+            if let Err(error) = self.spool.tick(now) {
+                self.complain(&error);
+            }
+            self.write_held(now);
+            let next = (0..self.outs.len()).filter_map(|broker| self.hand_out(broker, now)).min();
+            self.release(now);
+            self.tell(now);
+            let due = self.spool.due().into_iter().chain(next).min();
+            pause = due.map_or(LOOK, |due| due.saturating_sub(now).clamp(Duration::from_millis(1), LOOK));
+        }
+        for (kept, _) in std::mem::take(&mut self.held) {
+            self.counters.lost(Kept::family(kept.class), DropReason::Shutdown);
+        }
+        self.counted = Duration::ZERO;
+        self.tell(since_boot());
+        if let Err(error) = self.spool.close(since_boot()) {
+            tracing::error!(%error, "what came last is not safe on disk");
+        }
+    }
+
+    fn deal(&mut self, word: Word) {
+        let now = since_boot();
+        match word {
+            Word::Keep(kept) => self.keep(kept, now),
+            Word::Connected(broker, connection) => self.outs[broker].connection = Some(connection),
+            Word::Lost(broker) => {
+                let out = &mut self.outs[broker];
+                out.connection = None;
+                out.under_way.clear();
+                // As far back as it is kept.
+                let again = self.spool.unacknowledge_since(broker, Duration::ZERO);
+                self.spool.rewind(broker);
+                if again > 0 {
+                    tracing::info!(messages = again, "acknowledged shortly before the broker was lost: they are sent again");
+                }
+            }
+            Word::Answered { broker, stream, number, refused } => {
+                self.outs[broker].under_way.remove(&number);
+                if refused {
+                    self.spool.refuse(broker, &stream, number, now);
+                } else {
+                    self.spool.acknowledge(broker, &stream, number, now);
+                }
+            }
+            Word::Finish(broker) => self.outs[broker].finishing = true,
+            Word::End => self.ending = true,
+        }
+    }
+
+    /// What comes while others are held waits behind them.
+    fn keep(&mut self, kept: Kept, now: Duration) {
+        if self.held.len() >= HELD {
+            self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
+            return;
+        }
+        let taken = if self.held.is_empty() { self.append(&kept, now) } else { Taken::DeviceFails };
+        match taken {
+            Taken::Yes => {}
+            Taken::DeviceFails => self.held.push_back((kept, now)),
+            // Nobody waits for it, and it waits for nobody.
+            Taken::Never => {
+                let sent = brokers(kept.brokers).filter(|broker| self.outs[*broker].unkept(&kept, false)).count();
+                if sent < kept.brokers.count_ones() as usize {
+                    self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
+                }
+            }
+        }
+    }
+
+    /// Tries the disk again with what is held.
+    fn write_held(&mut self, now: Duration) {
+        while let Some((kept, since)) = self.held.pop_front() {
+            match self.append(&kept, now) {
+                Taken::Yes => {}
+                Taken::DeviceFails => {
+                    self.held.push_front((kept, since));
+                    return;
+                }
+                Taken::Never => self.counters.lost(Kept::family(kept.class), DropReason::Overflow),
+            }
+        }
+    }
+
+    /// Sends what is held to a broker that has answered all that is on the disk: that may stay as it is.
+    fn release(&mut self, now: Duration) {
+        if self.held.is_empty() {
+            return;
+        }
+        let waiting = self.spool.stats(now).waiting;
+        for (broker, out) in self.outs.iter().enumerate() {
+            let bit = 1 << broker;
+            if out.connection.is_none() || waiting.get(broker) != Some(&0) {
+                continue;
+            }
+            for (kept, since) in self.held.iter_mut().filter(|(kept, _)| kept.brokers & bit != 0) {
+                if !out.unkept(kept, now.saturating_sub(*since) > PROMPT) {
+                    break;
+                }
+                kept.brokers &= !bit;
+            }
+        }
+        self.held.retain(|(kept, _)| kept.brokers != 0);
+    }
+
+    /// Offers it to the disk.
+    fn append(&mut self, kept: &Kept, now: Duration) -> Taken {
+        let record = Record {
+            class: kept.class,
+            stream: &kept.stream,
+            seq: kept.seq,
+            id: &kept.id,
+            topic: &kept.topic,
+            properties: &[],
+            payload: &kept.payload,
+            at: kept.at,
+        };
+        match self.spool.append(&record, kept.brokers, now) {
+            Ok(_) => {
+                if std::mem::take(&mut self.complained) {
+                    tracing::info!("the queue can be written again");
+                }
+                Taken::Yes
+            }
+            Err(error) => {
+                self.complain(&error);
+                match error {
+                    SpoolError::NoRoom { .. } | SpoolError::TooLarge { .. } => Taken::Never,
+                    _ => Taken::DeviceFails,
+                }
+            }
+        }
+    }
+
+    /// Says what is wrong with the disk, once.
+    fn complain(&mut self, error: &SpoolError) {
+        if !self.complained {
+            tracing::error!(%error, "the queue cannot be written: what comes waits in memory");
+        }
+        self.complained = true;
+    }
+
+    /// Hands out what may go to a broker; when more may.
+    fn hand_out(&mut self, broker: usize, now: Duration) -> Option<Duration> {
+        let Self { spool, outs, held: in_memory, .. } = self;
+        let out = &mut outs[broker];
+        let connection = out.connection?;
+        // Cameras whose backlog may not go on yet; they hold up none that has no backlog.
+        let (mut held, mut moved) = (BTreeSet::new(), false);
+        while out.under_way.len() < UNDER_WAY {
+            let Some(delivery) = spool.next(broker, now) else { break };
+            let (stream, number) = (delivery.stream.clone(), delivery.number);
+            if delivery.delayed && !out.pace.take(now) {
+                spool.hand_back(broker, &stream, number);
+                if !held.insert(stream) && !std::mem::take(&mut moved) {
+                    break;
+                }
+                continue;
+            }
+            if out.come.try_send(Come::Delivery(connection, delivery)).is_err() {
+                spool.hand_back(broker, &stream, number);
+                break;
+            }
+            out.under_way.insert(number);
+            moved = true;
+        }
+        if out.finishing
+            && in_memory.iter().all(|(kept, _)| kept.brokers >> broker & 1 == 0)
+            && spool.stats(now).waiting.get(broker) == Some(&0)
+            && out.come.try_send(Come::Finished).is_ok()
+        {
+            out.finishing = false;
+        }
+        (!held.is_empty()).then_some(out.pace.next)
+    }
+
+    /// What was given up, and how it stands.
+    fn tell(&mut self, now: Duration) {
+        for loss in self.spool.take_losses() {
+            let reason = match loss.reason {
+                LossReason::Size => DropReason::Overflow,
+                LossReason::Age => DropReason::Expired,
+                LossReason::Damage => DropReason::Damaged,
+            };
+            let (class, camera, reason_) = (loss.class.as_str(), &*loss.stream, loss.reason.as_str());
+            tracing::warn!(class, camera, messages = loss.count, reason = reason_, at = ?loss.at, "given up before the broker had them");
+            for _ in 0..loss.count {
+                self.counters.lost(Kept::family(loss.class), reason);
+            }
+        }
+        if now < self.counted + COUNT {
+            return;
+        }
+        self.counted = now;
+        let stats = self.spool.stats(now);
+        self.counters.set_kept(stats.waiting.iter().sum(), stats.bytes);
+    }
+}
+
+/// The numbers of the brokers that bits stand for.
+fn brokers(bits: u16) -> impl Iterator<Item = usize> {
+    (0..16).filter(move |broker| bits >> broker & 1 == 1)
+}

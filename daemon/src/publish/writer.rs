@@ -1,0 +1,294 @@
+//! The writer: what tracking saw and what cameras are doing becomes messages, which are put down for each broker and waited for by none.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Interval, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    BATCHES,
+    broker::FAREWELL,
+    compose::{Composer, Now},
+    counters::{Counters, DropReason},
+    dialect::Dialects,
+    health::Health,
+    herald::Herald,
+    keeper::{Keeper, Kept},
+    lane::Lane,
+    message::{Presence, PresenceReason, Queue},
+    outbox,
+    topics::Family,
+};
+use crate::{
+    media::{Mark, StreamId, TimeCard, Tracked},
+    observe::StageTimes,
+    status::StatusBoard,
+};
+
+/// How often rates are measured and camera statuses told again.
+const TICK: Duration = Duration::from_secs(10);
+/// How long the stages before us may take to end once we are told to.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// When the brokers' tasks are to be gone, once they are to go.
+pub(super) type Leaving = Option<tokio::time::Instant>;
+
+/// How far writing is from its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Running,
+    /// Told to end: takes what still comes.
+    Draining(tokio::time::Instant),
+}
+
+/// What came.
+enum News {
+    Frames,
+    Board,
+    Tick,
+    /// The queue's thread may have room again.
+    Room,
+    Cancelled,
+    InputEnded,
+}
+
+pub(super) struct Writer {
+    composer: Composer,
+    herald: Arc<Herald>,
+    dialects: Arc<Mutex<Dialects>>,
+    lanes: Vec<Arc<Lane>>,
+    /// The queue on disk, where there is one.
+    keeper: Option<Keeper>,
+    input: mpsc::Receiver<Vec<Tracked>>,
+    board: Arc<StatusBoard>,
+    stages: Arc<StageTimes>,
+    counters: Arc<Counters>,
+    cancel: CancellationToken,
+    phase: Phase,
+    tick: Interval,
+    measured: Instant,
+    health: Health,
+    batches: Vec<Vec<Tracked>>,
+    /// Of the frames whose messages are written but not handed on.
+    cards: Vec<TimeCard>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        composer: Composer,
+        (herald, dialects): (Arc<Herald>, Arc<Mutex<Dialects>>),
+        lanes: Vec<Arc<Lane>>,
+        keeper: Option<Keeper>,
+        (input, board): (mpsc::Receiver<Vec<Tracked>>, Arc<StatusBoard>),
+        (stages, counters): (Arc<StageTimes>, Arc<Counters>),
+        cancel: CancellationToken,
+    ) -> Self {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first one comes at once.
+        tick.reset();
+        Self {
+            composer,
+            herald,
+            dialects,
+            lanes,
+            keeper,
+            input,
+            board,
+            stages,
+            counters,
+            cancel,
+            phase: Phase::Running,
+            tick,
+            measured: Instant::now(),
+            health: Health::new(),
+            batches: Vec::new(),
+            cards: Vec::new(),
+        }
+    }
+
+    /// Writes until the input ends, then tells the brokers' tasks to go.
+    pub(super) async fn run(&mut self, leave: &watch::Sender<Leaving>) {
+        loop {
+            let news = self.news().await;
+            let ended = matches!(news, News::InputEnded);
+            self.deal(&news);
+            if ended {
+                leave.send_replace(Some(tokio::time::Instant::now() + FAREWELL));
+            }
+            self.lanes.iter().for_each(|lane| lane.wake());
+            step_aside().await;
+            self.handed_on();
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// The next thing to write of. Safe to drop and call again.
+    async fn news(&mut self) -> News {
+        let running = self.phase == Phase::Running;
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled(), if running => News::Cancelled,
+            () = deadline(self.phase), if !running => News::InputEnded,
+            came = self.input.recv_many(&mut self.batches, BATCHES) => {
+                if came == 0 { News::InputEnded } else { News::Frames }
+            }
+            () = self.board.wait() => News::Board,
+            () = room(self.keeper.as_ref()) => News::Room,
+            _ = self.tick.tick() => News::Tick,
+        }
+    }
+
+    fn deal(&mut self, news: &News) {
+        match news {
+            News::Frames => self.frames(),
+            News::Board => self.board_changed(),
+            News::Tick => {
+                self.refresh_cameras();
+                self.tell_health();
+            }
+            News::Room => self.keeper.iter_mut().for_each(Keeper::flush),
+            News::Cancelled => self.phase = Phase::Draining(tokio::time::Instant::now() + DRAIN),
+            News::InputEnded => {
+                self.board_changed();
+                let payload = self.herald.say(Presence::Offline, PresenceReason::Shutdown, Now::read().wall);
+                put_down(&self.lanes, self.herald.topic(), payload, Family::DeviceStatus);
+                self.dialects().leaving(|topic, payload, family| put_down(&self.lanes, topic, payload, family));
+            }
+        }
+    }
+
+    fn dialects(&self) -> MutexGuard<'_, Dialects> {
+        self.dialects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn frames(&mut self) {
+        let now = Now::read();
+        let Self { composer, dialects, lanes, counters, cards, batches, keeper, .. } = self;
+        let mut dialects = dialects.lock().unwrap_or_else(PoisonError::into_inner);
+        for mut tracked in batches.drain(..).flatten() {
+            let (stream, at) = (tracked.stream.name(), tracked.capture.wall);
+            composer.frame(&tracked, now, |topic, payload, family| match (keeper.as_mut(), Kept::class(topic, family)) {
+                (Some(keeper), Some(class)) => {
+                    if !keeper.keep((class, stream), topic, payload, at, 1) {
+                        counters.lost(family, DropReason::Overflow);
+                    }
+                }
+                _ => put_down(lanes, topic, payload, family),
+            });
+            dialects.frame(&tracked, |topic, payload, family| put_down(lanes, topic, payload, family));
+            if !tracked.closing {
+                tracked.times.stamp(Mark::PublishStarted, now.steady);
+                cards.push(tracked.times);
+            }
+        }
+        counters.frames_came(cards.len() as u64);
+    }
+
+    /// The messages of the frames have been handed to the connections, or wait for them to come back.
+    fn handed_on(&mut self) {
+        if self.cards.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        self.cards.iter_mut().for_each(|card| card.stamp(Mark::Published, now));
+        self.stages.record(self.cards.iter());
+        self.cards.clear();
+    }
+
+    fn board_changed(&mut self) {
+        let changes = self.board.take_changes();
+        let now = Now::read();
+        let Self { composer, dialects, lanes, .. } = self;
+        let mut dialects = dialects.lock().unwrap_or_else(PoisonError::into_inner);
+        // First what is gone: a camera of the same name may have come.
+        for stream in &changes.removed {
+            for (topic, family) in composer.remove(stream) {
+                put_down(lanes, &topic, Bytes::new(), family);
+            }
+            dialects.removed(stream, |topic, payload, family| put_down(lanes, topic, payload, family));
+        }
+        for (stream, status) in &changes.changed {
+            let (topic, payload) = composer.camera(stream, status, now);
+            put_down(lanes, &topic, payload, Family::CameraStatus);
+            dialects.camera(stream, status, now, |topic, payload, family| put_down(lanes, topic, payload, family));
+        }
+    }
+
+    fn tell_health(&mut self) {
+        if !self.health.is_due() {
+            return;
+        }
+        let length = self.lanes.iter().map(|lane| lane.outbox().len()).sum();
+        let queues = [
+            ("track_to_publish", Queue { length: self.input.len(), capacity: self.input.max_capacity() }),
+            ("publish_to_broker", Queue { length, capacity: outbox::CAPACITY * self.lanes.len() }),
+        ];
+        let findings = self.health.look(&self.stages, &self.counters, queues.into());
+        let (topic, payload) = self.composer.health(findings, Now::read());
+        put_down(&self.lanes, &topic, payload, Family::Health);
+    }
+
+    fn refresh_cameras(&mut self) {
+        let cameras = self.board.snapshot();
+        let passed = std::mem::replace(&mut self.measured, Instant::now()).elapsed();
+        self.composer.measure(passed, |stream| cameras.iter().any(|(known, _)| known == stream));
+        let now = Now::read();
+        for (stream, status) in &cameras {
+            let (topic, payload) = self.composer.camera(stream, status, now);
+            put_down(&self.lanes, &topic, payload, Family::CameraStatus);
+        }
+        let known = |stream: &StreamId| cameras.iter().any(|(known, _)| known == stream);
+        self.dialects().tick(known, now, |topic, payload, family| put_down(&self.lanes, topic, payload, family));
+    }
+}
+
+/// A message for each broker.
+fn put_down(lanes: &[Arc<Lane>], topic: &Arc<str>, payload: Bytes, family: Family) {
+    let Some((last, others)) = lanes.split_last() else { return };
+    for lane in others {
+        lane.push(topic, payload.clone(), family);
+    }
+    last.push(topic, payload, family);
+}
+
+/// Lets the brokers' tasks take what was put down before more is written: without this a burst would drop frames that a connection has
+/// room for. The waker alone brings us back, so that it costs no look at the sockets.
+async fn step_aside() {
+    let mut stepped = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut stepped, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What the queue's thread had no room for waits for a moment; ends never if nothing does.
+async fn room(keeper: Option<&Keeper>) {
+    match keeper {
+        Some(keeper) if keeper.is_behind() => tokio::time::sleep(Duration::from_millis(20)).await,
+        _ => std::future::pending().await,
+    }
+}
+
+/// The end of a phase.
+async fn deadline(phase: Phase) {
+    match phase {
+        Phase::Running => std::future::pending().await,
+        Phase::Draining(until) => sleep_until(until).await,
+    }
+}
