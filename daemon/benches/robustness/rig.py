@@ -199,7 +199,8 @@ class Sim:
 
 
 class Rig(contextlib.ExitStack):
-    def __init__(self, args):
+    def __init__(self, args, broker="max_queued_messages 0\n"):
+        """`broker`: lines of mosquitto's configuration."""
         super().__init__()
         self.egret = args.egret.resolve()
         self.simulator = (args.simulator or args.egret).resolve()
@@ -214,13 +215,24 @@ class Rig(contextlib.ExitStack):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self.broker_port = free_port()
         config = self.folder / "mosquitto.conf"
-        config.write_text(f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
-        self.broker = self.spawn(["mosquitto", "-c", config], self.folder / "mosquitto.log")
-        self.wait(lambda: self._answers(self.broker_port), "mosquitto", self.folder / "mosquitto.log")
+        text = f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\n{broker}"
+        config.write_text(text.replace("FOLDER", str(self.folder)))
+        self.start_broker()
+
+    def start_broker(self):
+        log = self.folder / "mosquitto.log"
+        self.broker = self.spawn(["mosquitto", "-c", self.folder / "mosquitto.conf"], log)
+        self.wait(lambda: self._answers(self.broker_port), "mosquitto", log)
+
+    def kill(self, child):
+        """SIGKILL: it learns nothing of it."""
+        child.kill()
+        child.wait(20)
+        self.children.remove(child)
 
     def spawn(self, command, log, piped=False):
         pipe = subprocess.PIPE if piped else subprocess.DEVNULL
-        with open(log, "wb") as out:
+        with open(log, "ab") as out:
             child = subprocess.Popen([str(c) for c in command], stdin=pipe, stdout=pipe if piped else out, stderr=out, text=piped)
         self.children.append(child)
         return child
