@@ -8,10 +8,12 @@ mod cameras;
 mod clock;
 mod combine;
 mod counters;
+mod definition;
 mod each;
 mod event;
 pub mod geometry;
 mod ground;
+mod ledger;
 mod line;
 mod mask;
 mod memory;
@@ -40,6 +42,7 @@ pub use event::{
     Count, Event, EventId, EventPhase, HEAT, MOST_OBJECTS, Measure, Object, Path, Summary, Tally, Unit, Verdicts, Way,
 };
 pub use ground::{Ground, GroundConfig, GroundError};
+pub use ledger::{Ledger, LedgerError};
 pub use mask::{Hidden, Masks};
 pub use place::{Anchor, Zone};
 pub use rule::{CameraRules, HeadingConfig, Limit, LineConfig, MaskConfig, Quantity, RuleConfig, RuleKind, Schedule, Strictness};

@@ -21,6 +21,7 @@ pub mod observe;
 pub mod pipeline;
 pub mod precision;
 pub mod publish;
+pub mod recall;
 pub mod replay;
 #[cfg(feature = "sim")]
 pub mod sim;

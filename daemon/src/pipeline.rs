@@ -35,6 +35,7 @@ use crate::{
     media::{ModelInfo, StreamId, Tracked},
     observe::View,
     publish,
+    recall::{self, Recall},
     source::{self, Camera},
     status::{CameraState, StatusBoard},
     track::{self, Telling, ToTrack, Ways},
@@ -125,6 +126,8 @@ pub struct Pipeline {
     track: JoinHandle<()>,
     publish: JoinHandle<()>,
     stop_publishing: CancellationToken,
+    /// Writes down what the rules count, to the end.
+    recall: Option<Recall>,
     next_stream: u32,
 }
 
@@ -151,12 +154,26 @@ impl Pipeline {
         let models = lines.iter().map(|(name, line)| (name.clone(), line.entry())).collect();
         let books =
             Books::new(&config, Arc::clone(&board), to_publish.downgrade(), models, steps.iter().map(StepLine::entry).collect());
+        let recall = recall::counts(&config, &books.rules);
         let ways = ways(&lines, &steps, &books);
         let track = start_track(&config, from_engines, to_publish, ways, &books, progress, faults)?;
         let stop_publishing = CancellationToken::new();
         let publish = start_publish(&config, from_track, &board, &books, stop_publishing.clone(), faults)?;
         let cameras = BTreeMap::new();
-        Ok(Self { config, board, books, lines, steps, cameras, to_track, track, publish, stop_publishing, next_stream: 1 })
+        Ok(Self {
+            config,
+            board,
+            books,
+            lines,
+            steps,
+            cameras,
+            to_track,
+            track,
+            publish,
+            stop_publishing,
+            recall,
+            next_stream: 1,
+        })
     }
 
     /// Starts the cameras of the configuration, on the current runtime. Cameras that cannot be reached are retried.
@@ -264,7 +281,7 @@ impl Pipeline {
 
     /// Ends the line in order: cameras, engines, tracking, publishing. What was taken in is finished first.
     pub async fn stop(self) {
-        let Self { board, cameras, lines, steps, to_track, track, publish, stop_publishing, .. } = self;
+        let Self { board, cameras, lines, steps, to_track, track, publish, stop_publishing, recall, .. } = self;
         join_all(cameras.into_values().filter_map(|running| running.camera).map(Camera::stop)).await;
         board.shut_down();
         for line in lines.values() {
@@ -284,6 +301,8 @@ impl Pipeline {
         // Tracking has dropped its sender: publishing takes what is left, and says goodbye.
         stop_publishing.cancel();
         join(vec![publish]).await;
+        // It takes a disk to write down what was counted last.
+        let _done = tokio::task::spawn_blocking(move || drop(recall)).await;
     }
 }
 

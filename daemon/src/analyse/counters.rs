@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use super::ledger::Ledger;
+
 /// What one rule counts.
 #[derive(Debug, Default)]
 pub(super) struct RuleCounters {
@@ -47,6 +49,7 @@ type Names = (String, String);
 pub struct Counters {
     rules: Mutex<BTreeMap<Names, (&'static str, Arc<RuleCounters>)>>,
     masked: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+    ledger: Arc<Ledger>,
 }
 
 impl Counters {
@@ -61,6 +64,11 @@ impl Counters {
             suppressed: counters.suppressed.load(Ordering::Relaxed),
         };
         rules.iter().map(row).collect()
+    }
+
+    /// What is to be known again after a restart.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// Detections that masks threw away, by camera.
@@ -84,10 +92,12 @@ impl Counters {
     pub(super) fn forget_rule(&self, camera: &str, rule: &str) {
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         rules.remove(&(camera.to_owned(), rule.to_owned()));
+        self.ledger.forget(|of, name| of == camera && name == rule);
     }
 
     pub(super) fn forget_camera(&self, camera: &str) {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| of != camera);
         self.masked.lock().unwrap_or_else(PoisonError::into_inner).remove(camera);
+        self.ledger.forget(|of, _| of == camera);
     }
 }

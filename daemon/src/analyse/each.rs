@@ -220,6 +220,11 @@ impl<X: Own> Each<X> {
         self.all.contains(key)
     }
 
+    /// Those that were told, as they were last seen.
+    pub(super) fn told(&self) -> impl Iterator<Item = &Object> {
+        self.all.iter().filter(|(_, one)| one.told).filter_map(|(_, one)| one.first.as_ref())
+    }
+
     /// For how many it was seen to be so just now.
     pub(super) fn sure(&self, now: Duration) -> usize {
         self.all.iter().filter(|(_, one)| one.state.holds_at(now)).count()

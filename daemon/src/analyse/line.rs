@@ -200,6 +200,11 @@ impl LineWatch {
         self.tallies.clone()
     }
 
+    /// Goes on from what was counted before.
+    pub(super) fn recall(&mut self, tallies: BTreeMap<u16, Tally>) {
+        self.tallies = tallies;
+    }
+
     pub(super) fn close(&mut self) {
         self.crossings.close();
     }

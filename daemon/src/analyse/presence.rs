@@ -55,6 +55,11 @@ impl Presence {
         self.each.present()
     }
 
+    /// Those whose leaving will be told.
+    pub(super) fn told(&self) -> impl Iterator<Item = &Object> {
+        self.each.told()
+    }
+
     /// A track goes by another identity from now on.
     pub(super) fn rename(
         &mut self,

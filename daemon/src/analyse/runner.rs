@@ -11,6 +11,7 @@ use super::{
     counters::{Counters, RuleCounters},
     each::{Happening, Key, renamed},
     event::{Count, Event, EventId, EventPhase, MOST_OBJECTS, Tally, Unit, Verdicts},
+    ledger::Page,
     rule::{Limit, RuleConfig, RuleKind, Schedule},
     sight::{Look, Sight},
     watch::Watch,
@@ -88,6 +89,8 @@ pub(super) struct Runner {
     since: Option<SystemTime>,
     told: Option<(Duration, BTreeMap<u16, Tally>)>,
     counters: Arc<RuleCounters>,
+    /// Where what it counts is kept for the next start.
+    page: Option<Page>,
 }
 
 impl Runner {
@@ -107,6 +110,7 @@ impl Runner {
             since: None,
             told: None,
             counters: counters.rule(camera, &config.name, config.kind.as_str()),
+            page: Page::open(counters.ledger(), camera, config),
         };
         runner.resolve(classes);
         runner
@@ -126,6 +130,10 @@ impl Runner {
             Some(class) => index(class).map(|class| (Some(class), limit.clone())),
         };
         self.limits = config.limits.iter().filter_map(limit).collect();
+        if let Some((since, past)) = self.page.as_mut().and_then(|page| page.resolve(classes)) {
+            self.since = Some(since);
+            self.watch.recall(past);
+        }
     }
 
     pub(super) fn standing(&self) -> &Standing {
@@ -264,6 +272,10 @@ impl Runner {
     fn count(&mut self, moment: Moment, verdicts: &mut Verdicts) {
         let Some(tallies) = self.watch.tallies() else { return };
         let since = *self.since.get_or_insert(moment.wall);
+        let Self { page, watch, .. } = &mut *self;
+        if let Some(page) = page {
+            page.note(since, &tallies, || watch.open());
+        }
         let (due, news) = match &self.told {
             None => (true, true),
             Some((at, told)) => (at.is_zero() || moment.now.saturating_sub(*at) >= COUNT_EVERY, *told != tallies),

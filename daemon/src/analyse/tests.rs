@@ -5,6 +5,7 @@ mod cost;
 mod kinds;
 mod reload;
 mod rename;
+mod restart;
 
 use std::{
     sync::Arc,

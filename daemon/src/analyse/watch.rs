@@ -129,6 +129,24 @@ impl Watch {
         }
     }
 
+    /// Goes on from what was counted before the start.
+    pub(super) fn recall(&mut self, tallies: BTreeMap<u16, Tally>) {
+        match self {
+            Self::Line(watch) => watch.recall(tallies),
+            Self::Zone(watch) => watch.recall(tallies),
+            // Of the others nothing is remembered.
+            _ => {}
+        }
+    }
+
+    /// Entries that were counted and whose exits are still to come, by class.
+    pub(super) fn open(&self) -> BTreeMap<u16, u64> {
+        match self {
+            Self::Zone(watch) => watch.open(),
+            _ => BTreeMap::new(),
+        }
+    }
+
     /// What it counts, if it counts at all.
     pub(super) fn tallies(&self) -> Option<BTreeMap<u16, Tally>> {
         match self {

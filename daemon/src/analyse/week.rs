@@ -27,6 +27,11 @@ pub enum WeekError {
 }
 
 impl Week {
+    /// Its minutes as bits.
+    pub(super) fn bits(&self) -> &[u64] {
+        &*self.minutes
+    }
+
     /// At no time.
     pub fn never() -> Self {
         Self { minutes: Box::new([0; WORDS]) }

@@ -49,6 +49,18 @@ impl ZoneWatch {
         tallies
     }
 
+    /// Goes on from what was counted before.
+    pub(super) fn recall(&mut self, tallies: BTreeMap<u16, Tally>) {
+        self.tallies = tallies;
+    }
+
+    /// Entries whose exits are still to come.
+    pub(super) fn open(&self) -> BTreeMap<u16, u64> {
+        let mut open = BTreeMap::new();
+        self.presence.told().for_each(|object| *open.entry(object.class).or_default() += 1);
+        open
+    }
+
     /// A track goes by another identity from now on.
     pub(super) fn rename(&mut self, tracks: (TrackId, TrackId), time: Duration, out: &mut Vec<Happening>) {
         let before = out.len();

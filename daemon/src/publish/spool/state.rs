@@ -1,8 +1,11 @@
 //! What is to be known again after a restart: one small text or blob per name, replaced as a whole.
 //!
-//! Each name has two files that are written in turn, `<name>.0.state` and `<name>.1.state`: a power cut can only hurt the one that is being written,
-//! and the other one has what was saved before. Sixteen bytes of magic, version and checksum, then a [frame](super::frame) with a
-//! number that rises with each saving, and the bytes.
+//! Each name has two files, `<name>.0.state` and `<name>.1.state`: a power cut can only hurt the one that is being written, and the other
+//! one has what was saved last. Sixteen bytes of magic, version and checksum, then a [frame](super::frame) with a number that rises with each
+//! writing, and the bytes.
+//!
+//! [`States::write`] is for what changes often: it outlives the daemon, and the same file is written over until [`States::sync`] has it outlive
+//! the power; then the two change their parts. [`States::save`] is both.
 
 use std::collections::HashMap;
 
@@ -22,8 +25,18 @@ const LARGEST: usize = frame::LONGEST - 8;
 /// Saved states in one folder.
 pub struct States<F = Disk> {
     folder: F,
-    /// The newest sound copy of each name: which of the two, and its number.
-    newest: HashMap<String, (usize, u64)>,
+    known: HashMap<String, Known>,
+}
+
+/// What is known of the copies of a name.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The one that outlives the power; it is not written to.
+    safe: usize,
+    /// The number of the newest one.
+    number: u64,
+    /// The other one is newer, and not synced.
+    written: bool,
 }
 
 /// What one of the two files is.
@@ -36,7 +49,7 @@ enum Copy {
 impl<F: Folder> States<F> {
     /// States in this folder.
     pub fn new(folder: F) -> Self {
-        Self { folder, newest: HashMap::new() }
+        Self { folder, known: HashMap::new() }
     }
 
     /// What was saved last under a name, if anything ever was; after a power cut while saving, what was saved before.
@@ -53,7 +66,8 @@ impl<F: Folder> States<F> {
         });
         match sound.max_by_key(|(number, ..)| *number) {
             Some((number, which, bytes)) => {
-                self.newest.insert(name.to_owned(), (which, number));
+                // One that a killed daemon wrote may be with the kernel only, and it is the newest: the older one gives way.
+                self.known.insert(name.to_owned(), Known { safe: which, number, written: false });
                 Ok(Some(bytes))
             }
             None if damaged => Err(SpoolError::Damaged { name: name.to_owned() }),
@@ -66,29 +80,54 @@ impl<F: Folder> States<F> {
     /// # Errors
     /// They are too many, or the device does not take them: what was saved before is still there.
     pub fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), SpoolError> {
+        self.write(name, bytes)?;
+        self.sync(name)
+    }
+
+    /// Writes bytes under a name. When this returns, they outlive the daemon.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), SpoolError> {
         if bytes.len() > LARGEST {
             return Err(SpoolError::TooLarge { what: "a state", bytes: bytes.len(), limit: LARGEST });
         }
-        if !self.newest.contains_key(name) {
+        let Known { safe, number, .. } = self.known(name)?;
+        let mut out = beginning();
+        frame::append(&mut out, |out| {
+            out.extend_from_slice(&(number + 1).to_le_bytes());
+            out.extend_from_slice(bytes);
+        });
+        let file = file(name, 1 - safe);
+        let refused = |error| SpoolError::new(file.clone(), error);
+        self.folder.write_at(&file, 0, &out).map_err(refused)?;
+        self.folder.truncate(&file, out.len() as u64).map_err(refused)?;
+        self.known.insert(name.to_owned(), Known { safe, number: number + 1, written: true });
+        Ok(())
+    }
+
+    /// What was written under a name outlives the power from here on.
+    ///
+    /// # Errors
+    /// The device does not take it: what was saved before is still there.
+    pub fn sync(&mut self, name: &str) -> Result<(), SpoolError> {
+        let Some(known) = self.known.get_mut(name).filter(|known| known.written) else { return Ok(()) };
+        let file = file(name, 1 - known.safe);
+        let refused = |error| SpoolError::new(file.clone(), error);
+        self.folder.sync(&file).map_err(refused)?;
+        self.folder.sync_names().map_err(refused)?;
+        (known.safe, known.written) = (1 - known.safe, false);
+        Ok(())
+    }
+
+    fn known(&mut self, name: &str) -> Result<Known, SpoolError> {
+        if !self.known.contains_key(name) {
             match self.load(name) {
                 Ok(_) | Err(SpoolError::Damaged { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        let (which, number) = self.newest.get(name).map_or((0, 1), |(which, number)| (1 - which, number + 1));
-        let mut out = beginning();
-        frame::append(&mut out, |out| {
-            out.extend_from_slice(&number.to_le_bytes());
-            out.extend_from_slice(bytes);
-        });
-        let file = file(name, which);
-        let refused = |error| SpoolError::new(file.clone(), error);
-        self.folder.write_at(&file, 0, &out).map_err(refused)?;
-        self.folder.truncate(&file, out.len() as u64).map_err(refused)?;
-        self.folder.sync(&file).map_err(refused)?;
-        self.folder.sync_names().map_err(refused)?;
-        self.newest.insert(name.to_owned(), (which, number));
-        Ok(())
+        Ok(self.known.get(name).copied().unwrap_or(Known { safe: 1, number: 0, written: false }))
     }
 
     fn read(&mut self, name: &str, which: usize) -> Result<Copy, SpoolError> {
@@ -181,8 +220,54 @@ mod tests {
         assert_eq!(again.load("a").expect("reads").as_deref(), Some(&b"two"[..]));
     }
 
+    #[test]
+    fn what_is_written_outlives_the_daemon_and_what_is_synced_the_power() {
+        let world = World::default();
+        let mut states = States::new(world.folder());
+        for text in [&b"one"[..], b"two", b"three"] {
+            states.write("a", text).expect("writes");
+            assert_eq!(States::new(world.folder()).load("a").expect("reads").as_deref(), Some(text));
+        }
+        assert_eq!(world.names(), ["a.0.state"], "it is written over");
+        states.sync("a").expect("syncs");
+        states.sync("a").expect("nothing to do");
+        states.sync("b").expect("nothing to do");
+        states.write("a", b"four").expect("writes");
+        world.flip("a.1.state", 20, 1);
+        assert_eq!(States::new(world.folder()).load("a").expect("reads").as_deref(), Some(&b"three"[..]));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
+        /// Whenever the power goes, the state is the last one that was synced, or one that was written behind it.
+        #[test]
+        fn a_cut_leaves_what_was_synced_or_something_newer(
+            steps in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 0..2000), any::<bool>()), 1..10),
+            fails_at in 0..40_u32, seed in any::<u64>(),
+        ) {
+            let world = World::default();
+            let mut states = States::new(world.folder());
+            let (mut allowed, mut synced): (Vec<Option<Vec<u8>>>, _) = (vec![None], false);
+            world.fail_after(fails_at);
+            for (bytes, sync) in &steps {
+                allowed.push(Some(bytes.clone()));
+                if states.write("a", bytes).is_err() {
+                    break;
+                }
+                if *sync {
+                    if states.sync("a").is_err() {
+                        break;
+                    }
+                    (allowed, synced) = (vec![Some(bytes.clone())], true);
+                }
+            }
+            world.cut(seed);
+            match States::new(world.folder()).load("a") {
+                Ok(loaded) => prop_assert!(allowed.contains(&loaded), "{:?}", loaded),
+                Err(error) => prop_assert!(!synced, "{error}"),
+            }
+        }
+
         /// Whenever the power goes, the state is the last one that was saved, or the one whose saving was under way.
         #[test]
         fn a_cut_leaves_the_last_or_the_one_before(
