@@ -14,6 +14,7 @@ mod counters;
 mod dialect;
 mod health;
 mod herald;
+pub mod journal;
 mod keeper;
 mod lane;
 mod link;

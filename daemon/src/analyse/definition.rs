@@ -46,7 +46,7 @@ pub(super) fn definition(rule: &RuleConfig) -> Option<u64> {
         RuleKind::Line(line) => {
             digest.text("line");
             digest.points(line.line.points());
-            digest.optional(line.inward, |digest, inward| digest.number(inward));
+            digest.optional(line.inward, Digest::number);
             digest.number(match line.strictness {
                 Strictness::Loose => 0_u8,
                 Strictness::Balanced => 1,
@@ -62,7 +62,9 @@ pub(super) fn definition(rule: &RuleConfig) -> Option<u64> {
     }
     for polygons in [&rule.zone.include, &rule.zone.exclude] {
         digest.number(polygons.len() as u64);
-        polygons.iter().for_each(|polygon| digest.points(polygon.points()));
+        for polygon in polygons {
+            digest.points(polygon.points());
+        }
     }
     digest.number(match rule.anchor {
         Anchor::Foot => 0_u8,
@@ -71,7 +73,9 @@ pub(super) fn definition(rule: &RuleConfig) -> Option<u64> {
     });
     digest.optional(rule.classes.as_ref(), |digest, classes| {
         digest.number(classes.len() as u64);
-        classes.iter().for_each(|class| digest.text(class));
+        for class in classes {
+            digest.text(class);
+        }
     });
     digest.number(rule.limits.len() as u64);
     for limit in &rule.limits {
@@ -86,9 +90,13 @@ pub(super) fn definition(rule: &RuleConfig) -> Option<u64> {
         digest.number(limit.least);
         digest.number(limit.value.to_bits());
     }
-    [rule.debounce, rule.inertia].iter().for_each(|time| digest.number(time.as_micros() as u64));
+    for time in [rule.debounce, rule.inertia] {
+        digest.number(time.as_micros() as u64);
+    }
     digest.optional(rule.schedule.as_ref(), |digest, schedule| {
-        schedule.week.bits().iter().for_each(|bits| digest.number(*bits));
+        for bits in schedule.week.bits() {
+            digest.number(*bits);
+        }
         digest.text(schedule.zone.iana_name().unwrap_or_default());
     });
     Some(digest.0)

@@ -1,6 +1,7 @@
 //! `egret bench`.
 
 mod gate;
+mod publish;
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -8,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::{
     bench::{self, Load, Options, Overhead},
-    config::{self, Overrides, Secret},
+    config::{self, Config, Overrides, Secret},
 };
 
 /// Arguments of `egret bench`.
@@ -24,6 +25,8 @@ enum What {
     Overhead(OverheadArgs),
     /// What the motion gate saves, and whether it misses anything: on simulated streets and on videos.
     Gate(gate::Args),
+    /// How many messages a second leave for a broker: frames, or events through the queue on disk.
+    Publish(publish::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,28 +61,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Overhead(args) => overhead(args),
         What::Gate(args) => gate::run(&args),
+        What::Publish(args) => publish::run(args),
     }
 }
 
 fn overhead(args: OverheadArgs) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(args.fps > 0.0 && args.fps <= 1000.0, "--fps must be above 0 and at most 1000");
     anyhow::ensure!(args.seconds >= 0.5 && args.seconds <= 3600.0, "--seconds must be 0.5 to 3600");
-    let overrides = Overrides {
-        broker: Some(args.broker),
-        device: Some("bench".into()),
-        model: Some("builtin:null".into()),
-        ..Overrides::default()
-    };
-    let sources = config::Sources { overrides, host_name: "bench".into(), ..config::Sources::default() };
-    let mut config = config::load(&sources)
-        .map_err(|problems| {
-            let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!("{}", all.join("\n"))
-        })?
-        .config;
-    if let Some(mqtt) = &mut config.mqtt {
-        mqtt.client_id = format!("egret-bench-{}", std::process::id());
-    }
+    let config = towards(args.broker)?;
     let load = if args.saturated { Load::Saturated } else { Load::Paced { fps: args.fps } };
     let duration = Duration::from_secs_f64(args.seconds);
     let options = Options {
@@ -99,6 +88,27 @@ fn overhead(args: OverheadArgs) -> anyhow::Result<ExitCode> {
         overhead_text(out, &options, &result)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration of a daemon that knows this broker and nothing else.
+fn towards(broker: Secret) -> anyhow::Result<Config> {
+    let overrides = Overrides {
+        broker: Some(broker),
+        device: Some("bench".into()),
+        model: Some("builtin:null".into()),
+        ..Overrides::default()
+    };
+    let sources = config::Sources { overrides, host_name: "bench".into(), ..config::Sources::default() };
+    let mut config = config::load(&sources)
+        .map_err(|problems| {
+            let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("{}", all.join("\n"))
+        })?
+        .config;
+    if let Some(mqtt) = &mut config.mqtt {
+        mqtt.client_id = format!("egret-bench-{}", std::process::id());
+    }
+    Ok(config)
 }
 
 fn name(load: Load) -> String {

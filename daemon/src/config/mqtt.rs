@@ -86,6 +86,20 @@ pub struct QueueConfig {
     pub replay_rate: u32,
 }
 
+impl QueueConfig {
+    /// One in this folder, as it is where nothing else is configured.
+    pub fn at(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            max_bytes: 64 << 20,
+            max_age: Duration::from_hours(7 * 24),
+            sync_interval: Duration::from_millis(200),
+            keep_acknowledged: Duration::from_secs(5),
+            replay_rate: 500,
+        }
+    }
+}
+
 impl MqttConfig {
     /// The client identifier where none is configured.
     pub(super) fn usual_client_id(device: &str) -> String {

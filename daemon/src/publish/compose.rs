@@ -1,8 +1,11 @@
 //! Turns what happened into messages. No input and no output: everything that a message says is handed in.
 
 use std::{
-    collections::HashMap,
-    sync::Arc,
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -11,15 +14,16 @@ use serde::Serialize;
 
 use super::{
     health::Findings,
+    journal::{Journal, Orphan, RENEW, What},
     message::{self, CameraStatus, Compact, FrameMessage, HealthMessage, Kind, SCHEMA, Stamp},
     scene::{Scene, Times, wall_ms},
     topics::{self, Channel, Family, Place},
     trail::{self, Trail},
 };
 use crate::{
-    analyse::Verdicts,
+    analyse::{Event, EventId, EventPhase, Measure, Unit, Verdicts},
     config::{FrameFormat, MqttConfig},
-    media::{StreamId, TrackId, TrackPhase, Tracked},
+    media::{StreamId, Track, TrackId, TrackPhase, Tracked},
     status,
 };
 
@@ -36,17 +40,28 @@ impl Now {
     }
 }
 
+/// Events of one camera that have begun and whose ends would be told after a crash: at most so many.
+const MOST_EVENTS: usize = 1024;
+
+/// The numbers of the next messages about a camera of this name. They go on where a camera is removed and another one takes its name, or they
+/// would name two messages.
+#[derive(Default)]
+struct Numbers {
+    status: AtomicU64,
+    frame: AtomicU64,
+    track: AtomicU64,
+    event: AtomicU64,
+    count: AtomicU64,
+}
+
 /// What a camera needs from message to message.
 struct Camera {
+    name: Arc<str>,
+    numbers: Arc<Numbers>,
     status_topic: Arc<str>,
     frame_topic: Arc<str>,
     track_topics: [Arc<str>; 3],
     rename_topic: Arc<str>,
-    status_seq: u64,
-    frame_seq: u64,
-    track_seq: u64,
-    event_seq: u64,
-    count_seq: u64,
     /// The topics of each rule that has said anything.
     rules: HashMap<Arc<str>, RuleTopics>,
     frames: u32,
@@ -56,6 +71,10 @@ struct Camera {
     updated: HashMap<TrackId, (Instant, bool)>,
     /// Where each track was.
     trails: HashMap<TrackId, Trail>,
+    /// Events that have begun and not ended.
+    open: BTreeMap<EventId, Event>,
+    /// When what is open was last noted.
+    noted: Option<Instant>,
 }
 
 /// Where a rule is told of.
@@ -95,26 +114,72 @@ impl Camera {
         }
     }
 
-    fn new(base: &str, device: &str, name: &str) -> Self {
-        let topic = |channel: Channel| channel.topic(Place { base, device, camera: name, rule: "" });
+    /// Notes what would be said of what is open if the daemon died now.
+    fn note(&mut self, scene: &Scene<'_>, journal: &Journal, buffer: &mut Vec<u8>) {
+        let (tracked, now) = (scene.tracked, scene.now.steady);
+        let due = self.noted.is_none_or(|noted| now.saturating_duration_since(noted) >= RENEW);
+        if due {
+            self.noted = Some(now);
+        }
+        for track in &tracked.tracks {
+            let what = What::Track(track.id.0);
+            if track.phase == TrackPhase::End {
+                journal.remove(&self.name, what);
+            } else if self.updated.contains_key(&track.id) && (due || !journal.has(&self.name, what)) {
+                let track = Track { phase: TrackPhase::End, ..*track };
+                journal.put(&self.name, what, write(buffer, &scene.track(&track, self.trails.get(&track.id), 0)));
+            }
+        }
+        for event in tracked.verdicts.iter().flat_map(|verdicts| &verdicts.events) {
+            match event.phase {
+                EventPhase::Start if self.open.len() < MOST_EVENTS => {
+                    self.open.insert(event.id, event.clone());
+                }
+                EventPhase::End => {
+                    self.open.remove(&event.id);
+                    journal.remove(&self.name, What::Event(event.id.0));
+                }
+                EventPhase::Start | EventPhase::Once => {}
+            }
+        }
+        for event in self.open.values() {
+            let what = What::Event(event.id.0);
+            if due || !journal.has(&self.name, what) {
+                let event = so_far(event, tracked.capture.wall);
+                journal.put(&self.name, what, write(buffer, &scene.event(&event, 0)));
+            }
+        }
+    }
+
+    fn new(base: &str, device: &str, name: &str, numbers: &mut HashMap<Arc<str>, Arc<Numbers>>) -> Self {
+        let name: Arc<str> = name.into();
+        let numbers = numbers.entry(name.clone()).or_default().clone();
+        let topic = |channel: Channel| channel.topic(Place { base, device, camera: &name, rule: "" });
         Self {
             status_topic: topic(topics::CAMERA_STATUS),
             frame_topic: topic(topics::FRAME),
             track_topics: [topics::TRACK_NEW, topics::TRACK_UPDATE, topics::TRACK_END].map(topic),
             rename_topic: topic(topics::TRACK_RENAME),
-            status_seq: 0,
-            frame_seq: 0,
-            track_seq: 0,
-            event_seq: 0,
-            count_seq: 0,
             rules: HashMap::new(),
             frames: 0,
             fps: None,
             last_capture: None,
             updated: HashMap::new(),
             trails: HashMap::new(),
+            open: BTreeMap::new(),
+            noted: None,
+            name,
+            numbers,
         }
     }
+}
+
+/// An event as it would end now. What was measured is known of durations only.
+fn so_far(event: &Event, now: SystemTime) -> Event {
+    let lasted = now.duration_since(event.started).unwrap_or_default();
+    let seconds = |measure: &Measure| Measure { value: lasted.as_secs_f64(), ..*measure };
+    let measure = event.measure.as_ref().filter(|measure| measure.unit == Unit::Seconds).map(seconds);
+    Event { phase: EventPhase::End, measure, ..event.clone() }
 }
 
 /// The writer of messages.
@@ -128,6 +193,10 @@ pub(super) struct Composer {
     health_topic: Arc<str>,
     health_seq: u64,
     cameras: HashMap<StreamId, Camera>,
+    /// By the names of all cameras that there were.
+    numbers: HashMap<Arc<str>, Arc<Numbers>>,
+    /// What is to be told to have ended after a crash, where that is written down.
+    journal: Option<Journal>,
     buffer: Vec<u8>,
 }
 
@@ -136,6 +205,11 @@ fn next(seq: &mut u64) -> u64 {
     let now = *seq;
     *seq += 1;
     now
+}
+
+/// The same of a camera.
+fn count(seq: &AtomicU64) -> u64 {
+    seq.fetch_add(1, Ordering::Relaxed)
 }
 
 /// JSON in a buffer of exactly its size. The types of [`message`] always serialize: no maps, no failing parts.
@@ -174,8 +248,28 @@ impl Composer {
             health_topic: topics::HEALTH.topic(Place { base: &config.base_topic, device, ..Place::default() }),
             health_seq: 0,
             cameras: HashMap::new(),
+            numbers: HashMap::new(),
+            journal: None,
             buffer: Vec::with_capacity(4096),
         }
+    }
+
+    /// Notes what is open in a journal from here on.
+    pub(super) fn keep(&mut self, journal: Journal) {
+        self.journal = Some(journal);
+    }
+
+    /// The end of something that an earlier run had told the beginning of: topic, message, family.
+    pub(super) fn orphan(&mut self, orphan: Orphan, now: Now) -> (Arc<str>, Bytes, Family) {
+        let numbers = self.numbers.entry(orphan.camera.as_str().into()).or_default();
+        let rule = orphan.rule.clone().unwrap_or_default();
+        let (channel, seq) = match orphan.rule {
+            Some(_) => (topics::EVENT, count(&numbers.event)),
+            None => (topics::TRACK_END, count(&numbers.track)),
+        };
+        let place = Place { base: &self.base, device: &self.device, camera: &orphan.camera, rule: &rule };
+        let topic = channel.topic(place);
+        (topic, orphan.message(&self.device, (&self.boot_id, seq), now.wall), channel.family)
     }
 
     /// How the daemon is, and the topic of that.
@@ -204,15 +298,15 @@ impl Composer {
 
     /// A camera's status and its topic.
     pub(super) fn camera(&mut self, stream: &StreamId, status: &status::CameraStatus, now: Now) -> (Arc<str>, Bytes) {
-        let Self { base, device, boot_id, cameras, buffer, .. } = self;
-        let camera = cameras.entry(stream.clone()).or_insert_with(|| Camera::new(base, device, stream.name()));
+        let Self { base, device, boot_id, cameras, numbers, buffer, .. } = self;
+        let camera = cameras.entry(stream.clone()).or_insert_with(|| Camera::new(base, device, stream.name(), numbers));
         let message = CameraStatus {
             schema: SCHEMA,
             kind: Kind::CameraStatus,
             device,
             camera: stream.name(),
             boot_id,
-            seq: next(&mut camera.status_seq),
+            seq: count(&camera.numbers.status),
             state: status.state,
             detail: &status.detail,
             since: Stamp(status.since),
@@ -252,10 +346,11 @@ impl Composer {
 
     /// The messages about a frame.
     pub(super) fn frame(&mut self, tracked: &Tracked, now: Now, mut send: impl FnMut(&Arc<str>, Bytes, Family)) {
-        let Self { base, device, boot_id, cameras, buffer, publish_frames, frame_format, update_interval, .. } = self;
+        let Self { base, device, boot_id, cameras, numbers, journal, buffer, .. } = self;
+        let (frame_format, update_interval) = (self.frame_format, self.update_interval);
         let name = tracked.stream.name();
         if !cameras.contains_key(&tracked.stream) {
-            cameras.insert(tracked.stream.clone(), Camera::new(base, device, name));
+            cameras.insert(tracked.stream.clone(), Camera::new(base, device, name, numbers));
         }
         let Some(camera) = cameras.get_mut(&tracked.stream) else { return };
         let times = Times::of(tracked, now);
@@ -265,9 +360,9 @@ impl Composer {
             camera.last_capture = Some(tracked.capture.wall);
         }
         let about_frames = tracked.steps.as_ref().is_some_and(|report| !report.frame.is_empty());
-        if *publish_frames && (!tracked.closing || about_frames) {
-            let message = scene.frame(next(&mut camera.frame_seq));
-            send(&camera.frame_topic, write_frame(buffer, &message, *frame_format), Family::Frame);
+        if self.publish_frames && (!tracked.closing || about_frames) {
+            let message = scene.frame(count(&camera.numbers.frame));
+            send(&camera.frame_topic, write_frame(buffer, &message, frame_format), Family::Frame);
         }
         // What a track is called comes before what it does.
         for rename in tracked.steps.iter().flat_map(|report| &report.renames) {
@@ -277,13 +372,16 @@ impl Composer {
             if let Some(trail) = camera.trails.remove(&rename.from) {
                 camera.trails.insert(rename.to, trail);
             }
-            let payload = write(buffer, &scene.rename(rename, next(&mut camera.track_seq)));
+            if let Some(journal) = journal {
+                journal.remove(&camera.name, What::Track(rename.from.0));
+            }
+            let payload = write(buffer, &scene.rename(rename, count(&camera.numbers.track)));
             send(&camera.rename_topic, payload, Family::Track);
         }
         camera.follow(tracked);
         for track in &tracked.tracks {
             let last = camera.updated.get(&track.id).map(|(at, stood)| (now.steady.saturating_duration_since(*at), *stood));
-            if !message::is_told(track, last, *update_interval) {
+            if !message::is_told(track, last, update_interval) {
                 continue;
             }
             let topic = match track.phase {
@@ -297,8 +395,11 @@ impl Composer {
                 camera.updated.insert(track.id, (now.steady, track.stationary));
             }
             let trail = if track.phase == TrackPhase::End { camera.trails.remove(&track.id) } else { None };
-            let payload = write(buffer, &scene.track(track, trail.as_ref(), next(&mut camera.track_seq)));
+            let payload = write(buffer, &scene.track(track, trail.as_ref(), count(&camera.numbers.track)));
             send(topic, payload, Family::Track);
+        }
+        if let Some(journal) = journal {
+            camera.note(&scene, journal, buffer);
         }
         if let Some(verdicts) = &tracked.verdicts {
             Verdict { base, camera, scene: &scene, buffer }.tell(verdicts, &mut send);
@@ -323,17 +424,17 @@ impl Verdict<'_> {
             topics.for_each(|topic| send(&topic, Bytes::new(), Family::Count));
         }
         for event in &verdicts.events {
-            let payload = write(buffer, &scene.event(event, next(&mut camera.event_seq)));
+            let payload = write(buffer, &scene.event(event, count(&camera.numbers.event)));
             send(&camera.rule(place, &event.rule).event, payload, Family::Event);
         }
-        for count in &verdicts.counts {
-            let payload = write(buffer, &scene.count(count, next(&mut camera.count_seq)));
-            let topics = camera.rule(place, &count.rule);
+        for tallies in &verdicts.counts {
+            let payload = write(buffer, &scene.count(tallies, count(&camera.numbers.count)));
+            let topics = camera.rule(place, &tallies.rule);
             topics.retained[0] = true;
             send(&topics.count, payload, Family::Count);
         }
         for summary in &verdicts.summaries {
-            let payload = write(buffer, &scene.summary(summary, next(&mut camera.count_seq)));
+            let payload = write(buffer, &scene.summary(summary, count(&camera.numbers.count)));
             let topics = camera.rule(place, &summary.rule);
             topics.retained[1] = true;
             send(&topics.summary, payload, Family::Count);

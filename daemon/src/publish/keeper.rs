@@ -51,7 +51,8 @@ impl Kept {
     pub(super) fn class(topic: &str, family: Family) -> Option<Class> {
         match family {
             Family::Event => Some(Class::Event),
-            Family::Track if topic.ends_with("/track/end") => Some(Class::TrackEnd),
+            // An end is of use only to those who know what the track is called.
+            Family::Track if topic.ends_with("/track/end") || topic.ends_with("/track/rename") => Some(Class::TrackEnd),
             _ => None,
         }
     }

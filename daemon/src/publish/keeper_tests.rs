@@ -1,12 +1,15 @@
 //! Publishing with a queue on disk, real brokers, and ends of all kinds.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use serde_json::Value;
 
 use super::testing::{Heard, Line, Mosquitto, Subscriber, config, frame, free_port};
 use super::*;
 use crate::{
+    analyse::{Event, EventId, EventPhase, Measure, Unit, Verdicts},
     config::{MqttVersion, QueueConfig},
-    media::{StreamId, TrackId, TrackPhase},
+    media::{Rename, StepReport, StreamId, Track, TrackId, TrackPhase},
 };
 
 const ANYBODY: &str = "allow_anonymous true";
@@ -16,9 +19,9 @@ fn with_queue(port: u16, dir: &Path) -> MqttConfig {
     let queue = QueueConfig {
         directory: dir.join("queue"),
         max_bytes: 64 << 20,
-        max_age: std::time::Duration::from_hours(1),
-        sync_interval: std::time::Duration::from_millis(50),
-        keep_acknowledged: std::time::Duration::from_mins(1),
+        max_age: Duration::from_hours(1),
+        sync_interval: Duration::from_millis(50),
+        keep_acknowledged: Duration::from_mins(1),
         replay_rate: 100_000,
     };
     MqttConfig { queue: Some(queue), ..config(port, MqttVersion::V5) }
@@ -126,6 +129,83 @@ async fn a_killed_broker_costs_nothing_that_it_acknowledged() {
     }
     assert_eq!(ends.len(), CAMERAS as usize);
     line.finish().await;
+}
+
+fn visit(phase: EventPhase) -> Box<Verdicts> {
+    let event = Event {
+        id: EventId(7),
+        rule: "yard".into(),
+        kind: "zone",
+        phase,
+        started: SystemTime::now() - Duration::from_secs(3),
+        objects: Vec::new(),
+        way: None,
+        measure: Some(Measure { value: 0.0, unit: Unit::Seconds, threshold: None }),
+    };
+    Box::new(Verdicts { events: vec![event], ..Verdicts::default() })
+}
+
+/// A daemon dies while it follows two tracks and an event is under way; one of the tracks has been renamed. The next run tells the ends,
+/// once.
+#[tokio::test]
+async fn what_a_killed_daemon_had_under_way_is_told_to_have_ended() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (port, door) = (free_port(), StreamId::new(1, "door"));
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    let mut first = frame(&door, 0);
+    first.tracks.push(Track { id: TrackId(43), ..first.tracks[0] });
+    first.tracks.push(Track { id: TrackId(44), ..first.tracks[0] });
+    first.verdicts = Some(visit(EventPhase::Start));
+    let mut second = frame(&door, 1);
+    second.tracks[0].id = TrackId(41);
+    second.tracks.push(Track { id: TrackId(44), phase: TrackPhase::End, ..second.tracks[0] });
+    let by = second.model.clone();
+    let rename = Rename { from: TrackId(42), to: TrackId(41), class: 0, distance: 0.1, unseen: Duration::from_secs(9), by };
+    second.steps = Some(Box::new(StepReport { renames: vec![rename], ..StepReport::default() }));
+    line.send(vec![first, second]).await;
+    line.until("kept", |c| c.kept().0 == 3 && c.frames() == 2).await;
+    line.task.abort();
+    assert!(line.task.await.is_err(), "it is gone without a word");
+
+    let Some(broker) = Mosquitto::start_on(dir.path(), port, ANYBODY) else { return };
+    let mut subscriber = Subscriber::connect_to(MqttVersion::V5, broker.port, "egret/box1/cam/door/#").await;
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    let mut all = Vec::new();
+    while all.len() < 6 {
+        all.push(subscriber.next().await.json());
+    }
+    let brief = |json: &Value| {
+        let text = |key: &str| json[key].as_str().unwrap_or_default().trim_start_matches('0').to_owned();
+        (text("kind"), text("phase"), text("track"), text("ended"), json["seq"].as_u64().expect("a number"))
+    };
+    let row =
+        |kind: &str, phase: &str, track: &str, ended: &str, seq| (kind.into(), phase.into(), track.into(), ended.into(), seq);
+    let (mut briefs, rename): (Vec<_>, _) = (all.iter().map(brief).collect(), &all.iter().find(|json| json["kind"] == "rename"));
+    briefs.sort();
+    let mut expected = [
+        row("event", "start", "", "", 0),
+        row("event", "end", "", "restart", 0),
+        row("rename", "", "29", "", 3),
+        row("track", "end", "2c", "", 5),
+        row("track", "end", "29", "restart", 0),
+        row("track", "end", "2b", "restart", 1),
+    ];
+    expected.sort();
+    assert_eq!(briefs, expected);
+    assert!(all.iter().all(|json| json["delayed"] == true), "{all:?}");
+    let first_boot = &rename.expect("one")["boot_id"];
+    for json in all.iter().filter(|json| json["ended"] == "restart") {
+        assert_eq!(&json["of_boot"], first_boot);
+        assert_ne!(&json["boot_id"], first_boot);
+        assert!(json["latency_ms"].is_null() && (json["kind"] == "event" || json["path"].is_array()), "{json}");
+        assert!(json["kind"] == "track" || (2.9..30.0).contains(&json["value"].as_f64().expect("seconds")), "{json}");
+    }
+    line.until("delivered", |c| c.kept().0 == 0).await;
+    line.finish().await;
+    let line = Line::start(Some(with_queue(port, dir.path())));
+    line.until("connected", Counters::connected).await;
+    let counters = line.finish().await;
+    assert_eq!((counters.published(Family::Track), counters.published(Family::Event)), (0, 0), "told once");
 }
 
 /// A disk that takes nothing for a while: what comes waits in memory, in its place, and is told of as delayed like the rest.

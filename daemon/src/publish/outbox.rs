@@ -165,10 +165,14 @@ impl Outbox {
     }
 }
 
-/// The messages are JSON objects, and this is one field more.
+/// The messages are JSON objects, and this is one field more, where it is not there yet.
 pub(super) fn mark_delayed(mut payload: Vec<u8>) -> Vec<u8> {
+    const MARK: &[u8] = br#","delayed":true}"#;
+    if payload.ends_with(MARK) {
+        return payload;
+    }
     if payload.len() > 2 && payload.pop_if(|last| *last == b'}').is_some() {
-        payload.extend_from_slice(br#","delayed":true}"#);
+        payload.extend_from_slice(MARK);
     }
     payload
 }
@@ -290,6 +294,7 @@ mod tests {
         outbox.forget_kept();
         assert_eq!(texts(&mut outbox), ["memory"]);
         assert_eq!(mark_delayed(b"{}".to_vec()), b"{}");
+        assert_eq!(mark_delayed(br#"{"seq":1,"delayed":true}"#.to_vec()), br#"{"seq":1,"delayed":true}"#);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    boot_id, broker::Broker, compose::Composer, counters::Counters, dialect::Dialects, herald::Herald, keeper, lane::Lane,
-    writer::Writer,
+    boot_id, broker::Broker, compose::Composer, counters::Counters, dialect::Dialects, herald::Herald, journal::Journal, keeper,
+    lane::Lane, writer::Writer,
 };
 use crate::{config::MqttConfig, media::Tracked, observe::StageTimes, status::StatusBoard};
 
@@ -30,9 +30,22 @@ pub(super) async fn run(
     let dialects = Dialects::new(&config.dialects, &config.base_topic, device, &boot_id, started_at);
     let dialects = Arc::new(Mutex::new(dialects));
     let herald = Arc::new(Herald::new(&config.base_topic, device, &boot_id, started_at));
-    let composer = Composer::new(&config, device, &boot_id);
+    let mut composer = Composer::new(&config, device, &boot_id);
     let lanes = vec![Arc::new(Lane::new(counters.clone()))];
     let (keeper, backlogs) = keeper::open(config.queue.as_ref(), &["mqtt".to_owned()], &boot_id, &counters);
+    // Without a queue the ends would be as lost as their beginnings.
+    let journal = config.queue.as_ref().filter(|_| keeper.is_some()).map(|queue| Journal::open(queue, &boot_id));
+    let orphans = match journal {
+        Some(Ok((journal, orphans))) => {
+            composer.keep(journal);
+            orphans
+        }
+        Some(Err(error)) => {
+            tracing::error!(%error, "what is open is not written down: after a crash its end will not be told");
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
     let (leave, leaving) = watch::channel(None);
     let brokers: FuturesUnordered<_> = lanes
         .iter()
@@ -43,6 +56,7 @@ pub(super) async fn run(
         })
         .collect();
     let mut writer = Writer::new(composer, (herald, dialects), lanes, keeper, (input, board), (stages, counters), cancel);
+    writer.end_orphans(orphans);
     // The queue on disk, which the writer has, closes last.
     future::join(writer.run(&leave), brokers.for_each(future::ready)).await;
 }

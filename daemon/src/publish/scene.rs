@@ -138,6 +138,8 @@ impl<'a> Scene<'a> {
             since_arrival_ms: self.times.since_arrival_ms,
             size: self.size(),
             model: self.model(),
+            ended: None,
+            of_boot: None,
             delayed: false,
         }
     }
@@ -209,6 +211,7 @@ impl<'a> Scene<'a> {
             latency_ms: self.times.latency_ms,
             since_arrival_ms: self.times.since_arrival_ms,
             model: self.model(),
+            delayed: false,
         }
     }
 
@@ -252,6 +255,8 @@ impl<'a> Scene<'a> {
             path: trail.map(Trail::path),
             dwell: trail.map(|trail| trail.dwell(track.last_seen)).unwrap_or_default(),
             findings: told::of_track(tracked.steps.as_deref(), track.id, tracked.size, true),
+            ended: None,
+            of_boot: None,
             delayed: false,
         }
     }

@@ -299,3 +299,5 @@ mod kill_tests;
 mod power_tests;
 #[cfg(test)]
 mod queue_tests;
+#[cfg(test)]
+mod turn_tests;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use super::journal::Ended;
 use super::message::{Identity, Kind, Model, Rounded, Stamp, class_name, normalised, pixels, within};
 use crate::{
     analyse::{Count, Event, EventId, EventPhase, HEAT, Summary, Tally, Unit, Way},
@@ -70,6 +71,12 @@ pub struct EventMessage<'a> {
     pub size: [u32; 2],
     /// Which network.
     pub model: Model<'a>,
+    /// At the end: why, where the rule has not found it. With `restart`, everything is as it was last seen, at most a second before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+    /// With `ended`: the `boot_id` of the run that told the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_boot: Option<&'a str>,
     /// There, and true, where it has waited for the broker, or an earlier run of the daemon wrote it. `boot_id` and `seq` tell whether it was
     /// heard before.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use super::{
     dialect::Dialects,
     health::Health,
     herald::Herald,
+    journal::Orphan,
     keeper::{Keeper, Kept},
     lane::Lane,
     message::{Presence, PresenceReason, Queue},
@@ -134,6 +135,20 @@ impl Writer {
         }
     }
 
+    /// Tells the ends of what an earlier run had told the beginnings of.
+    pub(super) fn end_orphans(&mut self, orphans: Vec<Orphan>) {
+        if orphans.is_empty() {
+            return;
+        }
+        tracing::info!(open = orphans.len(), "the last run ended without a word: what it had under way is told to have ended");
+        let now = Now::read();
+        for orphan in orphans {
+            let (camera, at) = (orphan.camera.clone(), orphan.at);
+            let (topic, payload, family) = self.composer.orphan(orphan, now);
+            self.keep_or_put_down((&camera, at), &topic, payload, family);
+        }
+    }
+
     /// The next thing to write of. Safe to drop and call again.
     async fn news(&mut self) -> News {
         let running = self.phase == Phase::Running;
@@ -173,19 +188,19 @@ impl Writer {
         self.dialects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn keep_or_put_down(&mut self, (camera, at): (&str, SystemTime), topic: &Arc<str>, payload: Bytes, family: Family) {
+        let Self { keeper, lanes, counters, .. } = self;
+        keep_or_put_down((keeper.as_mut(), lanes, counters), (camera, at), topic, payload, family);
+    }
+
     fn frames(&mut self) {
         let now = Now::read();
         let Self { composer, dialects, lanes, counters, cards, batches, keeper, .. } = self;
         let mut dialects = dialects.lock().unwrap_or_else(PoisonError::into_inner);
         for mut tracked in batches.drain(..).flatten() {
             let (stream, at) = (tracked.stream.name(), tracked.capture.wall);
-            composer.frame(&tracked, now, |topic, payload, family| match (keeper.as_mut(), Kept::class(topic, family)) {
-                (Some(keeper), Some(class)) => {
-                    if !keeper.keep((class, stream), topic, payload, at, 1) {
-                        counters.lost(family, DropReason::Overflow);
-                    }
-                }
-                _ => put_down(lanes, topic, payload, family),
+            composer.frame(&tracked, now, |topic, payload, family| {
+                keep_or_put_down((keeper.as_mut(), lanes, counters), (stream, at), topic, payload, family);
             });
             dialects.frame(&tracked, |topic, payload, family| put_down(lanes, topic, payload, family));
             if !tracked.closing {
@@ -251,6 +266,24 @@ impl Writer {
         }
         let known = |stream: &StreamId| cameras.iter().any(|(known, _)| known == stream);
         self.dialects().tick(known, now, |topic, payload, family| put_down(&self.lanes, topic, payload, family));
+    }
+}
+
+/// A message that is kept on disk where there is a queue and it is of such importance.
+fn keep_or_put_down(
+    (keeper, lanes, counters): (Option<&mut Keeper>, &[Arc<Lane>], &Counters),
+    (camera, at): (&str, SystemTime),
+    topic: &Arc<str>,
+    payload: Bytes,
+    family: Family,
+) {
+    match (keeper, Kept::class(topic, family)) {
+        (Some(keeper), Some(class)) => {
+            if !keeper.keep((class, camera), topic, payload, at, 1) {
+                counters.lost(family, DropReason::Overflow);
+            }
+        }
+        _ => put_down(lanes, topic, payload, family),
     }
 }
 

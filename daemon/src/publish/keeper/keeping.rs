@@ -45,13 +45,13 @@ struct Pace {
 }
 
 impl Pace {
-    fn take(&mut self, now: Duration) -> bool {
-        let due = now >= self.next;
-        if due {
-            // What was not used of the last tenth of a second may be made up for.
-            self.next = self.next.max(now.saturating_sub(Duration::from_millis(100))) + Duration::from_secs(1) / self.rate;
-        }
-        due
+    fn is_due(&self, now: Duration) -> bool {
+        now >= self.next
+    }
+
+    fn take(&mut self, now: Duration) {
+        // What was not used of the last tenth of a second may be made up for.
+        self.next = self.next.max(now.saturating_sub(Duration::from_millis(100))) + Duration::from_secs(1) / self.rate;
     }
 }
 
@@ -248,36 +248,31 @@ impl Keeping {
 
     /// Hands out what may go to a broker; when more may.
     fn hand_out(&mut self, broker: usize, now: Duration) -> Option<Duration> {
-        let Self { spool, outs, held: in_memory, .. } = self;
+        let Self { spool, outs, held, .. } = self;
         let out = &mut outs[broker];
         let connection = out.connection?;
-        // Cameras whose backlog may not go on yet; they hold up none that has no backlog.
-        let (mut held, mut moved) = (BTreeSet::new(), false);
+        // Cameras whose backlog may not go on yet hold up none that has no backlog.
         while out.under_way.len() < UNDER_WAY {
-            let Some(delivery) = spool.next(broker, now) else { break };
-            let (stream, number) = (delivery.stream.clone(), delivery.number);
-            if delivery.delayed && !out.pace.take(now) {
-                spool.hand_back(broker, &stream, number);
-                if !held.insert(stream) && !std::mem::take(&mut moved) {
-                    break;
-                }
-                continue;
-            }
+            let Some(delivery) = spool.next_if(broker, now, out.pace.is_due(now)) else { break };
+            let (stream, number, delayed) = (delivery.stream.clone(), delivery.number, delivery.delayed);
             if out.come.try_send(Come::Delivery(connection, delivery)).is_err() {
                 spool.hand_back(broker, &stream, number);
                 break;
             }
             out.under_way.insert(number);
-            moved = true;
+            if delayed {
+                out.pace.take(now);
+            }
         }
         if out.finishing
-            && in_memory.iter().all(|(kept, _)| kept.brokers >> broker & 1 == 0)
+            && held.iter().all(|(kept, _)| kept.brokers >> broker & 1 == 0)
             && spool.stats(now).waiting.get(broker) == Some(&0)
             && out.come.try_send(Come::Finished).is_ok()
         {
             out.finishing = false;
         }
-        (!held.is_empty()).then_some(out.pace.next)
+        // What the broker answers wakes us too.
+        (out.under_way.len() < UNDER_WAY && !out.pace.is_due(now) && spool.has_next(broker)).then_some(out.pace.next)
     }
 
     /// What was given up, and how it stands.

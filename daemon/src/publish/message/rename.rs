@@ -50,4 +50,7 @@ pub struct RenameMessage<'a> {
     pub since_arrival_ms: Option<f64>,
     /// Which network saw the object.
     pub model: Model<'a>,
+    /// There, and true, where it has waited for the broker, or an earlier run of the daemon wrote it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub delayed: bool,
 }

@@ -9,6 +9,7 @@ use super::{Identity, Kind, Model, Rounded, Stamp};
 use crate::{
     media::{TimeBasis, Track, TrackPhase},
     publish::{
+        journal::Ended,
         shape::{Covered, Keypoints},
         told::Told,
     },
@@ -96,6 +97,12 @@ pub struct TrackMessage<'a> {
     /// What steps have found out about it. Absent where there is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub findings: Vec<Told<'a>>,
+    /// At the end: why, where it has not gone by itself. With `restart`, everything is as it was last seen, at most a second before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+    /// With `ended`: the `boot_id` of the run that told the other messages about this track.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_boot: Option<&'a str>,
     /// There, and true, where it has waited for the broker, or an earlier run of the daemon wrote it. `boot_id` and `seq` tell whether it was
     /// heard before.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]

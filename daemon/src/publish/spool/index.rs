@@ -51,16 +51,16 @@ impl Stream {
         &mut self.cursors[broker]
     }
 
-    /// The next record for a broker, and whether it was handed out before.
-    fn next(&mut self, broker: usize) -> Option<Entry> {
+    /// The next record for a broker. It stays that until it is taken: what need not be handed out before it is passed over for good.
+    fn peek(&mut self, broker: usize) -> Option<Entry> {
         let from = *self.cursor(broker);
         let from = self.position(from);
         let bit = 1 << broker;
         let wanted = |entry: &&Entry| entry.brokers & bit != 0 && entry.acknowledged & bit == 0;
         let found = self.entries.range(from..).find(wanted).copied();
-        let passed = found.or_else(|| self.entries.back().copied()).map_or(0, |entry| entry.number + 1);
+        let next = found.map(|entry| entry.number).or_else(|| self.entries.back().map(|entry| entry.number + 1));
         let cursor = self.cursor(broker);
-        *cursor = passed.max(*cursor);
+        *cursor = next.unwrap_or_default().max(*cursor);
         found
     }
 
@@ -112,10 +112,14 @@ impl Index {
         self.streams.get_mut(stream)?.find(number)
     }
 
-    /// The next record for a broker: cameras take turns, each in its own order.
-    pub(super) fn next(&mut self, broker: usize) -> Option<(Arc<str>, Entry)> {
+    /// The next record for a broker: cameras take turns, each in its own order. One whose next record may not go now misses no turn by that.
+    pub(super) fn next(&mut self, broker: usize, may: impl Fn(&Entry) -> bool) -> Option<(Arc<str>, Entry)> {
         let last = self.brokers.get(broker)?.last.clone();
-        let turn = |(name, stream): (&Arc<str>, &mut Stream)| stream.next(broker).map(|entry| (name.clone(), entry));
+        let turn = |(name, stream): (&Arc<str>, &mut Stream)| {
+            let entry = stream.peek(broker).filter(&may)?;
+            *stream.cursor(broker) = entry.number + 1;
+            Some((name.clone(), entry))
+        };
         let behind = last.as_deref().map_or(Unbounded, Excluded);
         let found = self.streams.range_mut::<str, _>((behind, Unbounded)).find_map(turn);
         // Round again from the first.
@@ -124,6 +128,11 @@ impl Index {
             self.brokers[broker].last = Some(name.clone());
         }
         found
+    }
+
+    /// Whether there is any record for a broker to be handed out.
+    pub(super) fn has_next(&mut self, broker: usize) -> bool {
+        self.streams.values_mut().any(|stream| stream.peek(broker).is_some())
     }
 
     /// A record could not be sent after all: it is the next of its camera again, with all behind it.

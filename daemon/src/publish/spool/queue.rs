@@ -166,8 +166,20 @@ impl<F: Folder> Spool<F> {
 
     /// The next record for a broker: cameras take turns, each in the order of its records. `None`: there is nothing to send.
     pub fn next(&mut self, broker: usize, now: Duration) -> Option<Delivery> {
+        self.next_if(broker, now, true)
+    }
+
+    /// Whether there is anything to send to a broker.
+    pub fn has_next(&mut self, broker: usize) -> bool {
+        self.index.has_next(broker)
+    }
+
+    /// As [`Self::next`], but of cameras whose next record is delayed only if `delayed` ones may go. The turns of the others wait.
+    pub fn next_if(&mut self, broker: usize, now: Duration, delayed: bool) -> Option<Delivery> {
         loop {
-            let (stream, entry) = self.index.next(broker)?;
+            let (stamp, first, after) = (self.clock.stamp(now), self.first_number, ms(self.settings.delayed_after));
+            let is_delayed = |entry: &Entry| entry.number < first || stamp.saturating_sub(entry.stamp) > after;
+            let (stream, entry) = self.index.next(broker, |entry| delayed || !is_delayed(entry))?;
             if let Some(delivery) = self.fetch(&stream, &entry, now) {
                 return Some(delivery);
             }

@@ -1,0 +1,271 @@
+//! What has been told to have begun and not to have ended: tracks, and events of some length. Written down beside the queue while the daemon
+//! runs, so that after a crash the next run can tell their ends.
+//!
+//! What is written down is the very message that would tell each end if the daemon died now, renewed once a second. The next run completes it:
+//! with its own `boot_id` and `seq`, since the numbers that the crashed run had used are not known to the last one; with `of_boot`, the run that
+//! told the beginning; and with `ended`, why.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{message::Stamp, stamp};
+use crate::{
+    config::QueueConfig,
+    recall::{Memory, Recall, RecallError},
+};
+
+/// How often what is written down is renewed: how much older than the truth an end may be.
+pub(super) const RENEW: Duration = Duration::from_secs(1);
+/// Most bytes of all messages. What begins while there are so many is not written down.
+const MOST: usize = 1 << 20;
+/// The form of what is written.
+const FORM: u64 = 1;
+
+/// Why something has ended, where it did not end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// The daemon that followed it ended without a word, and the next one tells it.
+    Restart,
+}
+
+/// What is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum What {
+    Track(u64),
+    Event(u64),
+}
+
+#[derive(Default)]
+struct Open {
+    messages: BTreeMap<(Arc<str>, What), Bytes>,
+    bytes: usize,
+    changed: bool,
+    full: bool,
+}
+
+/// All that is open. Clones are the same one.
+#[derive(Clone, Default)]
+pub(super) struct Journal {
+    boot_id: String,
+    open: Arc<Mutex<Open>>,
+    /// Writes it down.
+    recall: Option<Arc<Recall>>,
+}
+
+impl Journal {
+    /// One of this run that is not written down.
+    pub(super) fn new(boot_id: &str) -> Self {
+        // What the last run had written is over.
+        let open = Open { changed: true, ..Open::default() };
+        Self { boot_id: boot_id.to_owned(), open: Arc::new(Mutex::new(open)), recall: None }
+    }
+
+    /// The journal beside a queue, and what the last run had left open.
+    ///
+    /// # Errors
+    /// Its folder cannot be used.
+    pub(super) fn open(config: &QueueConfig, boot_id: &str) -> Result<(Self, Vec<Orphan>), RecallError> {
+        let (memory, saved) = Memory::open(&config.directory, "open")?;
+        let orphans = match saved.as_deref().map(orphans) {
+            None => Vec::new(),
+            Some(Ok(orphans)) => orphans,
+            Some(Err(error)) => {
+                tracing::error!(error, "what was open when the last run ended cannot be read: it will not be told to have ended");
+                Vec::new()
+            }
+        };
+        let mut journal = Self::new(boot_id);
+        let written = journal.clone();
+        journal.recall = Some(Arc::new(memory.keep(move || written.news())?));
+        Ok((journal, orphans))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn has(&self, camera: &Arc<str>, what: What) -> bool {
+        self.lock().messages.contains_key(&(camera.clone(), what))
+    }
+
+    /// This is what its end would be.
+    pub(super) fn put(&self, camera: &Arc<str>, what: What, message: Bytes) {
+        let mut open = self.lock();
+        let key = (camera.clone(), what);
+        let before = open.messages.get(&key).map_or(0, Bytes::len);
+        if open.bytes - before + message.len() > MOST {
+            if !std::mem::replace(&mut open.full, true) {
+                tracing::warn!(
+                    limit = MOST,
+                    "more is under way than is written down: some of it would not be told to have ended after a crash"
+                );
+            }
+            return;
+        }
+        open.bytes = open.bytes - before + message.len();
+        open.messages.insert(key, message);
+        open.changed = true;
+    }
+
+    /// It has ended.
+    pub(super) fn remove(&self, camera: &Arc<str>, what: What) {
+        let mut open = self.lock();
+        if let Some(message) = open.messages.remove(&(camera.clone(), what)) {
+            open.bytes -= message.len();
+            open.changed = true;
+        }
+    }
+
+    /// All of it, if something has changed since this was asked last.
+    fn news(&self) -> Option<Vec<u8>> {
+        let messages: Vec<Bytes> = {
+            let mut open = self.lock();
+            if !std::mem::take(&mut open.changed) {
+                return None;
+            }
+            open.messages.values().cloned().collect()
+        };
+        let mut out = format!("{{\"form\":{FORM},\"boot_id\":{},\"open\":[", json!(self.boot_id)).into_bytes();
+        for (i, message) in messages.iter().enumerate() {
+            out.extend_from_slice(if i > 0 { b"," } else { b"" });
+            out.extend_from_slice(message);
+        }
+        out.extend_from_slice(b"]}");
+        Some(out)
+    }
+}
+
+/// The end of something that an earlier run had told the beginning of, not complete yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Orphan {
+    pub(super) camera: String,
+    /// Of events: the rule.
+    pub(super) rule: Option<String>,
+    /// When it was last seen.
+    pub(super) at: SystemTime,
+    boot: String,
+    message: Map<String, Value>,
+}
+
+impl Orphan {
+    /// The whole message.
+    pub(super) fn message(mut self, device: &str, (boot_id, seq): (&str, u64), published_at: SystemTime) -> Bytes {
+        let own = [
+            ("device", json!(device)),
+            ("boot_id", json!(boot_id)),
+            ("seq", json!(seq)),
+            ("published_at", json!(Stamp(published_at))),
+            ("latency_ms", Value::Null),
+            ("since_arrival_ms", Value::Null),
+            ("ended", json!(Ended::Restart)),
+            ("of_boot", json!(self.boot)),
+            ("delayed", json!(true)),
+        ];
+        self.message.extend(own.map(|(key, value)| (key.to_owned(), value)));
+        Value::Object(self.message).to_string().into()
+    }
+}
+
+fn orphans(saved: &[u8]) -> Result<Vec<Orphan>, String> {
+    let saved: Value = serde_json::from_slice(saved).map_err(|error| error.to_string())?;
+    if saved["form"] != FORM {
+        return Err(format!("it has form {}, and this version of egret knows form {FORM}", saved["form"]));
+    }
+    let text = |value: &Value, key: &str| value[key].as_str().map(str::to_owned);
+    let (Some(boot), Some(open)) = (text(&saved, "boot_id"), saved["open"].as_array()) else {
+        return Err("it is no journal".to_owned());
+    };
+    let orphan = |value: &Value| {
+        let at = text(value, "last_seen").or_else(|| text(value, "captured_at"))?;
+        Some(Orphan {
+            camera: text(value, "camera")?,
+            rule: text(value, "rule"),
+            at: stamp::parse(&at)?,
+            boot: boot.clone(),
+            message: value.as_object()?.clone(),
+        })
+    };
+    open.iter().map(|value| orphan(value).ok_or_else(|| "a message in it is none".to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACK: &str = r#"{"phase":"end","device":"old","camera":"door","boot_id":"one","seq":0,"track":"2a","last_seen":"2026-11-21T02:03:04.500000Z","latency_ms":3.5}"#;
+
+    fn config(dir: &std::path::Path) -> QueueConfig {
+        QueueConfig {
+            directory: dir.to_owned(),
+            max_bytes: 64 << 20,
+            max_age: Duration::from_hours(1),
+            sync_interval: Duration::ZERO,
+            keep_acknowledged: Duration::ZERO,
+            replay_rate: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_open_at_the_end_is_told_by_the_next_run() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (journal, orphans) = Journal::open(&config(dir.path()), "one").expect("opens");
+        assert_eq!(orphans, []);
+        let door: Arc<str> = "door".into();
+        journal.put(&door, What::Track(42), Bytes::from_static(b"{}"));
+        journal.put(&door, What::Track(42), Bytes::from_static(TRACK.as_bytes()));
+        journal.put(&door, What::Event(42), Bytes::from_static(TRACK.as_bytes()));
+        journal.remove(&door, What::Event(42));
+        assert!(journal.has(&door, What::Track(42)) && !journal.has(&door, What::Event(42)));
+        assert_eq!(journal.lock().bytes, TRACK.len());
+        drop(journal);
+        let (journal, mut orphans) = Journal::open(&config(dir.path()), "two").expect("opens");
+        let orphan = orphans.pop().expect("one");
+        assert_eq!((orphans.len(), &*orphan.camera, &orphan.rule), (0, "door", &None));
+        let message = orphan.message("new", ("two", 7), SystemTime::UNIX_EPOCH);
+        let expected = r#"{"phase":"end","device":"new","camera":"door","boot_id":"two","seq":7,"track":"2a","last_seen":"2026-11-21T02:03:04.500000Z","latency_ms":null,"published_at":"1970-01-01T00:00:00.000000Z","since_arrival_ms":null,"ended":"restart","of_boot":"one","delayed":true}"#;
+        assert_eq!(String::from_utf8_lossy(&message), expected);
+        drop(journal);
+        assert_eq!(Journal::open(&config(dir.path()), "three").expect("opens").1, [], "told once");
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let (journal, door): (_, Arc<str>) = (Journal::new("one"), "door".into());
+        let message = Bytes::from(vec![b'x'; 1000]);
+        for id in 0..2000 {
+            journal.put(&door, What::Track(id), message.clone());
+        }
+        assert!(journal.lock().bytes <= MOST && journal.has(&door, What::Track(1000)) && !journal.has(&door, What::Track(1999)));
+        for id in 0..2000 {
+            journal.remove(&door, What::Track(id));
+        }
+        assert_eq!(journal.lock().bytes, 0);
+    }
+
+    #[test]
+    fn what_is_no_journal_is_refused() {
+        let text = |open: &str| format!(r#"{{"form":1,"boot_id":"one","open":[{open}]}}"#);
+        assert_eq!(orphans(text(TRACK).as_bytes()).map(|orphans| orphans.len()), Ok(1));
+        for (saved, word) in [
+            ("x".to_owned(), "expected value"),
+            ("{}".to_owned(), "form null"),
+            (r#"{"form":2}"#.to_owned(), "form 2"),
+            (r#"{"form":1}"#.to_owned(), "no journal"),
+            (text("3"), "message"),
+            (text(&TRACK.replace("2026", "never")), "message"),
+            (text(&TRACK.replace("camera", "caméra")), "message"),
+        ] {
+            let error = orphans(saved.as_bytes()).expect_err(&saved);
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}
