@@ -31,6 +31,7 @@ pub fn pretty(topic: &str, message: &Value, outcome: Outcome) -> String {
             message["total"]["in"],
             message["total"]["out"]
         ),
+        "loss" => format!("LOST {} messages about {}s of {camera}: {}", message["messages"], word("of"), word("reason")),
         "camera_status" | "device_status" => {
             let detail = message["detail"].as_str().or(message["reason"].as_str()).filter(|detail| !detail.is_empty());
             format!("is {}{}", word("state"), detail.map_or_else(String::new, |detail| format!(": {detail}")))

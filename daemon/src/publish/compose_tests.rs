@@ -20,7 +20,7 @@ use crate::{
 
 pub(in crate::publish) const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/publish/testdata");
 
-fn config() -> MqttConfig {
+pub(in crate::publish) fn config() -> MqttConfig {
     MqttConfig {
         host: "localhost".into(),
         port: 1883,
@@ -39,11 +39,11 @@ fn config() -> MqttConfig {
     }
 }
 
-fn wall() -> SystemTime {
+pub(in crate::publish) fn wall() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_226_584_500)
 }
 
-fn composer() -> Composer {
+pub(in crate::publish) fn composer() -> Composer {
     Composer::new(&config(), "box1", "0f8fad5b-d9cb-469f-a165-70867728950e")
 }
 
@@ -91,7 +91,7 @@ pub(in crate::publish) fn tracked(basis: TimeBasis, arrived: Instant) -> Tracked
 }
 
 /// Compares with the fixture of that name. `EGRET_WRITE_FIXTURES=1` writes it instead: then read the difference.
-fn golden(name: &str, payload: &[u8]) {
+pub(in crate::publish) fn golden(name: &str, payload: &[u8]) {
     let value: Value = serde_json::from_slice(payload).expect("JSON");
     let path = format!("{DATA}/{name}.json");
     let text = serde_json::to_string_pretty(&value).expect("pretty") + "\n";
@@ -101,7 +101,7 @@ fn golden(name: &str, payload: &[u8]) {
     assert_eq!(text, std::fs::read_to_string(&path).expect("fixture"), "{path}");
 }
 
-fn messages(composer: &mut Composer, tracked: &Tracked, now: Now) -> Vec<(String, Bytes, Family)> {
+pub(in crate::publish) fn messages(composer: &mut Composer, tracked: &Tracked, now: Now) -> Vec<(String, Bytes, Family)> {
     let mut out = Vec::new();
     composer.frame(tracked, now, |topic, payload, family| out.push((topic.to_string(), payload, family)));
     out
@@ -120,7 +120,7 @@ pub(in crate::publish) fn payload_of(tracked: &Tracked, format: FrameFormat) -> 
     messages(&mut composer, tracked, Now { wall: wall(), steady }).swap_remove(0).1
 }
 
-fn now_after(arrived: Instant, by: Duration) -> Now {
+pub(in crate::publish) fn now_after(arrived: Instant, by: Duration) -> Now {
     Now { wall: wall(), steady: arrived + by }
 }
 
@@ -453,6 +453,7 @@ fn the_schemas_name_every_field_and_no_other() {
         ("count", ""),
         ("summary", ""),
         ("health", ""),
+        ("loss", ""),
     ];
     for ((kind, schema), (fixture, more)) in message::schemas().into_iter().zip(fixtures) {
         let read = |name: String| -> Value {
@@ -468,13 +469,14 @@ fn the_schemas_name_every_field_and_no_other() {
         };
         let mut told: Vec<String> = keys(&full);
         let others: &[&str] = match kind {
-            "track" => &["track_turned", "track_with_keypoints", "track_with_mask", "track_end"],
+            "track" => &["track_turned", "track_with_keypoints", "track_with_mask", "track_end", "track_restart"],
+            "event" => &["event_restart"],
             "frame" => &["frame_closing"],
             _ => &[],
         };
         told.extend(others.iter().flat_map(|other| keys(&read((*other).to_owned()))));
         // Added to what has waited, as it leaves.
-        if matches!(kind, "track" | "event") {
+        if matches!(kind, "rename" | "loss") {
             told.push("delayed".to_owned());
         }
         told.sort();

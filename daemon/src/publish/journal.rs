@@ -199,7 +199,17 @@ fn orphans(saved: &[u8]) -> Result<Vec<Orphan>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{
+            compose::{Composer, tests as compose},
+            topics::Family,
+        },
+        *,
+    };
+    use crate::{
+        analyse::{Event, EventId, EventPhase, Measure, Unit, Verdicts},
+        media::{TimeBasis, TrackPhase, Tracked},
+    };
 
     const TRACK: &str = r#"{"phase":"end","device":"old","camera":"door","boot_id":"one","seq":0,"track":"2a","last_seen":"2026-11-21T02:03:04.500000Z","latency_ms":3.5}"#;
 
@@ -235,6 +245,54 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&message), expected);
         drop(journal);
         assert_eq!(Journal::open(&config(dir.path()), "three").expect("opens").1, [], "told once");
+    }
+
+    /// From the first frame to what the next run says.
+    #[test]
+    fn ends_are_as_their_fixtures() {
+        let (mut first, arrived) = (compose::composer(), compose::arrived());
+        let journal = Journal::new("0f8fad5b-d9cb-469f-a165-70867728950e");
+        first.keep(journal.clone());
+        let mut tracked = compose::tracked(TimeBasis::SenderReport, arrived);
+        let event = Event {
+            id: EventId(0xfeed_0000_0000_0001),
+            rule: "yard".into(),
+            kind: "zone",
+            phase: EventPhase::Start,
+            started: compose::wall() - Duration::from_secs(2),
+            objects: Vec::new(),
+            way: None,
+            measure: Some(Measure { value: 0.0, unit: Unit::Seconds, threshold: None }),
+        };
+        tracked.verdicts = Some(Box::new(Verdicts { events: vec![event.clone()], ..Verdicts::default() }));
+        let now = |ms| compose::now_after(arrived, Duration::from_millis(ms));
+        compose::messages(&mut first, &tracked, now(60));
+        // Renewed after a second, not before.
+        let noted = || journal.news().map(|bytes| String::from_utf8_lossy(&bytes).contains("\"frame\":1300"));
+        assert_eq!(noted(), Some(false));
+        let later = |frame_seq, phase| {
+            let mut later = Tracked { frame_seq, verdicts: None, ..tracked.clone() };
+            later.tracks[0].phase = phase;
+            later
+        };
+        compose::messages(&mut first, &later(1300, TrackPhase::Update), now(900));
+        assert_eq!(noted(), None);
+        compose::messages(&mut first, &later(1300, TrackPhase::Update), now(1100));
+        let saved = journal.news().expect("renewed");
+        assert!(String::from_utf8_lossy(&saved).contains("\"frame\":1300"));
+        let mut second = Composer::new(&compose::config(), "box1", "7d444840-9dc0-11d1-b245-5ffdce74fad2");
+        let mut told = |orphan| second.orphan(orphan, now(60));
+        let ends: Vec<_> = orphans(&saved).expect("a journal").into_iter().map(&mut told).collect();
+        let topics: Vec<_> = ends.iter().map(|(topic, _, family)| (&**topic, *family)).collect();
+        assert_eq!(topics, [("egret/box1/cam/door/track/end", Family::Track), ("egret/box1/cam/door/event/yard", Family::Event)]);
+        compose::golden("track_restart", &ends[0].1);
+        compose::golden("event_restart", &ends[1].1);
+        // What ends by itself is not open any more.
+        let mut end = later(1400, TrackPhase::End);
+        let over = Event { phase: EventPhase::End, ..event };
+        end.verdicts = Some(Box::new(Verdicts { events: vec![over], ..Verdicts::default() }));
+        compose::messages(&mut first, &end, now(1200));
+        assert_eq!(orphans(&journal.news().expect("changed")), Ok(Vec::new()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! last run too. So many are under way at most; the broker's acknowledgement makes room for the next one.
 
 mod keeping;
+mod losses;
 
 use std::{
     collections::VecDeque,
@@ -19,7 +20,8 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use self::keeping::Keeping;
+pub(super) use self::losses::Teller;
+use self::{keeping::Keeping, losses::Losses};
 use super::{
     counters::Counters,
     spool::{Class, Delivery, Settings, Spool, SpoolError},
@@ -82,6 +84,8 @@ enum Word {
     },
     /// Say when nothing waits for this broker any more.
     Finish(usize),
+    /// There was no room here for what is told of in these.
+    Refused(Losses),
     /// Nothing more is to be kept.
     End,
 }
@@ -143,6 +147,8 @@ pub(super) struct Keeper {
     /// Which run of the daemon this is, and how many messages it has kept: that names each of them.
     boot_id: String,
     kept: u64,
+    /// What there was no room for, until there is room to say so.
+    refused: Losses,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -179,7 +185,7 @@ enum KeeperError {
 pub(super) fn open(
     config: Option<&QueueConfig>,
     brokers: &[String],
-    boot_id: &str,
+    (boot_id, teller): (&str, Teller),
     counters: &Arc<Counters>,
 ) -> (Option<Keeper>, Vec<Option<Backlog>>) {
     let none = || (None, brokers.iter().map(|_| None).collect());
@@ -187,7 +193,7 @@ pub(super) fn open(
         tracing::info!("no queue on disk is configured ([queue] directory): events wait in memory while the broker is away");
         return none();
     };
-    match start(config, brokers, boot_id.to_owned(), counters.clone()) {
+    match start(config, brokers, (boot_id.to_owned(), teller), counters.clone()) {
         Ok((keeper, backlogs)) => (Some(keeper), backlogs.into_iter().map(Some).collect()),
         Err(error) => {
             tracing::error!(%error, "there is no queue on disk: events wait in memory only, and are lost with the daemon");
@@ -200,7 +206,7 @@ pub(super) fn open(
 fn start(
     config: &QueueConfig,
     brokers: &[String],
-    boot_id: String,
+    (boot_id, teller): (String, Teller),
     counters: Arc<Counters>,
 ) -> Result<(Keeper, Vec<Backlog>), KeeperError> {
     let (spool, opened) = Spool::open_at(&config.directory, settings(config, brokers))?;
@@ -222,9 +228,10 @@ fn start(
         backlogs.push(Backlog { broker, speaker: speaker(), come, connection: 0 });
     }
     let speaker = Some(speaker());
-    let keeping = Keeping::new(spool, counters, outs, config.replay_rate);
+    let mut keeping = Keeping::new(spool, counters, outs, config.replay_rate, teller);
+    keeping.damaged(&opened.damage);
     let thread = thread::Builder::new().name("queue".into()).spawn(move || keeping.run(&heard))?;
-    Ok((Keeper { speaker, boot_id, kept: 0, thread: Some(thread) }, backlogs))
+    Ok((Keeper { speaker, boot_id, kept: 0, refused: Losses::default(), thread: Some(thread) }, backlogs))
 }
 
 impl Keeper {
@@ -247,23 +254,40 @@ impl Keeper {
         at: SystemTime,
         brokers: u16,
     ) -> bool {
-        let (seq, id) = (self.kept, format!("{}-{:x}", self.boot_id, self.kept));
+        let (seq, id) = (seq_of(&payload), format!("{}-{:x}", self.boot_id, self.kept));
         self.kept += 1;
         let Some(speaker) = &mut self.speaker else { return false };
         if speaker.waiting.len() >= WORDS {
             speaker.flush();
         }
+        let kept = Kept { class, stream: stream.into(), seq, id, topic: topic.clone(), payload, at, brokers };
         let room = speaker.waiting.len() < WORDS;
         if room {
-            speaker.say(Word::Keep(Kept { class, stream: stream.into(), seq, id, topic: topic.clone(), payload, at, brokers }));
+            speaker.say(Word::Keep(kept));
+            if !self.refused.is_empty() {
+                speaker.say(Word::Refused(std::mem::take(&mut self.refused)));
+            }
+        } else {
+            self.refused.refused(&kept);
         }
         room
     }
 }
 
+/// The number that a message has among those of its kind: all of ours have one, and no text before it holds another.
+fn seq_of(payload: &[u8]) -> u64 {
+    const KEY: &[u8] = br#""seq":"#;
+    let at = payload.windows(KEY.len()).position(|bytes| bytes == KEY).map(|at| at + KEY.len());
+    let digits = payload.get(at.unwrap_or(payload.len())..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |seq, digit| seq.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
+}
+
 impl Drop for Keeper {
     fn drop(&mut self) {
         if let Some(mut speaker) = self.speaker.take() {
+            if !self.refused.is_empty() {
+                speaker.say(Word::Refused(std::mem::take(&mut self.refused)));
+            }
             speaker.say(Word::End);
         }
         // It syncs before it ends.

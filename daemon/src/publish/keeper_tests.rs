@@ -131,7 +131,7 @@ async fn a_killed_broker_costs_nothing_that_it_acknowledged() {
     line.finish().await;
 }
 
-fn visit(phase: EventPhase) -> Box<Verdicts> {
+fn visit(phase: EventPhase) -> Verdicts {
     let event = Event {
         id: EventId(7),
         rule: "yard".into(),
@@ -142,7 +142,7 @@ fn visit(phase: EventPhase) -> Box<Verdicts> {
         way: None,
         measure: Some(Measure { value: 0.0, unit: Unit::Seconds, threshold: None }),
     };
-    Box::new(Verdicts { events: vec![event], ..Verdicts::default() })
+    Verdicts { events: vec![event], ..Verdicts::default() }
 }
 
 /// A daemon dies while it follows two tracks and an event is under way; one of the tracks has been renamed. The next run tells the ends,
@@ -155,7 +155,7 @@ async fn what_a_killed_daemon_had_under_way_is_told_to_have_ended() {
     let mut first = frame(&door, 0);
     first.tracks.push(Track { id: TrackId(43), ..first.tracks[0] });
     first.tracks.push(Track { id: TrackId(44), ..first.tracks[0] });
-    first.verdicts = Some(visit(EventPhase::Start));
+    first.verdicts = Some(Box::new(visit(EventPhase::Start)));
     let mut second = frame(&door, 1);
     second.tracks[0].id = TrackId(41);
     second.tracks.push(Track { id: TrackId(44), phase: TrackPhase::End, ..second.tracks[0] });

@@ -9,6 +9,7 @@ mod cbor;
 mod compact;
 mod frame;
 mod health;
+mod loss;
 mod number;
 mod presence;
 mod rename;
@@ -21,6 +22,7 @@ pub use self::{
     compact::{BadCompact, Basis, Compact, CompactModel, Detail},
     frame::{FrameMessage, Model, Object, Objects},
     health::{Delivered, HealthMessage, Queue, StageTime},
+    loss::{LossMessage, Lost, Reason},
     number::{Identity, Rounded},
     presence::{CameraStatus, DeviceStatus, Presence, PresenceReason},
     rename::RenameMessage,
@@ -58,6 +60,8 @@ pub enum Kind {
     Summary,
     /// [`HealthMessage`]
     Health,
+    /// [`LossMessage`]
+    Loss,
 }
 
 fn schema<T: JsonSchema>() -> Schema {
@@ -76,5 +80,6 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("count", schema::<CountMessage<'_>>()),
         ("summary", schema::<SummaryMessage<'_>>()),
         ("health", schema::<HealthMessage<'_>>()),
+        ("loss", schema::<LossMessage<'_>>()),
     ]
 }

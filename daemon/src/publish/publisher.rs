@@ -32,7 +32,8 @@ pub(super) async fn run(
     let herald = Arc::new(Herald::new(&config.base_topic, device, &boot_id, started_at));
     let mut composer = Composer::new(&config, device, &boot_id);
     let lanes = vec![Arc::new(Lane::new(counters.clone()))];
-    let (keeper, backlogs) = keeper::open(config.queue.as_ref(), &["mqtt".to_owned()], &boot_id, &counters);
+    let teller = keeper::Teller::new(&config.base_topic, device, &boot_id);
+    let (keeper, backlogs) = keeper::open(config.queue.as_ref(), &["mqtt".to_owned()], (&boot_id, teller), &counters);
     // Without a queue the ends would be as lost as their beginnings.
     let journal = config.queue.as_ref().filter(|_| keeper.is_some()).map(|queue| Journal::open(queue, &boot_id));
     let orphans = match journal {

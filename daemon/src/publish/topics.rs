@@ -170,9 +170,18 @@ pub const SUMMARY: Channel = channel(
 pub const HEALTH: Channel =
     channel("health", "{base}/{device}/health", Family::Health, "health", "How the daemon is, every minute.");
 
+/// `loss`
+pub const LOSS: Channel = channel(
+    "loss",
+    "{base}/{device}/loss",
+    Family::Event,
+    "loss",
+    "Events or ends of tracks were given up before the broker had them: which, how many and why.",
+);
+
 /// The table.
 pub const CHANNELS: &[Channel] =
-    &[DEVICE_STATUS, CAMERA_STATUS, FRAME, TRACK_NEW, TRACK_UPDATE, TRACK_END, TRACK_RENAME, EVENT, COUNT, SUMMARY, HEALTH];
+    &[DEVICE_STATUS, CAMERA_STATUS, FRAME, TRACK_NEW, TRACK_UPDATE, TRACK_END, TRACK_RENAME, EVENT, COUNT, SUMMARY, HEALTH, LOSS];
 
 /// What is filled into an address.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,7 +6,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::sync::mpsc;
@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 use super::{
     super::{
         counters::{Counters, DropReason},
-        spool::{LossReason, Record, Spool, SpoolError, since_boot},
+        spool::{Class, Damage, DamageKind, LossReason, Record, Spool, SpoolError, since_boot},
     },
-    Come, Kept, UNDER_WAY, Word,
+    Come, Kept, Losses, Teller, UNDER_WAY, Word,
 };
 
 /// What waits is counted so often.
@@ -81,16 +81,30 @@ pub(super) struct Keeping {
     counted: Duration,
     complained: bool,
     ending: bool,
+    /// What was given up, and has not been told yet.
+    losses: Losses,
+    teller: Teller,
 }
 
 impl Keeping {
-    pub(super) fn new(spool: Spool, counters: Arc<Counters>, outs: Vec<mpsc::Sender<Come>>, rate: u32) -> Self {
+    pub(super) fn new(spool: Spool, counters: Arc<Counters>, outs: Vec<mpsc::Sender<Come>>, rate: u32, teller: Teller) -> Self {
         let out = |come| {
             let pace = Pace { rate, next: Duration::ZERO };
             Out { come, connection: None, under_way: BTreeSet::new(), pace, finishing: false }
         };
         let outs = outs.into_iter().map(out).collect();
-        Self { spool, counters, outs, held: VecDeque::new(), counted: Duration::ZERO, complained: false, ending: false }
+        let (held, losses) = (VecDeque::new(), Losses::default());
+        Self { spool, counters, outs, held, counted: Duration::ZERO, complained: false, ending: false, losses, teller }
+    }
+
+    /// What was found when the queue was opened: what stood in a damaged piece is lost.
+    pub(super) fn damaged(&mut self, damage: &[Damage]) {
+        let brokers = self.outs.iter().enumerate().fold(0, |bits, (broker, _)| bits | 1 << broker);
+        for damage in damage.iter().filter(|damage| damage.kind != DamageKind::Torn) {
+            let class = Class::ALL.into_iter().find(|class| damage.file.ends_with(&format!(".{class}")));
+            let kept = self.teller.damaged(class.unwrap_or(Class::Event), brokers, SystemTime::now());
+            self.keep(kept, since_boot());
+        }
     }
 
     pub(super) fn run(mut self, heard: &Receiver<Word>) {
@@ -115,6 +129,7 @@ impl Keeping {
             let due = self.spool.due().into_iter().chain(next).min();
             pause = due.map_or(LOOK, |due| due.saturating_sub(now).clamp(Duration::from_millis(1), LOOK));
         }
+        self.tell_losses(since_boot(), true);
         for (kept, _) in std::mem::take(&mut self.held) {
             self.counters.lost(Kept::family(kept.class), DropReason::Shutdown);
         }
@@ -149,6 +164,7 @@ impl Keeping {
                     self.spool.acknowledge(broker, &stream, number, now);
                 }
             }
+            Word::Refused(losses) => self.losses.join(losses),
             Word::Finish(broker) => self.outs[broker].finishing = true,
             Word::End => self.ending = true,
         }
@@ -157,6 +173,7 @@ impl Keeping {
     /// What comes while others are held waits behind them.
     fn keep(&mut self, kept: Kept, now: Duration) {
         if self.held.len() >= HELD {
+            self.losses.refused(&kept);
             self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
             return;
         }
@@ -168,6 +185,7 @@ impl Keeping {
             Taken::Never => {
                 let sent = brokers(kept.brokers).filter(|broker| self.outs[*broker].unkept(&kept, false)).count();
                 if sent < kept.brokers.count_ones() as usize {
+                    self.losses.refused(&kept);
                     self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
                 }
             }
@@ -183,7 +201,10 @@ impl Keeping {
                     self.held.push_front((kept, since));
                     return;
                 }
-                Taken::Never => self.counters.lost(Kept::family(kept.class), DropReason::Overflow),
+                Taken::Never => {
+                    self.losses.refused(&kept);
+                    self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
+                }
             }
         }
     }
@@ -278,6 +299,7 @@ impl Keeping {
     /// What was given up, and how it stands.
     fn tell(&mut self, now: Duration) {
         for loss in self.spool.take_losses() {
+            self.losses.given_up(&loss);
             let reason = match loss.reason {
                 LossReason::Size => DropReason::Overflow,
                 LossReason::Age => DropReason::Expired,
@@ -289,12 +311,22 @@ impl Keeping {
                 self.counters.lost(Kept::family(loss.class), reason);
             }
         }
+        self.tell_losses(now, false);
         if now < self.counted + COUNT {
             return;
         }
         self.counted = now;
         let stats = self.spool.stats(now);
         self.counters.set_kept(stats.waiting.iter().sum(), stats.bytes);
+    }
+}
+
+impl Keeping {
+    /// What was lost is told by the queue itself.
+    fn tell_losses(&mut self, now: Duration, ends: bool) {
+        for kept in self.teller.tell(&mut self.losses, (now, SystemTime::now()), ends) {
+            self.keep(kept, now);
+        }
     }
 }
 
