@@ -1,6 +1,7 @@
 //! Configuration in two steps: what was typed (serde, `keys::Typed`) becomes a checked [`Config`] that the rest of the program sees.
 //!
-//! Sources, each over the one before: built-in defaults, the file, `conf.d/*.toml` beside it, the environment, the command line.
+//! Sources, each over the one before: built-in defaults, the file, `conf.d/*.toml` beside it, the environment, the command line, and
+//! what commands have changed since.
 //! Every layer is read value by value, so all problems are told at once.
 
 mod address;
@@ -9,6 +10,7 @@ mod checked;
 mod dialects;
 mod diff;
 mod document;
+mod edits;
 mod environment;
 mod files;
 mod filter;
@@ -35,6 +37,8 @@ use std::{
 pub use checked::*;
 pub use dialects::*;
 pub use diff::{CameraChange, Change, diff};
+pub use edits::{Deviation, Difference, Edits, LIVE_KEYS};
+pub use files::Texts;
 pub use filter::{BadFilter, log_filter};
 pub use mqtt::*;
 pub use overrides::Overrides;
@@ -42,6 +46,7 @@ pub use problem::{Origin, Problem};
 pub use schema::schema;
 pub use secret::Secret;
 pub(crate) use span::parse as span;
+pub(crate) use suggest::nearest;
 
 use build::Surroundings;
 use document::Entries;
@@ -66,13 +71,17 @@ pub struct Sources {
     pub checking: bool,
     /// Class names of models whose files were looked into, by the model's name: what else names classes is checked against them.
     pub classes: BTreeMap<String, Vec<String>>,
+    /// Files as they were read before; `None`: they are read.
+    pub texts: Option<Texts>,
+    /// What commands have changed since.
+    pub edits: Edits,
 }
 
 impl Sources {
     /// The sources of this process.
     pub fn of_process(file: Option<PathBuf>, overrides: Overrides) -> Self {
         let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self { file, variables: std::env::vars_os().collect(), overrides, host_name, checking: false, classes: BTreeMap::new() }
+        Self { file, variables: std::env::vars_os().collect(), overrides, host_name, ..Self::default() }
     }
 }
 
@@ -83,6 +92,10 @@ pub struct Loaded {
     pub config: Config,
     /// What works but is unwise: to be logged as warnings.
     pub advice: Vec<Problem>,
+    /// What commands have made different from what is written.
+    pub differences: Vec<Difference>,
+    /// The files that it was read from.
+    pub texts: Texts,
 }
 
 /// A configuration with problems.
@@ -108,26 +121,28 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
 /// Every problem of all sources at once, and the advice.
 pub fn examine(sources: &Sources) -> Result<Loaded, Rejected> {
     let mut ledger = Ledger::default();
-    let config = assemble(sources, &mut ledger);
+    let (config, differences, texts) = assemble(sources, &mut ledger);
     let has_problems = ledger.has_problems();
     let (problems, advice) = ledger.finish();
     match config {
-        Some(config) if !has_problems => Ok(Loaded { config, advice }),
+        Some(config) if !has_problems => Ok(Loaded { config, advice, differences, texts }),
         _ => Err(Rejected { problems, advice }),
     }
 }
 
-fn assemble(sources: &Sources, ledger: &mut Ledger) -> Option<Config> {
+fn assemble(sources: &Sources, ledger: &mut Ledger) -> (Option<Config>, Vec<Difference>, Texts) {
     let mut entries = Entries::default();
     let mut layers: Vec<Tree> = Vec::new();
-    for (path, content) in files::collect(sources, ledger) {
-        layers.push(document::read(ledger, layers.len(), &path, &content, &mut entries));
+    let texts = files::collect(sources, ledger);
+    for (path, content) in &texts.0 {
+        layers.push(document::read(ledger, layers.len(), path, content, &mut entries));
     }
     layers.push(environment::read(ledger, layers.len(), &sources.variables));
     layers.push(sources.overrides.read(ledger, layers.len(), &mut entries));
-    let Sources { variables, host_name, checking, classes, .. } = sources;
+    let Sources { variables, host_name, checking, classes, edits, .. } = sources;
+    let differences = edits.lay(&mut layers, &mut entries, ledger);
     let around = Surroundings { variables, host_name, checking: *checking, classes };
-    lay_over(layers, &entries, ledger, &around)
+    (lay_over(layers, &entries, ledger, &around), differences, texts)
 }
 
 /// Lays the layers over the defaults and each other, and checks the outcome.
@@ -156,7 +171,7 @@ pub fn load_options(overrides: &Overrides, host_name: &str) -> Result<Loaded, Ve
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
     let (problems, advice) = ledger.finish();
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, advice }),
+        Some(config) if problems.is_empty() => Ok(Loaded { config, advice, differences: Vec::new(), texts: Texts::default() }),
         _ => Err(problems),
     }
 }
@@ -172,7 +187,7 @@ pub fn load_text(path: &Path, content: &str) -> Result<Loaded, Vec<Problem>> {
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
     let (problems, advice) = ledger.finish();
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, advice }),
+        Some(config) if problems.is_empty() => Ok(Loaded { config, advice, differences: Vec::new(), texts: Texts::default() }),
         _ => Err(problems),
     }
 }

@@ -6,9 +6,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, Problem},
+    config::{Config, Loaded},
+    control::{Door, Read, Request},
     life::{self, Exit, FaultSender, Notifier, Progress, Signals, Supervision},
-    observe::{Panel, Server, View},
+    observe::{Panel, Server, View, log::Knob},
     pipeline::{Pipeline, StartError},
     status::CameraState,
 };
@@ -20,8 +21,10 @@ const STATUS_EVERY: Duration = Duration::from_secs(15);
 pub struct Surroundings<R> {
     /// The line to the service manager.
     pub notifier: Notifier,
-    /// Reads the configuration again, for SIGHUP.
-    pub reload: R,
+    /// Reads the configuration again, for SIGHUP and for commands.
+    pub read: R,
+    /// Changes the log filter.
+    pub log: Option<Knob>,
     /// Told how to look at the line as soon as it runs.
     pub attached: Option<tokio::sync::oneshot::Sender<View>>,
     /// Stops the daemon in order, as SIGTERM does.
@@ -29,11 +32,10 @@ pub struct Surroundings<R> {
 }
 
 /// Runs the daemon until it is stopped, its files have ended, or a fault ends it.
-pub async fn run<R>(config: Config, surroundings: Surroundings<R>) -> Exit
-where
-    R: Fn() -> Result<Config, Vec<Problem>>,
-{
-    let Surroundings { notifier, reload, attached, cancel } = surroundings;
+pub async fn run<R: Read>(loaded: Loaded, surroundings: Surroundings<R>) -> Exit {
+    let Surroundings { notifier, read, log, attached, cancel } = surroundings;
+    let door = Door::new(&loaded, read, log);
+    let config = loaded.config;
     let (faults, fault_receiver) = life::faults();
     life::log_panics(faults.clone());
     let mut signals = match Signals::listen() {
@@ -51,7 +53,7 @@ where
     faults.spawn_task("watchdog", life::watchdog(notifier.clone(), Arc::clone(&progress), cancel.clone()));
     let deadline = config.shutdown_deadline;
     let (ask_reload, reloads) = mpsc::channel(1);
-    let line = Line { notifier: &notifier, panel: &panel, cancel: &cancel, reloads, reload, attached };
+    let line = Line { notifier: &notifier, panel: &panel, cancel: &cancel, reloads, door, attached };
     let watched = Supervision { notifier: &notifier, cancel: &cancel, deadline, faults: fault_receiver };
     let reload = || {
         // One that waits already will read the newest file.
@@ -79,14 +81,11 @@ struct Line<'a, R> {
     panel: &'a Panel,
     cancel: &'a CancellationToken,
     reloads: mpsc::Receiver<()>,
-    reload: R,
+    door: Door<R>,
     attached: Option<tokio::sync::oneshot::Sender<View>>,
 }
 
-impl<R> Line<'_, R>
-where
-    R: Fn() -> Result<Config, Vec<Problem>>,
-{
+impl<R: Read> Line<'_, R> {
     async fn run(mut self, config: Config, progress: &Arc<Progress>, faults: &FaultSender) -> Exit {
         self.panel.set_ready(Err("loading models"));
         self.notifier.status("loading models");
@@ -118,6 +117,7 @@ where
 
     async fn watch(&mut self, pipeline: &mut Pipeline) {
         let mut tell = tokio::time::interval(STATUS_EVERY);
+        let mut commands = pipeline.commands();
         loop {
             tokio::select! {
                 () = self.cancel.cancelled() => return,
@@ -126,21 +126,18 @@ where
                     return;
                 }
                 Some(()) = self.reloads.recv() => self.reload(pipeline).await,
+                Some(request) = next(&mut commands) => self.obey(request, pipeline).await,
                 _ = tell.tick() => self.notifier.status(&summary(pipeline)),
             }
         }
     }
 
-    async fn reload(&self, pipeline: &mut Pipeline) {
+    async fn reload(&mut self, pipeline: &mut Pipeline) {
         self.notifier.reloading();
-        match (self.reload)() {
-            Ok(config) => {
-                let needs_restart = pipeline.reload(config).await;
-                if needs_restart.is_empty() {
-                    tracing::info!("configuration reloaded");
-                } else {
-                    tracing::warn!(keys = needs_restart.join(", "), "reloaded, but these keys take effect only after a restart");
-                }
+        match self.door.reload(pipeline).await {
+            Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded"),
+            Ok(done) => {
+                tracing::warn!(keys = done.needs_restart.join(", "), "reloaded, but these keys take effect only after a restart");
             }
             Err(problems) => {
                 for problem in &problems {
@@ -150,6 +147,27 @@ where
             }
         }
         self.notifier.ready(&summary(pipeline));
+    }
+
+    /// Carries a command out.
+    async fn obey(&mut self, Request { action, answer }: Request, pipeline: &mut Pipeline) {
+        let told = format!("{action:?}");
+        let done = self.door.act(action, pipeline).await;
+        match &done {
+            Ok(_) => tracing::info!(command = told, "carried out"),
+            Err(refusal) => tracing::warn!(command = told, reason = refusal.reason.as_str(), "refused: {}", refusal.message),
+        }
+        // Whoever asked may be gone with its connection.
+        let _ = answer.send(done);
+        self.notifier.status(&summary(pipeline));
+    }
+}
+
+/// The next command. Nobody commands where publishing has ended.
+async fn next(commands: &mut Option<mpsc::Receiver<Request>>) -> Option<Request> {
+    match commands {
+        Some(commands) => commands.recv().await,
+        None => None,
     }
 }
 

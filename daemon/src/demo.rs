@@ -21,7 +21,7 @@ pub use subscriber::{Received, subscribe};
 pub use view::View;
 
 use crate::{
-    config::{self, Config, Problem},
+    config::{self, Edits, Loaded, Problem, Texts},
     daemon::{self, Surroundings},
     life::{Exit, Notifier},
     sim::{
@@ -79,7 +79,8 @@ pub async fn run(options: Options) -> Result<Exit, DemoError> {
     let cancel = CancellationToken::new();
     let surroundings = Surroundings {
         notifier: Notifier::silent(),
-        reload: || Err(Vec::<Problem>::new()),
+        read: |_: Option<Texts>, _: Edits| Err(Vec::<Problem>::new()),
+        log: None,
         attached: None,
         cancel: cancel.clone(),
     };
@@ -128,7 +129,7 @@ fn cameras(options: &Options) -> Vec<SimCamera> {
     (0..options.cameras).map(camera).collect()
 }
 
-fn configuration(sim: &Sim, broker: &EmbeddedBroker) -> Result<Config, DemoError> {
+fn configuration(sim: &Sim, broker: &EmbeddedBroker) -> Result<Loaded, DemoError> {
     let mut text = format!(
         "device = \"demo\"\n[mqtt]\nurl = \"mqtt://{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[model]]\nname = \"street\"\nbuiltin = \"demo\"\n",
         broker.v5()
@@ -140,7 +141,7 @@ fn configuration(sim: &Sim, broker: &EmbeddedBroker) -> Result<Config, DemoError
     }
     let refused =
         |problems: Vec<Problem>| DemoError::Config(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
-    Ok(config::load_text(Path::new("demo.toml"), &text).map_err(refused)?.config)
+    config::load_text(Path::new("demo.toml"), &text).map_err(refused)
 }
 
 /// What is shown of the messages.

@@ -6,6 +6,7 @@ pub mod batch;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod decode;
 #[cfg(feature = "demo")]

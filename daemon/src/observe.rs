@@ -114,6 +114,8 @@ mod tests {
                 reconnects: 0,
                 families: vec![FamilySnapshot { name: "frame", published: 1480, dropped: 0 }],
                 kept: (3, 4096),
+                commands: vec![("reload", "not_allowed", 2)],
+                commands_heard: true,
             }),
             stages: stages.snapshot(),
         }

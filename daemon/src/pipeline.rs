@@ -29,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::{Batcher, Limits, Mode, StillSettings, StreamSettings},
-    config::{self, CameraConfig, Config, ModelConfig, SourceConfig},
+    config::{self, CameraConfig, Change, Config, ModelConfig, SourceConfig},
+    control::{self, Request},
     infer::{self, Detector, LoadError},
     life::{FaultSender, Progress, Stage},
     media::{ModelInfo, StreamId, Tracked},
@@ -128,6 +129,7 @@ pub struct Pipeline {
     stop_publishing: CancellationToken,
     /// Writes down what the rules count, to the end.
     recall: Option<Recall>,
+    commands: Option<tokio::sync::mpsc::Receiver<Request>>,
     next_stream: u32,
 }
 
@@ -158,9 +160,11 @@ impl Pipeline {
         let ways = ways(&lines, &steps, &books);
         let track = start_track(&config, from_engines, to_publish, ways, &books, progress, faults)?;
         let stop_publishing = CancellationToken::new();
-        let publish = start_publish(&config, from_track, &board, &books, stop_publishing.clone(), faults)?;
-        let cameras = BTreeMap::new();
+        let (command, commands) = tokio::sync::mpsc::channel(control::WAITING);
+        let publish = start_publish(&config, from_track, command, &board, &books, stop_publishing.clone(), faults)?;
+        let (cameras, commands) = (BTreeMap::new(), Some(commands));
         Ok(Self {
+            commands,
             config,
             board,
             books,
@@ -207,14 +211,24 @@ impl Pipeline {
         join_all(files).await;
     }
 
-    /// Takes over a new configuration as far as that works while running; returns the keys that need a restart.
-    pub async fn reload(&mut self, new: Config) -> Vec<String> {
+    /// The cameras as they are configured now.
+    pub fn cameras(&self) -> &[CameraConfig] {
+        &self.config.cameras
+    }
+
+    /// What others command, from the brokers. To be taken once; nobody is obeyed before.
+    pub fn commands(&mut self) -> Option<tokio::sync::mpsc::Receiver<Request>> {
+        self.commands.take()
+    }
+
+    /// Takes over a new configuration as far as that works while running; returns what has changed, and the keys that need a restart.
+    pub async fn reload(&mut self, new: Config) -> Change {
         let change = config::diff(&self.config, &new);
         for name in &change.cameras_removed {
             self.remove_camera(name).await;
         }
         let find = |name: &str| new.cameras.iter().find(|camera| camera.name == name).cloned();
-        for changed in change.cameras_changed {
+        for changed in &change.cameras_changed {
             let Some(camera) = find(&changed.name) else { continue };
             if changed.restart {
                 self.remove_camera(&camera.name).await;
@@ -225,7 +239,7 @@ impl Pipeline {
         }
         change.cameras_added.iter().filter_map(|name| find(name)).for_each(|camera| self.add_camera(camera));
         self.config.cameras = new.cameras;
-        change.needs_restart
+        change
     }
 
     fn add_camera(&mut self, config: CameraConfig) {
@@ -241,7 +255,7 @@ impl Pipeline {
         self.books.stills.veil(&stream, &config.rules.masks);
         let camera = if config.enabled {
             let slot = line.batcher.add(stream.clone(), stream_settings(&config, &line.config, self.config.track.lost_after));
-            follow_classes(&self.to_track, &stream, &config, &line.info);
+            tell_kept(&self.to_track, &stream, &config, &line.info);
             watch_rules(&self.to_track, &stream, &config, &line.info);
             let context = source::Context { graph_dir: self.config.graph_dir.clone(), ..source::Context::default() };
             Some(source::start(&config, stream.clone(), slot, Arc::clone(&self.board), context))
@@ -267,7 +281,7 @@ impl Pipeline {
     fn reconfigure(&mut self, config: CameraConfig) {
         let (Some(running), Some(line)) = (self.cameras.get_mut(&config.name), self.lines.get(&config.model)) else { return };
         line.batcher.configure(&running.stream, stream_settings(&config, &line.config, self.config.track.lost_after));
-        follow_classes(&self.to_track, &running.stream, &config, &line.info);
+        tell_kept(&self.to_track, &running.stream, &config, &line.info);
         if running.config.rules != config.rules {
             watch_rules(&self.to_track, &running.stream, &config, &line.info);
             self.board.update(&running.stream, |status| status.rules = Arc::clone(&config.rules));
@@ -321,13 +335,14 @@ fn tell(to_track: &mpsc::SyncSender<ToTrack>, message: ToTrack) {
     }
 }
 
-fn follow_classes(to_track: &mpsc::SyncSender<ToTrack>, stream: &StreamId, config: &CameraConfig, info: &ModelInfo) {
-    tell(to_track, ToTrack::Classes { stream: stream.clone(), wanted: wanted_classes(config, info) });
+fn tell_kept(to_track: &mpsc::SyncSender<ToTrack>, stream: &StreamId, config: &CameraConfig, info: &ModelInfo) {
+    tell(to_track, ToTrack::Keep { stream: stream.clone(), keep: kept(config, info) });
 }
 
-/// Which classes of its model a camera keeps, by index; `None`: all.
-pub(crate) fn wanted_classes(config: &CameraConfig, info: &ModelInfo) -> Option<Box<[bool]>> {
-    config.classes.as_ref().map(|names| info.classes.iter().map(|class| names.contains(class)).collect())
+/// Which detections of its model a camera keeps.
+pub(crate) fn kept(config: &CameraConfig, info: &ModelInfo) -> track::Keep {
+    let wanted = |names: &Vec<String>| info.classes.iter().map(|class| names.contains(class)).collect();
+    track::Keep { classes: config.classes.as_ref().map(wanted), confidence: config.confidence.unwrap_or_default() }
 }
 
 /// Whether the camera's model knows every class that its rules are about. Only the loaded model can tell.
@@ -444,6 +459,7 @@ fn start_track(
 fn start_publish(
     config: &Config,
     input: tokio::sync::mpsc::Receiver<Vec<Tracked>>,
+    commands: tokio::sync::mpsc::Sender<Request>,
     board: &Arc<StatusBoard>,
     books: &Arc<Books>,
     cancel: CancellationToken,
@@ -453,6 +469,6 @@ fn start_publish(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (mqtt, device) = (config.mqtt.clone(), config.device.clone());
     let (board, stages, counters) = (Arc::clone(board), Arc::clone(&books.stages), Arc::clone(&books.publishing));
-    let work = move || runtime.block_on(publish::run(mqtt, device, input, board, stages, counters, cancel));
+    let work = move || runtime.block_on(publish::run(mqtt, device, (input, commands), board, stages, counters, cancel));
     faults.spawn_stage("publish", work).map_err(failed)
 }

@@ -8,6 +8,7 @@ mod alias;
 pub mod asyncapi;
 mod backoff;
 mod broker;
+mod commands;
 mod compose;
 mod connection;
 mod counters;
@@ -25,6 +26,7 @@ mod publisher;
 mod scene;
 mod scribe;
 pub mod shape;
+mod sieve;
 pub mod spool;
 mod stamp;
 mod tls;
@@ -50,6 +52,7 @@ pub use topics::Family;
 
 use crate::{
     config::MqttConfig,
+    control::Request,
     media::{Mark, Tracked},
     observe::StageTimes,
     status::StatusBoard,
@@ -61,18 +64,20 @@ const BATCHES: usize = 8;
 /// Publishes until the input ends, or `cancel` says so: then what is still under way is drained, `offline` is told and the connection closed,
 /// all within a few seconds. Without a broker, frames are counted and forgotten.
 ///
+/// `input` is what is published; what others command goes to the door.
+///
 /// Meant for a current-thread runtime: then a batch costs one wake-up.
 pub async fn run(
     config: Option<MqttConfig>,
     device: String,
-    input: mpsc::Receiver<Vec<Tracked>>,
+    (input, door): (mpsc::Receiver<Vec<Tracked>>, mpsc::Sender<Request>),
     board: Arc<StatusBoard>,
     stages: Arc<StageTimes>,
     counters: Arc<Counters>,
     cancel: CancellationToken,
 ) {
     match config {
-        Some(config) => publisher::run(config, &device, input, board, stages, counters, cancel).await,
+        Some(config) => publisher::run(config, &device, (input, door), board, (stages, counters), cancel).await,
         None => count(input, &board, &stages, &counters, &cancel).await,
     }
 }

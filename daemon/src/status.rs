@@ -72,6 +72,11 @@ impl CameraState {
         Self::Offline,
     ];
 
+    /// Whether pictures come, whatever is wrong with them.
+    pub fn has_pictures(self) -> bool {
+        matches!(self, Self::Online | Self::Frozen | Self::Black | Self::Blurred | Self::Moved)
+    }
+
     /// The published word.
     pub fn as_str(self) -> &'static str {
         match self {

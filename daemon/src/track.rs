@@ -68,6 +68,23 @@ pub struct Telling {
     pub details: bool,
 }
 
+/// Which detections of a camera are followed and told of; by default, all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Keep {
+    /// Whether each class is wanted, indexed by class; `None`: all are.
+    pub classes: Option<Box<[bool]>>,
+    /// Smallest confidence.
+    pub confidence: f32,
+}
+
+impl Keep {
+    /// Whether it holds for this one.
+    fn holds(&self, detection: &Detection) -> bool {
+        let wanted = |classes: &[bool]| classes.get(usize::from(detection.class)).copied().unwrap_or_default();
+        detection.confidence >= self.confidence && self.classes.as_deref().is_none_or(wanted)
+    }
+}
+
 /// What tracking takes in.
 #[derive(Debug)]
 pub enum ToTrack {
@@ -77,12 +94,12 @@ pub enum ToTrack {
     Stepped(Stepped),
     /// A step has looked.
     Answered(Answered),
-    /// Which classes of a camera are followed and told of, indexed by class; `None`: all. Holds for the frames that come after it.
-    Classes {
+    /// Which detections of a camera are followed and told of. Holds for the frames that come after it.
+    Keep {
         /// Whose.
         stream: StreamId,
-        /// Whether each class is wanted.
-        wanted: Option<Box<[bool]>>,
+        /// Which.
+        keep: Keep,
     },
     /// No more frames come, of any camera: steps are asked for their last looks. Answered when they are.
     Last(oneshot::Sender<()>),

@@ -67,7 +67,8 @@ impl Line {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             named("publish", move || {
                 let (board, never) = (StatusBoard::new(), CancellationToken::new());
-                runtime.block_on(publish::run(mqtt, device, from_track, board, stages, published, never));
+                let (nobody, _) = tokio::sync::mpsc::channel(1);
+                runtime.block_on(publish::run(mqtt, device, (from_track, nobody), board, stages, published, never));
             })?
         };
         Ok(Self { batcher, stages, published, to_track, threads: vec![engine, track, publish] })

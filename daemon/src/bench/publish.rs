@@ -208,7 +208,15 @@ pub fn publish(options: &PublishOptions) -> Result<Publishing, BenchError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         named("publish", move || {
             let (board, never) = (StatusBoard::new(), CancellationToken::new());
-            runtime.block_on(publish::run(mqtt, device, from_source, board, stages, counters, never));
+            runtime.block_on(publish::run(
+                mqtt,
+                device,
+                (from_source, tokio::sync::mpsc::channel(1).0),
+                board,
+                stages,
+                counters,
+                never,
+            ));
         })?
     };
     let result = connect(&counters).and_then(|()| {

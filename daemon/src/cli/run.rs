@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, Config, Overrides, Problem, Sources},
+    config::{self, Edits, Overrides, Problem, Sources, Texts},
     daemon::{self, Surroundings},
     life::{self, Exit, Notifier},
     observe,
@@ -32,7 +32,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(loaded) => loaded,
         Err(problems) => return reject(&problems),
     };
-    observe::log::init(&loaded.config.log)?;
+    let knob = observe::log::init(&loaded.config.log)?;
     super::model::sweep();
     for advice in &loaded.advice {
         tracing::warn!("{advice}");
@@ -44,9 +44,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         cameras = loaded.config.cameras.len(),
         "egret starts"
     );
-    let reload = move || -> Result<Config, Vec<Problem>> { config::load(&sources).map(|loaded| loaded.config) };
-    let surroundings = Surroundings { notifier: Notifier::from_env(), reload, attached: None, cancel: CancellationToken::new() };
-    let exit = life::run(daemon::run(loaded.config, surroundings)).context("no async runtime")?;
+    let read = move |texts: Option<Texts>, edits: Edits| config::load(&Sources { texts, edits, ..sources.clone() });
+    let cancel = CancellationToken::new();
+    let surroundings = Surroundings { notifier: Notifier::from_env(), read, log: Some(knob), attached: None, cancel };
+    let exit = life::run(daemon::run(loaded, surroundings)).context("no async runtime")?;
     tracing::info!(exit = exit.number(), "egret ends");
     Ok(exit.into())
 }

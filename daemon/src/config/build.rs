@@ -1,12 +1,18 @@
 //! From what was typed to what the program sees: everything that concerns more than one value, or the world outside the file.
 
 mod camera;
+mod commands;
 mod dialects;
 mod login;
 mod model;
 mod rule;
 
-use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    net::SocketAddr,
+    path::Path,
+};
 
 use super::{
     AppearanceConfig, BatchConfig, CameraConfig, Config, DialectsConfig, HttpConfig, LogConfig, ModelConfig, MqttConfig,
@@ -57,10 +63,14 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
     calm(&cameras, &track, ledger);
     let dialects =
         dialects::build((typed.frigate, typed.homeassistant, typed.deepstream, typed.onvif, typed.axis), &device, ledger);
+    let commands = commands::build(&typed.commands, ledger);
     Config {
         log: log(typed.log, ledger),
-        mqtt: mqtt(typed.mqtt, dialects, &device, ledger, around)
-            .map(|mqtt| MqttConfig { queue: queue(typed.queue, around), ..mqtt }),
+        mqtt: mqtt(typed.mqtt, dialects, &device, ledger, around).map(|mqtt| MqttConfig {
+            queue: queue(typed.queue, around),
+            commands,
+            ..mqtt
+        }),
         http: http(&typed.http, ledger),
         runtime: runtime(typed.runtime, ledger),
         batch: batch(&typed.batch, ledger),
@@ -265,6 +275,7 @@ fn mqtt(
         frame_format: mqtt.frame_format.0,
         track_update_interval: mqtt.track_update_interval.0,
         queue: None,
+        commands: BTreeSet::new(),
         dialects,
     })
 }

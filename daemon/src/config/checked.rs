@@ -399,6 +399,8 @@ pub struct CameraConfig {
     pub model: String,
     /// Class names to keep; `None`: all.
     pub classes: Option<Vec<String>>,
+    /// Detections below it are not kept; `None`: all that the model tells are.
+    pub confidence: Option<f32>,
     /// What it is watched for.
     pub rules: Arc<CameraRules>,
     /// Cap on inferred frames per second.

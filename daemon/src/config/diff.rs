@@ -27,7 +27,7 @@ impl Change {
 pub struct CameraChange {
     /// Its name.
     pub name: String,
-    /// Whether it has to be stopped and started; else only rates, `weight`, `classes`, rules, the motion gate or the faults that
+    /// Whether it has to be stopped and started; else only rates, `weight`, `classes`, `confidence`, rules, the motion gate or the faults that
     /// pictures are watched for change, while it runs.
     pub restart: bool,
 }
@@ -49,6 +49,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
                     picture: camera.picture,
                     weight: camera.weight,
                     classes: camera.classes.clone(),
+                    confidence: camera.confidence,
                     rules: camera.rules.clone(),
                     ..before.clone()
                 };
@@ -66,7 +67,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let Config { device, log, mqtt, http, runtime, batch, track, models, cameras: _, shutdown_deadline, graph_dir } = old;
     let parts = [
         ("device", *device != new.device),
-        ("log", *log != new.log),
+        // Another filter is taken over at once, by whoever holds the log.
+        ("log.format", log.format != new.log.format),
         ("mqtt", broker(mqtt.as_ref(), device) != broker(new.mqtt.as_ref(), &new.device)),
         ("queue", queue(mqtt.as_ref()) != queue(new.mqtt.as_ref())),
         ("http", *http != new.http),
@@ -137,6 +139,7 @@ mod tests {
     fn the_same_is_no_change() {
         assert!(changed("", "").is_empty());
         assert!(diff(&config(BASE), &config(&BASE.replace("max_fps = 5", "max_fps = 5.0"))).is_empty());
+        assert!(changed("[mqtt]", "[log]\nfilter = \"debug\"\n[mqtt]").is_empty(), "the log takes that over");
     }
 
     #[test]
@@ -184,7 +187,7 @@ mod tests {
             ("workers = 2", "workers = 3", "model.a"),
             ("[mqtt]", "device = \"x\"\n[mqtt]", "device"),
             ("[mqtt]", "[http]\nenabled = false\n[mqtt]", "http"),
-            ("[mqtt]", "[log]\nfilter = \"debug\"\n[mqtt]", "log"),
+            ("[mqtt]", "[log]\nformat = \"json\"\n[mqtt]", "log.format"),
             ("[mqtt]", "[batch]\nmax_wait = \"1ms\"\n[mqtt]", "batch"),
             ("[mqtt]", "[track]\nconfirm_after = 9\n[mqtt]", "track"),
             ("[mqtt]", "[runtime]\ncpu = \"rten\"\n[mqtt]", "runtime"),

@@ -67,6 +67,12 @@ impl Entries {
         }
     }
 
+    /// Forgets a camera, and its rules.
+    pub(super) fn remove_camera(&mut self, name: &str) {
+        self.cameras.retain(|known| known != name);
+        self.rules.remove(name);
+    }
+
     /// The names of a section's entries.
     pub(super) fn names(&self, section: &Section) -> Vec<&String> {
         match section.name {

@@ -1,7 +1,7 @@
 //! The configuration's files: the one that is named, and `conf.d/*.toml` beside it in the order of their names.
 
 use std::{
-    fs,
+    fmt, fs,
     io::{ErrorKind, Read as _},
     path::{Path, PathBuf},
 };
@@ -16,8 +16,23 @@ const LARGEST: u64 = 1 << 20;
 /// Most files in `conf.d`.
 const MOST: usize = 256;
 
-/// All files that could be read, the named one first.
-pub(super) fn collect(sources: &Sources, ledger: &mut Ledger) -> Vec<(PathBuf, String)> {
+/// Files as they were read.
+#[derive(Clone, Default)]
+pub struct Texts(pub(super) Vec<(PathBuf, String)>);
+
+impl fmt::Debug for Texts {
+    /// They may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(path, _)| path)).finish()
+    }
+}
+
+/// All files that could be read, the named one first; or those that were read before.
+pub(super) fn collect(sources: &Sources, ledger: &mut Ledger) -> Texts {
+    sources.texts.clone().unwrap_or_else(|| Texts(read_all(sources, ledger)))
+}
+
+fn read_all(sources: &Sources, ledger: &mut Ledger) -> Vec<(PathBuf, String)> {
     let main = sources.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     let mut paths = Vec::new();
     let main_is_there =

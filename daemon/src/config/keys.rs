@@ -347,6 +347,8 @@ section! {
         model: Name, otherwise "the first model";
         /// Class names to keep.
         classes: Texts, otherwise "all";
+        /// Smallest confidence of a detection that is kept. What is below the model's own does not come this far.
+        confidence: Real[0.0 ..= 1.0], otherwise "the model's";
         /// Width and height of the picture in which zones, lines and the ground are measured, in pixels: WIDTHxHEIGHT. The
         /// stream may have another size.
         picture_size: Text, otherwise "they are fractions of the picture's width and height, 0 to 1";
@@ -389,9 +391,11 @@ section! {
     }
 }
 
+mod commands;
 mod dialects;
 mod queue;
 mod rule;
+pub(super) use commands::Commands;
 pub(super) use dialects::{Axis, DeepStream, Frigate, HomeAssistant, Onvif};
 pub(super) use queue::Queue;
 pub(super) use rule::{Anchor, Direction, Profile, Rule, RuleWord, Strictness};
@@ -401,6 +405,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Top::SECTION,
     Log::SECTION,
     Mqtt::SECTION,
+    Commands::SECTION,
     Queue::SECTION,
     Frigate::SECTION,
     HomeAssistant::SECTION,
@@ -424,6 +429,7 @@ pub(super) struct Typed {
     pub(super) top: Top,
     pub(super) log: Log,
     pub(super) mqtt: Mqtt,
+    pub(super) commands: Commands,
     pub(super) queue: Queue,
     pub(super) frigate: Frigate,
     pub(super) homeassistant: HomeAssistant,

@@ -125,6 +125,16 @@ impl Ledger {
         }
     }
 
+    /// A key's value as it may be shown; `None`: it is not set, or not to be shown.
+    pub(super) fn shown(&self, path: &str) -> Option<String> {
+        self.look_up(path).1
+    }
+
+    /// Forgets where a table and its keys stand: it was taken away.
+    pub(super) fn forget(&mut self, table: &str) {
+        self.places.retain(|path, _| path.strip_prefix(table).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('.')));
+    }
+
     /// Notes that a key, or a table, has its problem already.
     pub(super) fn spoil(&mut self, path: impl Into<String>) {
         self.spoilt.insert(path.into());

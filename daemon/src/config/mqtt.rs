@@ -1,8 +1,9 @@
 //! The broker and the queue before it, as the rest of the program sees them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{dialects::DialectsConfig, secret::Secret};
+use crate::control::Verb;
 
 /// MQTT protocol version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct MqttConfig {
     pub frame_format: FrameFormat,
     /// Shortest time between two `track/update` messages of one track.
     pub track_update_interval: Duration,
+    /// What others may tell this daemon to do; nothing by default.
+    pub commands: BTreeSet<Verb>,
     /// The contracts of others that are spoken beside ours.
     pub dialects: DialectsConfig,
     /// Where events and ends of tracks are kept until the broker has them; `None`: in memory.

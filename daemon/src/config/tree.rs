@@ -71,6 +71,16 @@ impl Tree {
         self.table(section, Some(entry));
     }
 
+    /// Takes a camera out, and its rules.
+    pub(super) fn remove_camera(&mut self, name: &str) {
+        if let Some(cameras) = self.lists.get_mut("camera") {
+            cameras.remove(name);
+        }
+        if let Some(rules) = self.lists.get_mut("rule") {
+            rules.retain(|rule, _| rule.split('/').next() != Some(name));
+        }
+    }
+
     fn set(&mut self, section: &Section, entry: Option<&str>, key: &str, value: ValueKind) {
         self.table(section, entry).insert(key.to_owned(), Value::new(None, value));
     }

@@ -59,7 +59,7 @@ pub fn filters(wanted: &Wanted, base: &str) -> Result<Vec<String>, String> {
     let mut filters = Vec::new();
     for channel in CHANNELS.iter().filter(|channel| all || wanted.kinds.iter().any(|kind| kind == channel.kind)) {
         for camera in cameras {
-            let place = publish::topics::Place { base, device, camera, rule: "+" };
+            let place = publish::topics::Place { base, device, camera, rule: "+", verb: "+" };
             let filter = channel.topic(place).to_string();
             // A device says what no camera does; whoever asks for cameras does not ask for that.
             let of_device = !channel.address.contains("{camera}");

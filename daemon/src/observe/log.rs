@@ -6,7 +6,7 @@ use std::{
     os::{fd::AsFd, unix::fs::MetadataExt},
 };
 
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use crate::config::{BadFilter, LogConfig, LogFormat, log_filter};
 
@@ -24,16 +24,34 @@ pub enum LogError {
     /// journald was asked for and is not there.
     #[error("log.format journald: {0}")]
     Journald(io::Error),
+    /// The log is not there any more.
+    #[error("the log has ended: {0}")]
+    Ended(String),
     /// Logs were set up before.
     #[error("logs are set up twice: {0}")]
     Twice(String),
 }
 
-/// Sets up logging for the whole process; text and JSON go to standard error.
+/// Changes the log filter while the process runs.
+#[derive(Clone)]
+pub struct Knob(reload::Handle<EnvFilter, Registry>);
+
+impl Knob {
+    /// Takes another filter.
+    ///
+    /// # Errors
+    /// It is none, or logging has ended.
+    pub fn set(&self, filter: &str) -> Result<(), LogError> {
+        let filter = self::filter(filter)?;
+        self.0.reload(filter).map_err(|error| LogError::Ended(error.to_string()))
+    }
+}
+
+/// Sets up logging for the whole process; text and JSON go to standard error. What it returns changes the filter.
 ///
 /// # Errors
 /// [`LogError`].
-pub fn init(config: &LogConfig) -> Result<(), LogError> {
+pub fn init(config: &LogConfig) -> Result<Knob, LogError> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let layer = match config.format {
         LogFormat::Journald => journald()?,
@@ -41,8 +59,12 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
         LogFormat::Auto | LogFormat::Text => text(io::stderr, colour),
         LogFormat::Json => json(io::stderr),
     };
-    let filter = filter(&config.filter)?;
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(|error| LogError::Twice(error.to_string()))
+    let (filter, handle) = reload::Layer::new(filter(&config.filter)?);
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .try_init()
+        .map_err(|error| LogError::Twice(error.to_string()))?;
+    Ok(Knob(handle))
 }
 
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
@@ -124,6 +146,27 @@ mod tests {
         assert_eq!(logged(as_text, "warn").lines().count(), 0);
         let line = logged(as_text, "info");
         assert!(line.contains(r#"INFO egret::source: online camera="door""#), "{line}");
+    }
+
+    #[test]
+    fn the_filter_changes_while_it_runs() {
+        let page = Page::default();
+        let writer = page.clone();
+        let (filter, handle) = reload::Layer::new(filter("info").expect("a filter"));
+        let layer = text(move || writer.clone(), false).with_filter(filter);
+        let knob = Knob(handle);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let say = || tracing::debug!(target: "egret::source", "packet");
+            say();
+            knob.set("info,egret::source=debug").expect("taken");
+            say();
+            assert!(knob.set("egret=loud").is_err());
+            say();
+            knob.set("warn").expect("taken");
+            say();
+        });
+        let bytes = page.0.lock().expect("no panic").clone();
+        assert_eq!(String::from_utf8(bytes).expect("UTF-8").matches("packet").count(), 2);
     }
 
     #[test]

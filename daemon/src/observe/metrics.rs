@@ -273,7 +273,11 @@ impl Scrape {
         let published = publish.families.iter().map(|f| (vec![("family", f.name)], f.published));
         out.counter("egret_mqtt_published", "Messages handed to the MQTT client", published)?;
         let dropped = publish.families.iter().map(|f| (vec![("family", f.name)], f.dropped));
-        out.counter("egret_mqtt_dropped", "Messages dropped since the broker was away or slow", dropped)
+        out.counter("egret_mqtt_dropped", "Messages dropped since the broker was away or slow", dropped)?;
+        let heard = f64::from(u8::from(publish.commands_heard));
+        out.gauge("egret_mqtt_commands_heard", "1 while a broker has the subscription to commands", [(vec![], heard)])?;
+        let commands = publish.commands.iter().map(|(verb, outcome, n)| (vec![("verb", *verb), ("outcome", *outcome)], *n));
+        out.counter("egret_mqtt_commands", "Commands by verb and what became of them", commands)
     }
 
     fn stages(&self, out: &mut Families<'_>) -> fmt::Result {

@@ -119,6 +119,10 @@ pub struct PublishSnapshot {
     pub families: Vec<FamilySnapshot>,
     /// Messages in the queue on disk that the broker has not acknowledged, and bytes of its files.
     pub kept: (u64, u64),
+    /// Commands by verb and outcome.
+    pub commands: Vec<(&'static str, &'static str, u64)>,
+    /// Whether a broker has taken the subscription to commands.
+    pub commands_heard: bool,
 }
 
 /// Messages of one family.

@@ -43,6 +43,7 @@ pub(super) fn json(snapshot: &Snapshot, not_ready: Option<&str>) -> Value {
             "broker": p.broker,
             "connected": p.connected,
             "reconnects": p.reconnects,
+            "commands_heard": p.commands_heard,
             "kept": {"messages": p.kept.0, "bytes": p.kept.1},
             "messages": p.families.iter()
                 .map(|f| (f.name.to_owned(), json!({"published": f.published, "dropped": f.dropped}))).collect::<Map<_, _>>(),

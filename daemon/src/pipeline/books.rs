@@ -167,6 +167,8 @@ impl Books {
             reconnects: counters.connects().saturating_sub(1),
             families: families.to_vec(),
             kept: counters.kept(),
+            commands: counters.commands.rows(),
+            commands_heard: counters.commands.is_heard(),
         }
     }
 

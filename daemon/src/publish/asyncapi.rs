@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     message,
-    topics::{CHANNELS, Channel, Family},
+    topics::{self, CHANNELS, COMMAND, Channel, Family},
 };
-use crate::config::FrameFormat;
+use crate::{config::FrameFormat, control::Verb};
 
 /// Where the document lies, from the root of the repository.
 pub const DOCUMENT: &str = "docs/mqtt/asyncapi.yaml";
@@ -16,13 +16,15 @@ pub const SCHEMAS: &str = "docs/mqtt/schemas";
 
 /// The AsyncAPI 3.0 document (<https://www.asyncapi.com/docs/reference/specification/v3.0.0>). Its schemas lie beside it.
 pub fn document() -> Value {
-    let named = |entry: fn(&Channel) -> (String, Value)| CHANNELS.iter().map(entry).collect::<Map<_, _>>();
+    let named = |entry: fn(&Channel) -> (String, Value), heard: (&str, Value)| {
+        CHANNELS.iter().map(entry).chain([(heard.0.to_owned(), heard.1)]).collect::<Map<_, _>>()
+    };
     json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "egret",
             "version": "1",
-            "description": "What egret publishes over MQTT. The manual is docs/mqtt.md.",
+            "description": "What egret publishes over MQTT, and what it can be told. The manual is docs/mqtt.md.",
             "license": { "name": "Apache-2.0" },
         },
         "defaultContentType": FrameFormat::Json.content_type(),
@@ -34,8 +36,11 @@ pub fn document() -> Value {
                 "description": "The broker of [mqtt] url. MQTT 5, or 3.1.1 with [mqtt] version.",
             },
         },
-        "channels": named(|channel| (channel.name.to_owned(), described(channel))),
-        "operations": named(|channel| (format!("publish{}", capitalised(channel.name)), operation(channel))),
+        "channels": named(|channel| (channel.name.to_owned(), described(channel)), (COMMAND.name, described(&COMMAND))),
+        "operations": named(
+            |channel| (format!("publish{}", capitalised(channel.name)), operation(channel)),
+            ("hearCommand", hearing()),
+        ),
         "components": { "messages": messages() },
     })
 }
@@ -68,12 +73,16 @@ fn described(channel: &Channel) -> Value {
         ("device", "Name of the device."),
         ("camera", "Name of the camera."),
         ("rule", "Name of the rule."),
+        ("verb", "What is to be done."),
     ];
-    let parameters: Map<String, Value> = all
+    let mut parameters: Map<String, Value> = all
         .into_iter()
         .filter(|(name, _)| channel.address.contains(&format!("{{{name}}}")))
         .map(|(name, says)| (name.to_owned(), json!({ "description": says })))
         .collect();
+    if let Some(verb) = parameters.get_mut("verb") {
+        verb["enum"] = Verb::ALL.iter().map(|verb| Value::from(verb.as_str())).collect();
+    }
     json!({ "address": channel.address, "description": channel.says, "messages": messages, "parameters": parameters })
 }
 
@@ -83,6 +92,18 @@ fn operation(channel: &Channel) -> Value {
         "action": "send",
         "channel": { "$ref": format!("#/channels/{}", channel.name) },
         "bindings": { "mqtt": { "qos": qos, "retain": channel.family.retained(), "bindingVersion": "0.2.0" } },
+    })
+}
+
+/// Commands are heard with QoS 0, so that none waits at the broker for a daemon that is away.
+fn hearing() -> Value {
+    json!({
+        "action": "receive",
+        "channel": { "$ref": format!("#/channels/{}", COMMAND.name) },
+        "bindings": { "mqtt": { "qos": 0, "retain": false, "bindingVersion": "0.2.0" } },
+        "reply": {
+            "channel": { "$ref": format!("#/channels/{}", topics::REPLY.name) },
+        },
     })
 }
 

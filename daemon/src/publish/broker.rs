@@ -3,7 +3,7 @@
 use std::{
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rustls::ClientConfig;
@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     backoff::Backoff,
+    commands::{Commands, Reply},
     connection::{self, Connection, Happened},
     counters::Failure,
     dialect::Dialects,
@@ -23,7 +24,7 @@ use super::{
     link::Link,
     message::{Presence, PresenceReason},
     outbox,
-    packet::LinkError,
+    packet::{LinkError, Said},
     tls,
     topics::Family,
     writer::Leaving,
@@ -42,6 +43,8 @@ enum News {
     /// Something is in line.
     Lane,
     Kept(Come),
+    /// A command was carried out, or refused; nothing, where nobody waits for an answer.
+    Answered(Option<Reply>),
     /// What is kept on disk has had its time.
     KeptLongEnough,
     /// The writer has ended.
@@ -60,6 +63,7 @@ pub(super) struct Broker {
     lane: Arc<Lane>,
     herald: Arc<Herald>,
     dialects: Arc<Mutex<Dialects>>,
+    commands: Commands,
     /// What is kept for it on disk, where there is a queue.
     backlog: Option<Backlog>,
     /// Nothing that is on disk is waited for any more.
@@ -72,6 +76,8 @@ pub(super) struct Broker {
     tls: Option<Arc<ClientConfig>>,
     was_connected: bool,
     complained: Option<Failure>,
+    /// A subscription was refused, and that was said.
+    complained_unheard: bool,
 }
 
 impl Broker {
@@ -79,8 +85,7 @@ impl Broker {
         config: MqttConfig,
         lane: Arc<Lane>,
         backlog: Option<Backlog>,
-        herald: Arc<Herald>,
-        dialects: Arc<Mutex<Dialects>>,
+        (herald, dialects, commands): (Arc<Herald>, Arc<Mutex<Dialects>>, Commands),
         leave: watch::Receiver<Leaving>,
     ) -> Self {
         let mut check = interval(CHECK);
@@ -90,6 +95,7 @@ impl Broker {
             lane,
             herald,
             dialects,
+            commands,
             backlog,
             kept_done: false,
             leave,
@@ -99,6 +105,7 @@ impl Broker {
             tls: None,
             was_connected: false,
             complained: None,
+            complained_unheard: false,
         }
     }
 
@@ -160,6 +167,7 @@ impl Broker {
         let will = self.herald.say(Presence::Offline, PresenceReason::ConnectionLost, SystemTime::now());
         let mut link = Link::new(Connection::new(&self.config, self.tls.clone(), (self.herald.topic(), &will)));
         let ended = self.serve(&mut link).await;
+        self.lane.counters.commands.set_heard(false);
         let held = link.held();
         link.dissolve(&mut self.lane.outbox(), &self.lane.counters);
         self.pass_answers();
@@ -241,19 +249,49 @@ impl Broker {
                 lane.push(self.herald.topic(), payload, Family::DeviceStatus);
                 let mut dialects = self.dialects();
                 dialects.connected(|topic, payload, family| lane.push(topic, payload, family));
-                link.subscribe(dialects.subscriptions());
+                link.subscribe(self.commands.filter().into_iter().chain(dialects.subscriptions()));
                 drop(dialects);
                 lane.outbox().refresh(self.herald.topic());
                 if let Some(backlog) = &mut self.backlog {
                     backlog.connected();
                 }
             }
-            Happened::Heard { topic, payload } => {
-                self.dialects().heard(&topic, &payload, |topic, payload, family| lane.push(topic, payload, family));
+            Happened::Heard(said) => self.heard(&said),
+            Happened::TooLarge { topic, bytes } => {
+                if let Some(reply) = self.commands.heard_too_large(&topic, bytes, Instant::now()) {
+                    lane.reply(reply);
+                }
             }
+            Happened::Subscribed { refused } => self.subscribed(&link.asked(&refused)),
             Happened::Wrote(position) => link.wrote(position, &lane.counters),
             Happened::Acknowledged { id, refused } => link.acknowledged(id, refused, &mut lane.outbox(), &lane.counters),
             Happened::Farewell | Happened::Idle => {}
+        }
+    }
+
+    /// Somebody said something to us.
+    fn heard(&mut self, said: &Said) {
+        let (lane, now) = (&self.lane, Instant::now());
+        if let Some(reply) = self.commands.heard(said, now) {
+            lane.reply(reply);
+        }
+        let mut dialects = self.dialects.lock().unwrap_or_else(PoisonError::into_inner);
+        dialects.heard(&said.topic, &said.payload, |topic, payload, family| lane.push(topic, payload, family));
+        if let Some(wish) = dialects.wish(&said.topic, &said.payload) {
+            self.commands.switch(wish, said.retained, now);
+        }
+    }
+
+    /// The broker has answered what it was asked for.
+    fn subscribed(&mut self, refused: &[&str]) {
+        let heard = self.commands.filter().is_some_and(|filter| !refused.contains(&filter));
+        self.lane.counters.commands.set_heard(heard);
+        if !refused.is_empty() && !std::mem::replace(&mut self.complained_unheard, true) {
+            let topics = refused.join(", ");
+            tracing::warn!(
+                topics,
+                "the broker refuses a subscription: what is said there is not heard. Its access control has to allow it"
+            );
         }
     }
 
@@ -265,6 +303,7 @@ impl Broker {
             until = left(&mut self.leave), if self.leaving.is_none() => News::Leave(until),
             () = deadline(long_enough), if long_enough.is_some() && !self.kept_done => News::KeptLongEnough,
             come = come(&mut self.backlog) => News::Kept(come),
+            reply = self.commands.next() => News::Answered(reply),
             () = self.lane.news() => News::Lane,
             _ = self.check.tick() => News::Check,
         }
@@ -273,6 +312,7 @@ impl Broker {
     fn deal(&mut self, news: News) {
         match news {
             News::Lane | News::Check => {}
+            News::Answered(reply) => reply.into_iter().for_each(|reply| self.lane.reply(reply)),
             News::Kept(come) => {
                 // All that has come leaves in one write.
                 let mut next = Some(come);

@@ -88,7 +88,7 @@ struct RuleTopics {
 
 impl Camera {
     fn rule(&mut self, (base, device, name): (&str, &str, &str), rule: &Arc<str>) -> &mut RuleTopics {
-        let topic = |channel: Channel| channel.topic(Place { base, device, camera: name, rule });
+        let topic = |channel: Channel| channel.topic(Place { base, device, camera: name, rule, ..Place::default() });
         self.rules.entry(rule.clone()).or_insert_with(|| RuleTopics {
             event: topic(topics::EVENT),
             count: topic(topics::COUNT),
@@ -154,7 +154,7 @@ impl Camera {
     fn new(base: &str, device: &str, name: &str, numbers: &mut HashMap<Arc<str>, Arc<Numbers>>) -> Self {
         let name: Arc<str> = name.into();
         let numbers = numbers.entry(name.clone()).or_default().clone();
-        let topic = |channel: Channel| channel.topic(Place { base, device, camera: &name, rule: "" });
+        let topic = |channel: Channel| channel.topic(Place { base, device, camera: &name, ..Place::default() });
         Self {
             status_topic: topic(topics::CAMERA_STATUS),
             frame_topic: topic(topics::FRAME),
@@ -267,7 +267,7 @@ impl Composer {
             Some(_) => (topics::EVENT, count(&numbers.event)),
             None => (topics::TRACK_END, count(&numbers.track)),
         };
-        let place = Place { base: &self.base, device: &self.device, camera: &orphan.camera, rule: &rule };
+        let place = Place { base: &self.base, device: &self.device, camera: &orphan.camera, rule: &rule, ..Place::default() };
         let topic = channel.topic(place);
         (topic, orphan.message(&self.device, (&self.boot_id, seq), now.wall), channel.family)
     }
@@ -327,7 +327,7 @@ impl Composer {
     /// Forgets a camera that was removed; the topics whose retained messages are to be cleared.
     pub(super) fn remove(&mut self, stream: &StreamId) -> Vec<(Arc<str>, Family)> {
         let Some(camera) = self.cameras.remove(stream) else {
-            let place = Place { base: &self.base, device: &self.device, camera: stream.name(), rule: "" };
+            let place = Place { base: &self.base, device: &self.device, camera: stream.name(), ..Place::default() };
             let topic = topics::CAMERA_STATUS.topic(place);
             return vec![(topic, Family::CameraStatus)];
         };

@@ -35,6 +35,7 @@ pub(in crate::publish) fn config() -> MqttConfig {
         frame_format: crate::config::FrameFormat::Json,
         track_update_interval: Duration::from_millis(500),
         queue: None,
+        commands: std::collections::BTreeSet::new(),
         dialects: crate::config::DialectsConfig::default(),
     }
 }

@@ -18,7 +18,8 @@ use tokio::{
 use super::{
     counters::Failure,
     outbox::Message,
-    packet::{Came, Codec, LinkError, Terms},
+    packet::{Came, Codec, LinkError, Said, Terms},
+    sieve::{Sieve, Sieved},
 };
 use crate::config::MqttConfig;
 
@@ -39,7 +40,11 @@ pub(super) enum Happened {
     /// The broker acknowledged a message, perhaps by refusing it.
     Acknowledged { id: u16, refused: bool },
     /// Somebody said something on a topic that we asked for.
-    Heard { topic: String, payload: Bytes },
+    Heard(Said),
+    /// Somebody said more than we take in.
+    TooLarge { topic: String, bytes: usize },
+    /// The broker has taken a subscription, but for these filters of it, by their places.
+    Subscribed { refused: Vec<usize> },
     /// The farewell was written.
     Farewell,
     /// Keep-alive and the like.
@@ -69,6 +74,7 @@ pub(super) struct Connection {
     state: State,
     out: BytesMut,
     input: BytesMut,
+    sieve: Sieve,
     /// Bytes written so far.
     written: u64,
     unflushed: bool,
@@ -109,6 +115,7 @@ impl Connection {
             state,
             out: BytesMut::new(),
             input: BytesMut::new(),
+            sieve: Sieve::default(),
             written: 0,
             unflushed: false,
             leaving: false,
@@ -181,8 +188,14 @@ impl Connection {
     async fn work(&mut self) -> Result<Happened, LinkError> {
         let closed = |error: io::Error| LinkError::new(Failure::Closed, error);
         loop {
-            if let Some(came) = self.codec.decode(&mut self.input)? {
-                return Ok(self.came(came));
+            match self.sieve.look(&mut self.input) {
+                Sieved::TooLarge { topic, bytes } => return Ok(Happened::TooLarge { topic, bytes }),
+                Sieved::Waits => {}
+                Sieved::Passed => {
+                    if let Some(came) = self.codec.decode(&mut self.input)? {
+                        return Ok(self.came(came));
+                    }
+                }
             }
             let Self { state: State::Open(reader, writer), out, input, .. } = self else {
                 return Err(LinkError::new(Failure::Closed, "the connection is over"));
@@ -225,11 +238,8 @@ impl Connection {
 
     fn came(&mut self, came: Came) -> Happened {
         match came {
-            Came::Heard { topic, payload } => Happened::Heard { topic, payload },
-            Came::Unheard => {
-                tracing::warn!("the broker refuses a subscription: Home Assistant's start will not be noticed");
-                Happened::Idle
-            }
+            Came::Heard(said) => Happened::Heard(said),
+            Came::Subscribed { refused } => Happened::Subscribed { refused },
             Came::Acknowledged { id, refused } => Happened::Acknowledged { id, refused },
             Came::Pong => {
                 self.awaiting_pong = false;

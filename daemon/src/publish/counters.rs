@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use super::topics::Family;
+use crate::control::Tally;
 
 /// Why a message was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +102,8 @@ pub struct Counters {
     kept: AtomicU64,
     kept_bytes: AtomicU64,
     last_failure: Mutex<Option<(Failure, String)>>,
+    /// What is counted of commands.
+    pub commands: Tally,
 }
 
 impl Counters {

@@ -1,7 +1,7 @@
 //! The contracts of others, spoken beside our own: each is a serialiser over the same stories that the native messages are made of.
 //!
-//! Any number of them at once, none by default. No dialect waits for the broker or knows what it holds; what comes in from it is one
-//! thing only, the birth message of Home Assistant. What each of them sends, and what it leaves out, stands in `docs/dialects.md`.
+//! Any number of them at once, none by default. No dialect waits for the broker or knows what it holds; what comes in from it is the birth
+//! message of Home Assistant, and the switches of cameras where commands allow them. What each of them sends, and what it leaves out, stands in `docs/dialects.md`.
 
 mod axis;
 mod deepstream;
@@ -35,6 +35,25 @@ struct Device {
     started_at: SystemTime,
 }
 
+/// Somebody turns a switch of a camera.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) camera: String,
+    /// `None`: neither on nor off.
+    pub(super) on: Option<bool>,
+}
+
+impl Wish {
+    fn new(camera: &str, payload: &[u8]) -> Self {
+        let on = match payload {
+            b"ON" => Some(true),
+            b"OFF" => Some(false),
+            _ => None,
+        };
+        Self { camera: camera.to_owned(), on }
+    }
+}
+
 enum Dialect {
     Frigate(Box<Frigate>),
     HomeAssistant(Box<HomeAssistant>),
@@ -60,10 +79,31 @@ impl Dialects {
         Self(spoken.into_iter().flatten().collect())
     }
 
+    /// Cameras may be switched on and off: where a dialect has switches, they are announced and heard.
+    pub(super) fn have_switches(&mut self) {
+        for dialect in &mut self.0 {
+            match dialect {
+                Dialect::Frigate(dialect) => dialect.has_switches(),
+                Dialect::HomeAssistant(dialect) => dialect.has_switches(),
+                _ => {}
+            }
+        }
+    }
+
     /// What is to be heard of the broker, QoS 0.
     pub(super) fn subscriptions(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|dialect| match dialect {
-            Dialect::HomeAssistant(dialect) => Some(dialect.birth_topic()),
+        self.0.iter().flat_map(|dialect| match dialect {
+            Dialect::HomeAssistant(dialect) => dialect.subscriptions().collect::<Vec<_>>(),
+            Dialect::Frigate(dialect) => dialect.subscriptions().collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    /// What somebody wants who turns a switch; `None`: it is no switch of ours.
+    pub(super) fn wish(&self, topic: &str, payload: &[u8]) -> Option<Wish> {
+        self.0.iter().find_map(|dialect| match dialect {
+            Dialect::Frigate(dialect) => dialect.wish(topic, payload),
+            Dialect::HomeAssistant(dialect) => dialect.wish(topic, payload),
             _ => None,
         })
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::{counters::Counters, outbox::Outbox, topics::Family};
+use super::{commands::Reply, counters::Counters, outbox::Outbox, topics::Family};
 
 /// One broker's outbox, shared by the writer and the broker's task.
 pub(super) struct Lane {
@@ -27,6 +27,11 @@ impl Lane {
     /// Puts a message in line. [`Self::wake`] tells the task of it.
     pub(super) fn push(&self, topic: &Arc<str>, payload: Bytes, family: Family) {
         self.outbox().push(topic, payload, family, &self.counters);
+    }
+
+    /// Puts the answer to a command in line.
+    pub(super) fn reply(&self, reply: Reply) {
+        self.outbox().push_reply(reply, &self.counters);
     }
 
     /// Something may be in line: once for all that was put there, so that it leaves in one write.

@@ -29,6 +29,8 @@ pub(super) struct Link {
     /// Not acknowledged, by packet identifier, with the time of sending.
     unacknowledged: BTreeMap<u16, (Instant, Message)>,
     last_id: u16,
+    /// The topics that the broker was asked for.
+    asked: Vec<String>,
 }
 
 impl Link {
@@ -40,6 +42,7 @@ impl Link {
             unwritten: VecDeque::new(),
             unacknowledged: BTreeMap::new(),
             last_id: 0,
+            asked: Vec::new(),
         }
     }
 
@@ -74,7 +77,13 @@ impl Link {
         if !topics.is_empty() {
             let id = self.free_id();
             self.connection.subscribe(id, &topics);
+            self.asked = topics.into_iter().map(str::to_owned).collect();
         }
+    }
+
+    /// Those of the topics at these places.
+    pub(super) fn asked(&self, places: &[usize]) -> Vec<&str> {
+        places.iter().filter_map(|at| self.asked.get(*at)).map(String::as_str).collect()
     }
 
     /// Works on the connection until something happens. Safe to drop and call again; not after an error.

@@ -13,10 +13,13 @@ mod loss;
 mod number;
 mod presence;
 mod rename;
+mod reply;
 mod track;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
+
+use crate::control::CommandMessage;
 
 pub use self::{
     compact::{BadCompact, Basis, Compact, CompactModel, Detail},
@@ -26,6 +29,7 @@ pub use self::{
     number::{Identity, Rounded},
     presence::{CameraStatus, DeviceStatus, Presence, PresenceReason},
     rename::RenameMessage,
+    reply::ReplyMessage,
     track::{TrackMessage, Waypoint},
 };
 pub(super) use self::{
@@ -62,13 +66,20 @@ pub enum Kind {
     Health,
     /// [`LossMessage`]
     Loss,
+    /// [`ReplyMessage`]
+    Reply,
 }
 
 fn schema<T: JsonSchema>() -> Schema {
     SchemaGenerator::from(SchemaSettings::draft2020_12().for_serialize()).into_root_schema_for::<T>()
 }
 
-/// The JSON Schemas (draft 2020-12) of all messages as they are published, by kind.
+/// What is heard, not published.
+fn command() -> Schema {
+    SchemaGenerator::from(SchemaSettings::draft2020_12()).into_root_schema_for::<CommandMessage>()
+}
+
+/// The JSON Schemas (draft 2020-12) of all messages as they are published, by kind; and of commands, as they are heard.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
         ("device_status", schema::<DeviceStatus<'_>>()),
@@ -81,5 +92,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("summary", schema::<SummaryMessage<'_>>()),
         ("health", schema::<HealthMessage<'_>>()),
         ("loss", schema::<LossMessage<'_>>()),
+        ("reply", schema::<ReplyMessage<'_>>()),
+        ("command", command()),
     ]
 }

@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    commands::Reply,
     counters::{Counters, DropReason},
     keeper::Kept,
     spool::Delivery,
@@ -33,6 +34,8 @@ pub(super) struct Message {
     number: u64,
     /// Camera and number in the queue on disk, where it is kept until it is answered.
     kept: Option<(Arc<str>, u64)>,
+    /// What the command that it answers is known by to its sender (MQTT 5).
+    pub(super) correlation: Option<Bytes>,
 }
 
 impl Message {
@@ -62,11 +65,13 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Puts a message in line. Of a retained topic only the latest matters.
     pub(super) fn push(&mut self, topic: &Arc<str>, payload: Bytes, family: Family, counters: &Counters) {
-        let message = Message { topic: topic.clone(), payload, family, number: self.next, kept: None };
+        let message = Message { topic: topic.clone(), payload, family, number: self.next, kept: None, correlation: None };
         self.next += 1;
         match family {
             Family::Frame | Family::DialectFrame => bounded(&mut self.frames, message, MAX_FRAMES, counters),
-            Family::Track | Family::Health | Family::DialectEvent => bounded(&mut self.tracks, message, MAX_TRACKS, counters),
+            Family::Track | Family::Health | Family::Reply | Family::DialectEvent => {
+                bounded(&mut self.tracks, message, MAX_TRACKS, counters);
+            }
             Family::Event => bounded(&mut self.events, message, MAX_EVENTS, counters),
             Family::DeviceStatus | Family::CameraStatus | Family::Count | Family::DialectState => {
                 if !self.stale.contains(topic) {
@@ -75,6 +80,13 @@ impl Outbox {
                 self.retained.insert(topic.clone(), message);
             }
         }
+    }
+
+    /// Puts the answer to a command in line.
+    pub(super) fn push_reply(&mut self, Reply { topic, payload, correlation }: Reply, counters: &Counters) {
+        let message = Message { topic, payload, family: Family::Reply, number: self.next, kept: None, correlation };
+        self.next += 1;
+        bounded(&mut self.tracks, message, MAX_TRACKS, counters);
     }
 
     /// Puts a message in line that came from the queue on disk. That sees to it that there are not too many.
@@ -87,6 +99,7 @@ impl Outbox {
             family: Kept::family(class),
             number: self.next,
             kept: Some((stream, number)),
+            correlation: None,
         };
         self.next += 1;
         self.kept.push_back(message);
@@ -129,7 +142,7 @@ impl Outbox {
         match message.family {
             _ if message.kept.is_some() => self.kept.push_front(message),
             Family::Frame | Family::DialectFrame => self.frames.push_front(message),
-            Family::Track | Family::Health | Family::DialectEvent => self.tracks.push_front(message),
+            Family::Track | Family::Health | Family::Reply | Family::DialectEvent => self.tracks.push_front(message),
             Family::Event => self.events.push_front(message),
             Family::DeviceStatus | Family::CameraStatus | Family::Count | Family::DialectState => {
                 self.stale.push_front(message.topic);

@@ -54,13 +54,26 @@ pub(super) enum Came {
     /// It has a message, or refuses it.
     Acknowledged { id: u16, refused: bool },
     /// Somebody said something.
-    Heard { topic: String, payload: Bytes },
-    /// It refuses a subscription.
-    Unheard,
+    Heard(Said),
+    /// It has taken a subscription, but for these filters of it, by their places.
+    Subscribed { refused: Vec<usize> },
     /// The answer to a ping.
     Pong,
     /// Nothing that we act upon.
     Other,
+}
+
+/// What somebody said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) topic: String,
+    pub(super) payload: Bytes,
+    /// The broker had kept it, or is to keep it (MQTT 5).
+    pub(super) retained: bool,
+    /// Where an answer is to go (MQTT 5).
+    pub(super) response_topic: Option<String>,
+    /// What the sender knows it by (MQTT 5).
+    pub(super) correlation: Option<Bytes>,
 }
 
 /// What the broker asks for.
@@ -190,6 +203,7 @@ impl Codec {
                 packet.topic = if named { Bytes::copy_from_slice(message.topic.as_bytes()) } else { Bytes::new() };
                 if let Some(properties) = &mut packet.properties {
                     properties.topic_alias = alias;
+                    properties.correlation_data.clone_from(&message.correlation);
                 }
                 packet.payload = message.payload.clone();
                 (packet.pkid, packet.retain) = (id, retain);
@@ -209,8 +223,12 @@ impl Codec {
     pub(super) fn subscribe(&self, id: u16, topics: &[&str], out: &mut BytesMut) {
         let written = match self {
             Self::V5 { .. } => {
-                let filters = topics.iter().map(|topic| v5::Filter::new(*topic, mqttbytes5::QoS::AtMostOnce)).collect();
-                v5::Subscribe { pkid: id, filters, properties: None }.write(out).map_err(unsendable)
+                // Whether a message is retained is to be seen on it also when it is new.
+                let filter =
+                    |topic: &&str| v5::Filter { preserve_retain: true, ..v5::Filter::new(*topic, mqttbytes5::QoS::AtMostOnce) };
+                v5::Subscribe { pkid: id, filters: topics.iter().map(filter).collect(), properties: None }
+                    .write(out)
+                    .map_err(unsendable)
             }
             Self::V311 => {
                 let filters =
@@ -263,8 +281,13 @@ fn unsendable(error: impl std::error::Error) -> LinkError {
 }
 
 /// A topic that is no text is none of ours.
-fn heard(topic: &[u8], payload: &Bytes) -> Came {
-    str::from_utf8(topic).map_or(Came::Other, |topic| Came::Heard { topic: topic.to_owned(), payload: payload.clone() })
+fn heard(topic: &[u8], said: Said) -> Came {
+    str::from_utf8(topic).map_or(Came::Other, |topic| Came::Heard(Said { topic: topic.to_owned(), ..said }))
+}
+
+/// The places of what is refused.
+fn refused<T>(codes: &[T], taken: impl Fn(&T) -> bool) -> Came {
+    Came::Subscribed { refused: codes.iter().enumerate().filter(|(_, code)| !taken(code)).map(|(at, _)| at).collect() }
 }
 
 fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
@@ -294,10 +317,18 @@ fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
             let refused = !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers);
             Ok(Came::Acknowledged { id: ack.pkid, refused })
         }
-        Packet::Publish(publish) => Ok(heard(&publish.topic, &publish.payload)),
-        Packet::SubAck(ack) if ack.return_codes.iter().any(|code| !matches!(code, v5::SubscribeReasonCode::Success(_))) => {
-            Ok(Came::Unheard)
+        Packet::Publish(publish) => {
+            let properties = publish.properties.as_ref();
+            let said = Said {
+                topic: String::new(),
+                payload: publish.payload.clone(),
+                retained: publish.retain,
+                response_topic: properties.and_then(|properties| properties.response_topic.clone()),
+                correlation: properties.and_then(|properties| properties.correlation_data.clone()),
+            };
+            Ok(heard(&publish.topic, said))
         }
+        Packet::SubAck(ack) => Ok(refused(&ack.return_codes, |code| matches!(code, v5::SubscribeReasonCode::Success(_)))),
         Packet::PingResp(_) => Ok(Came::Pong),
         Packet::Disconnect(disconnect) => {
             Err(LinkError::new(Failure::Closed, format!("the broker disconnected: {:?}", disconnect.reason_code)))
@@ -320,10 +351,11 @@ fn came_v311(packet: &v4::Packet) -> Result<Came, LinkError> {
             Err(LinkError::new(failure, format!("the broker refused: {:?}", ack.code)))
         }
         Packet::PubAck(ack) => Ok(Came::Acknowledged { id: ack.pkid, refused: false }),
-        Packet::Publish(publish) => Ok(heard(publish.topic.as_bytes(), &publish.payload)),
-        Packet::SubAck(ack) if ack.return_codes.iter().any(|code| !matches!(code, v4::SubscribeReasonCode::Success(_))) => {
-            Ok(Came::Unheard)
+        Packet::Publish(publish) => {
+            let said = Said { payload: publish.payload.clone(), retained: publish.retain, ..Said::default() };
+            Ok(heard(publish.topic.as_bytes(), said))
         }
+        Packet::SubAck(ack) => Ok(refused(&ack.return_codes, |code| matches!(code, v4::SubscribeReasonCode::Success(_)))),
         Packet::PingResp => Ok(Came::Pong),
         _ => Ok(Came::Other),
     }
@@ -372,13 +404,20 @@ mod tests {
         assert_eq!(&out[..], b"\x82\x0e\x00\x07\x00\x09ha/status\x00");
         out.clear();
         Codec::new(MqttVersion::V5, FrameFormat::Json).subscribe(7, &["ha/status"], &mut out);
-        assert_eq!(&out[..], b"\x82\x0f\x00\x07\x00\x00\x09ha/status\x00");
-        let said = Some(Came::Heard { topic: "a/b".into(), payload: Bytes::from_static(b"online") });
+        assert_eq!(&out[..], b"\x82\x0f\x00\x07\x00\x00\x09ha/status\x08", "retained as published");
+        let online = Said { topic: "a/b".into(), payload: Bytes::from_static(b"online"), ..Said::default() };
+        let said = Some(Came::Heard(online.clone()));
         assert_eq!(decode(MqttVersion::V311, b"\x30\x0b\x00\x03a/bonline").expect("MQTT"), said);
         assert_eq!(decode(MqttVersion::V5, b"\x30\x0c\x00\x03a/b\x00online").expect("MQTT"), said);
-        assert_eq!(decode(MqttVersion::V311, b"\x90\x03\x00\x07\x00").expect("MQTT"), Some(Came::Other));
-        assert_eq!(decode(MqttVersion::V311, b"\x90\x03\x00\x07\x80").expect("MQTT"), Some(Came::Unheard));
-        assert_eq!(decode(MqttVersion::V5, b"\x90\x04\x00\x07\x00\x87").expect("MQTT"), Some(Came::Unheard));
+        let retained = Some(Came::Heard(Said { retained: true, ..online.clone() }));
+        assert_eq!(decode(MqttVersion::V311, b"\x31\x0b\x00\x03a/bonline").expect("MQTT"), retained);
+        let asked = Said { response_topic: Some("r".into()), correlation: Some(Bytes::from_static(b"7")), ..online };
+        let bytes = b"\x30\x14\x00\x03a/b\x08\x08\x00\x01r\x09\x00\x017online";
+        assert_eq!(decode(MqttVersion::V5, bytes).expect("MQTT"), Some(Came::Heard(asked)));
+        let subscribed = |refused: &[usize]| Some(Came::Subscribed { refused: refused.to_vec() });
+        assert_eq!(decode(MqttVersion::V311, b"\x90\x03\x00\x07\x00").expect("MQTT"), subscribed(&[]));
+        assert_eq!(decode(MqttVersion::V311, b"\x90\x04\x00\x07\x00\x80").expect("MQTT"), subscribed(&[1]));
+        assert_eq!(decode(MqttVersion::V5, b"\x90\x04\x00\x07\x00\x87").expect("MQTT"), subscribed(&[0]));
     }
 
     #[test]

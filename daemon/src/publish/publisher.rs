@@ -11,23 +11,34 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    boot_id, broker::Broker, compose::Composer, counters::Counters, dialect::Dialects, herald::Herald, journal::Journal, keeper,
-    lane::Lane, writer::Writer,
+    boot_id,
+    broker::Broker,
+    commands::{self, Commands},
+    compose::Composer,
+    counters::Counters,
+    dialect::Dialects,
+    herald::Herald,
+    journal::Journal,
+    keeper,
+    lane::Lane,
+    writer::Writer,
 };
-use crate::{config::MqttConfig, media::Tracked, observe::StageTimes, status::StatusBoard};
+use crate::{config::MqttConfig, control::Request, media::Tracked, observe::StageTimes, status::StatusBoard};
 
 /// Publishes until the input ends, and goes.
 pub(super) async fn run(
     config: MqttConfig,
     device: &str,
-    input: mpsc::Receiver<Vec<Tracked>>,
+    (input, door): (mpsc::Receiver<Vec<Tracked>>, mpsc::Sender<Request>),
     board: Arc<StatusBoard>,
-    stages: Arc<StageTimes>,
-    counters: Arc<Counters>,
+    (stages, counters): (Arc<StageTimes>, Arc<Counters>),
     cancel: CancellationToken,
 ) {
     let (boot_id, started_at) = (boot_id(), SystemTime::now());
-    let dialects = Dialects::new(&config.dialects, &config.base_topic, device, &boot_id, started_at);
+    let mut dialects = Dialects::new(&config.dialects, &config.base_topic, device, &boot_id, started_at);
+    if commands::has_switches(&config) {
+        dialects.have_switches();
+    }
     let dialects = Arc::new(Mutex::new(dialects));
     let herald = Arc::new(Herald::new(&config.base_topic, device, &boot_id, started_at));
     let mut composer = Composer::new(&config, device, &boot_id);
@@ -53,7 +64,8 @@ pub(super) async fn run(
         .zip(backlogs)
         .map(|(lane, backlog)| {
             let (herald, dialects) = (herald.clone(), dialects.clone());
-            Broker::new(config.clone(), lane.clone(), backlog, herald, dialects, leaving.clone()).run()
+            let commands = Commands::new(&config, device, &boot_id, door.clone(), lane.counters.clone());
+            Broker::new(config.clone(), lane.clone(), backlog, (herald, dialects, commands), leaving.clone()).run()
         })
         .collect();
     let mut writer = Writer::new(composer, (herald, dialects), lanes, keeper, (input, board), (stages, counters), cancel);

@@ -36,6 +36,7 @@ pub(super) fn config(port: u16, version: MqttVersion) -> MqttConfig {
         frame_format: crate::config::FrameFormat::Json,
         track_update_interval: Duration::ZERO,
         queue: None,
+        commands: std::collections::BTreeSet::new(),
         dialects: crate::config::DialectsConfig::default(),
     }
 }
@@ -97,10 +98,17 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn start(config: Option<MqttConfig>) -> Self {
+        // Nobody obeys.
+        Self::start_obeyed(config, mpsc::channel(1).0)
+    }
+
+    /// The same, with somebody who carries commands out.
+    pub(super) fn start_obeyed(config: Option<MqttConfig>, door: mpsc::Sender<Request>) -> Self {
         let (input, from_track) = mpsc::channel(8);
         let (board, stages, counters) = (StatusBoard::new(), StageTimes::new(), Arc::new(Counters::default()));
         let cancel = CancellationToken::new();
-        let publishing = run(config, "box1".into(), from_track, board.clone(), stages.clone(), counters.clone(), cancel.clone());
+        let publishing =
+            run(config, "box1".into(), (from_track, door), board.clone(), stages.clone(), counters.clone(), cancel.clone());
         Self { input, board, stages, counters, cancel, task: tokio::spawn(publishing) }
     }
 

@@ -20,6 +20,8 @@ pub enum Family {
     Count,
     /// `health`
     Health,
+    /// `cmd/<verb>/reply`, or wherever the command wants its answer
+    Reply,
     /// What a dialect says of each frame.
     DialectFrame,
     /// What a dialect says of tracks, rules and counts.
@@ -30,7 +32,7 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::DeviceStatus,
         Self::CameraStatus,
         Self::Frame,
@@ -38,6 +40,7 @@ impl Family {
         Self::Event,
         Self::Count,
         Self::Health,
+        Self::Reply,
         Self::DialectFrame,
         Self::DialectEvent,
         Self::DialectState,
@@ -53,6 +56,7 @@ impl Family {
             Self::Event => "event",
             Self::Count => "count",
             Self::Health => "health",
+            Self::Reply => "reply",
             Self::DialectFrame => "dialect_frame",
             Self::DialectEvent => "dialect_event",
             Self::DialectState => "dialect_state",
@@ -86,7 +90,7 @@ impl Family {
 pub struct Channel {
     /// Its name in the AsyncAPI document.
     pub name: &'static str,
-    /// Its topic, with `{base}`, `{device}`, `{camera}` and `{rule}` for what is filled in.
+    /// Its topic, with `{base}`, `{device}`, `{camera}`, `{rule}` and `{verb}` for what is filled in.
     pub address: &'static str,
     /// How it is delivered.
     pub family: Family,
@@ -179,9 +183,45 @@ pub const LOSS: Channel = channel(
     "Events or ends of tracks were given up before the broker had them: which, how many and why.",
 );
 
+/// `cmd/<verb>/reply`
+pub const REPLY: Channel = channel(
+    "reply",
+    "{base}/{device}/cmd/{verb}/reply",
+    Family::Reply,
+    "reply",
+    "What became of a command, where it names no other topic.",
+);
+
 /// The table.
-pub const CHANNELS: &[Channel] =
-    &[DEVICE_STATUS, CAMERA_STATUS, FRAME, TRACK_NEW, TRACK_UPDATE, TRACK_END, TRACK_RENAME, EVENT, COUNT, SUMMARY, HEALTH, LOSS];
+pub const CHANNELS: &[Channel] = &[
+    DEVICE_STATUS,
+    CAMERA_STATUS,
+    FRAME,
+    TRACK_NEW,
+    TRACK_UPDATE,
+    TRACK_END,
+    TRACK_RENAME,
+    EVENT,
+    COUNT,
+    SUMMARY,
+    HEALTH,
+    LOSS,
+    REPLY,
+];
+
+/// `cmd/<verb>`: where commands are heard. Nothing is published there.
+pub const COMMAND: Channel = channel(
+    "command",
+    "{base}/{device}/cmd/{verb}",
+    Family::Reply,
+    "command",
+    "What the daemon is to do, of the verbs that its configuration allows.",
+);
+
+/// Whether a word can be a level of a topic as it is: `[A-Za-z0-9_-]{1,64}`.
+pub fn is_level(word: &str) -> bool {
+    (1..=64).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
 
 /// What is filled into an address.
 #[derive(Clone, Copy, Debug, Default)]
@@ -194,18 +234,21 @@ pub struct Place<'a> {
     pub camera: &'a str,
     /// `{rule}`
     pub rule: &'a str,
+    /// `{verb}`
+    pub verb: &'a str,
 }
 
 impl Channel {
     /// Its topic at a place.
     pub fn topic(&self, place: Place<'_>) -> Arc<str> {
-        let Place { base, device, camera, rule } = place;
+        let Place { base, device, camera, rule, verb } = place;
         // Level by level, so that a base topic in braces stays what it is.
         let level = |level: &'static str| match level {
             "{base}" => base,
             "{device}" => device,
             "{camera}" => camera,
             "{rule}" => rule,
+            "{verb}" => verb,
             level => level,
         };
         self.address.split('/').map(level).collect::<Vec<_>>().join("/").into()
@@ -218,10 +261,11 @@ mod tests {
 
     #[test]
     fn addresses_become_topics() {
-        let place = Place { base: "site/{device}", device: "box1", camera: "door", rule: "gate" };
+        let place = Place { base: "site/{device}", device: "box1", camera: "door", rule: "gate", verb: "reload" };
         assert_eq!(&*DEVICE_STATUS.topic(place), "site/{device}/box1/status");
         assert_eq!(&*TRACK_NEW.topic(place), "site/{device}/box1/cam/door/track/new");
         assert_eq!(&*COUNT.topic(place), "site/{device}/box1/cam/door/count/gate");
+        assert_eq!(&*REPLY.topic(place), "site/{device}/box1/cmd/reload/reply");
     }
 
     #[test]

@@ -104,9 +104,9 @@ impl<'a> Desk<'a> {
             weight: camera.weight,
         };
         let slot = batcher.add(stream.clone(), settings);
-        let wanted = pipeline::wanted_classes(camera, &info);
+        let keep = pipeline::kept(camera, &info);
         let rules = Arc::clone(&camera.rules);
-        let orders = [ToTrack::Classes { stream: stream.clone(), wanted }, ToTrack::Rules { stream: stream.clone(), rules }];
+        let orders = [ToTrack::Keep { stream: stream.clone(), keep }, ToTrack::Rules { stream: stream.clone(), rules }];
         for order in orders {
             // Nothing is to be told of it.
             follower.take(order, Instant::now(), &mut Vec::new());

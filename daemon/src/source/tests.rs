@@ -40,6 +40,7 @@ fn camera(source: SourceConfig) -> CameraConfig {
         source,
         model: "demo".into(),
         classes: None,
+        confidence: None,
         rules: Arc::default(),
         max_fps: None,
         idle_fps: None,

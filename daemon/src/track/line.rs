@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Counters, Ids, Stepped, ToTrack, Ways,
+    Counters, Ids, Keep, Stepped, ToTrack, Ways,
     steps::{self, Steps},
     stream::{Following, Item, WayOut},
 };
@@ -116,8 +116,8 @@ struct Line<'a> {
     stills: &'a Stills,
     ids: Ids,
     streams: HashMap<StreamId, Following>,
-    /// Which classes are followed, for streams that do not follow all: indexed by class.
-    wanted: HashMap<StreamId, Box<[bool]>>,
+    /// Which detections are kept, for streams that do not keep all.
+    keep: HashMap<StreamId, Keep>,
     gone: VecDeque<StreamId>,
     cameras: Cameras,
 }
@@ -131,7 +131,7 @@ impl<'a> Line<'a> {
             stills,
             ids: Ids::new(started),
             streams: HashMap::new(),
-            wanted: HashMap::new(),
+            keep: HashMap::new(),
             gone: VecDeque::new(),
             cameras: Cameras::new(back.rules.clone()),
         }
@@ -147,15 +147,15 @@ impl<'a> Line<'a> {
                 // Whoever asked may have given up.
                 let _ = done.send(());
             }
-            ToTrack::Classes { stream, wanted: Some(wanted) } => {
-                self.wanted.insert(stream, wanted);
+            ToTrack::Keep { stream, keep } if keep == Keep::default() => {
+                self.keep.remove(&stream);
             }
-            ToTrack::Classes { stream, wanted: None } => {
-                self.wanted.remove(&stream);
+            ToTrack::Keep { stream, keep } => {
+                self.keep.insert(stream, keep);
             }
             ToTrack::Rules { stream, rules } => self.cameras.configure(&stream, &rules),
             ToTrack::Gone(stream) => {
-                self.wanted.remove(&stream);
+                self.keep.remove(&stream);
                 if let Some(mut following) = self.streams.remove(&stream) {
                     following.close(self.counters, out);
                     self.tell_activity(&following);
@@ -180,8 +180,8 @@ impl<'a> Line<'a> {
                 self.counters.late.add(1);
                 continue;
             }
-            if let Some(wanted) = self.wanted.get(&frame.stream) {
-                extras.retain(&mut detections, |detection| wanted.get(usize::from(detection.class)).copied().unwrap_or_default());
+            if let Some(keep) = self.keep.get(&frame.stream) {
+                extras.retain(&mut detections, |detection| keep.holds(detection));
             }
             if let Some(hidden) = self.cameras.hidden(&frame, &model) {
                 extras.retain(&mut detections, |detection| !hidden.holds(detection));

@@ -278,14 +278,17 @@ fn an_empty_picture_makes_its_camera_idle() {
 }
 
 #[test]
-fn unwanted_classes_are_neither_followed_nor_told() {
+fn unwanted_detections_are_neither_followed_nor_told() {
     let door = StreamId::new(1, "door");
-    let wanted = |wanted: bool| ToTrack::Classes { stream: door.clone(), wanted: Some(vec![wanted].into()) };
+    let wanted = |wanted: bool, confidence: f32| {
+        let keep = Keep { classes: Some(vec![wanted].into()), confidence };
+        ToTrack::Keep { stream: door.clone(), keep }
+    };
     let one = |number| batch(vec![frame(&door, number)], false);
-    let messages = vec![wanted(false), one(0), one(1), wanted(true), one(2)];
+    let messages = vec![wanted(false, 0.0), one(0), one(1), wanted(true, 0.0), one(2), wanted(true, 0.99), one(3)];
     let (out, _) = story(&config(), messages, &BTreeMap::new());
     let told: Vec<usize> = out.iter().flatten().filter(|t| !t.closing).map(|t| t.detections.len()).collect();
-    assert_eq!(told, [0, 0, 1]);
+    assert_eq!(told, [0, 0, 1, 0], "by class and by confidence");
 }
 
 /// A network that takes clips of two frames and looks at two of them over two seconds, of whole frames.
@@ -368,7 +371,8 @@ fn what_belongs_to_a_detection_stays_with_it_through_all_sieves() {
         model: model(),
         failed: false,
     };
-    let wanted = ToTrack::Classes { stream: door.clone(), wanted: Some([true, true, false].into()) };
+    let wanted =
+        ToTrack::Keep { stream: door.clone(), keep: Keep { classes: Some([true, true, false].into()), confidence: 0.0 } };
     let (out, counters) = story(&config(), vec![wanted, ToTrack::Inferred(inferred)], &BTreeMap::new());
     let tracked = &out[0][0];
     let excess = 2100 * 2 / 3 * 9 / 10 - 1000;

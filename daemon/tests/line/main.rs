@@ -2,6 +2,7 @@
 //! while others fail, come and go.
 #![cfg(feature = "demo")]
 
+mod commands;
 mod gate;
 mod isolation;
 mod reload;

@@ -91,6 +91,7 @@ pub(super) fn build(
                 source,
                 model: model.to_owned(),
                 classes: camera.classes,
+                confidence: camera.confidence.map(|confidence| confidence as f32),
                 rules: Arc::new(rules),
                 max_fps: camera.max_fps,
                 idle_fps: camera.idle_fps,
@@ -178,12 +179,10 @@ impl Check<'_> {
     fn gate(&mut self, camera: &Camera) -> Option<GateConfig> {
         if !camera.motion_gate {
             for key in ["motion_threshold", "motion_hold", "motion_tracks", "still_interval"] {
-                if self.ledger.is_set(&self.path(key)) {
-                    self.ledger.problem(
-                        &self.path(key),
-                        "it means nothing without the gate",
-                        "write motion_gate = true, or remove it",
-                    );
+                // Whoever switches a gate off over a file need not take its settings away.
+                let path = self.path(key);
+                if self.ledger.is_set(&path) && self.ledger.layer(&path) >= self.ledger.layer(&self.path("motion_gate")) {
+                    self.ledger.problem(&path, "it means nothing without the gate", "write motion_gate = true, or remove it");
                 }
             }
             return None;

@@ -1,7 +1,8 @@
 //! Frigate's topics, as its documentation describes them (0.16 to 0.18): availability, events of tracked objects, counts per camera and
 //! zone, statistics, and the states of switches. Zones are the camera's rules that have a place.
 //!
-//! Left out, because there is nothing true to say: pictures, reviews, motion, and the `…/set` topics.
+//! Left out, because there is nothing true to say: pictures, reviews, motion, and `…/set` but for `enabled` and `detect`, which switch the
+//! camera where commands allow it.
 
 mod event;
 mod object;
@@ -17,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use self::object::Object;
 use super::{
-    Device, Out,
+    Device, Out, Wish,
     form::{json as to_json, level, rounded, unix_seconds},
 };
 use crate::{
@@ -32,6 +33,8 @@ use crate::{
 const STATS_EVERY: Duration = Duration::from_mins(1);
 /// A tick that comes a little early counts.
 const STATS_SLACK: Duration = Duration::from_secs(1);
+/// The switches of a camera that can be turned.
+const SWITCHES: [&str; 2] = ["enabled", "detect"];
 /// The name of the count of everything.
 const ALL: &str = "all";
 
@@ -111,6 +114,8 @@ struct Camera {
 /// The dialect.
 pub(super) struct Frigate {
     prefix: String,
+    /// Where switches are turned; none where they may not be.
+    switches: Vec<String>,
     available: Arc<str>,
     events: Arc<str>,
     stats: Arc<str>,
@@ -140,12 +145,28 @@ impl Frigate {
             events: format!("{prefix}/events").into(),
             stats: format!("{prefix}/stats").into(),
             prefix,
+            switches: Vec::new(),
             started_at: device.started_at,
             cameras: HashMap::new(),
             zones: BTreeMap::new(),
             detectors: BTreeMap::new(),
             stats_at: None,
         }
+    }
+
+    pub(super) fn has_switches(&mut self) {
+        self.switches = SWITCHES.iter().map(|switch| format!("{}/+/{switch}/set", self.prefix)).collect();
+    }
+
+    pub(super) fn subscriptions(&self) -> impl Iterator<Item = &str> {
+        self.switches.iter().map(String::as_str)
+    }
+
+    /// A switch is turned. Both mean the same here: a camera is looked at, or not.
+    pub(super) fn wish(&self, topic: &str, payload: &[u8]) -> Option<Wish> {
+        let rest = topic.strip_prefix(&self.prefix)?.strip_prefix('/')?;
+        let (camera, switch) = rest.strip_suffix("/set")?.split_once('/')?;
+        SWITCHES.contains(&switch).then(|| Wish::new(camera, payload))
     }
 
     pub(super) fn connected(&mut self, out: &mut Out<'_>) {

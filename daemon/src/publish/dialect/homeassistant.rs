@@ -1,5 +1,6 @@
 //! Home Assistant's MQTT discovery, device by device: one message per camera says which entities it has and how their states are read
-//! out of the native messages. It publishes nothing else, so entities and native messages can never disagree.
+//! out of the native messages. It publishes nothing else, so entities and native messages can never disagree. Where commands allow it, each
+//! camera has a switch.
 
 mod entities;
 
@@ -10,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use self::entities::Entity;
 use super::{
-    Device, Out,
+    Device, Out, Wish,
     form::{json as to_json, level},
 };
 use crate::{
@@ -37,6 +38,8 @@ struct Camera {
 pub(super) struct HomeAssistant {
     prefix: String,
     birth: String,
+    /// Where switches are turned; `None`: they may not be.
+    switches: Option<String>,
     device: Device,
     topic: Arc<str>,
     cameras: BTreeMap<StreamId, Camera>,
@@ -47,6 +50,7 @@ impl HomeAssistant {
         let prefix = config.discovery_prefix.clone();
         Self {
             birth: format!("{prefix}/status"),
+            switches: None,
             topic: discovery(&prefix, &root(device)),
             prefix,
             device: device.clone(),
@@ -54,9 +58,25 @@ impl HomeAssistant {
         }
     }
 
-    /// Where Home Assistant says that it has started.
-    pub(super) fn birth_topic(&self) -> &str {
-        &self.birth
+    pub(super) fn has_switches(&mut self) {
+        self.switches = Some(self.switch("+"));
+    }
+
+    /// Where a camera is switched on and off.
+    fn switch(&self, camera: &str) -> String {
+        format!("{}/{}/{camera}/enabled/set", self.prefix, root(&self.device))
+    }
+
+    /// Where Home Assistant says that it has started, and where it turns switches.
+    pub(super) fn subscriptions(&self) -> impl Iterator<Item = &str> {
+        [&self.birth].into_iter().chain(&self.switches).map(String::as_str)
+    }
+
+    /// A switch is turned.
+    pub(super) fn wish(&self, topic: &str, payload: &[u8]) -> Option<Wish> {
+        let rest = topic.strip_prefix(&self.prefix)?.strip_prefix('/')?.strip_prefix(&root(&self.device))?;
+        let camera = rest.strip_prefix('/')?.strip_suffix("/enabled/set")?;
+        Some(Wish::new(camera, payload))
     }
 
     pub(super) fn connected(&mut self, out: &mut Out<'_>) {
@@ -82,10 +102,15 @@ impl HomeAssistant {
         if known.is_some_and(|camera| camera.rules == status.rules) {
             return;
         }
-        let place = Place { base: &self.device.base, device: &self.device.name, camera: stream.name(), rule: "" };
-        let entities = entities::of(place, &status.rules);
+        let place = Place { base: &self.device.base, device: &self.device.name, camera: stream.name(), ..Place::default() };
+        let switch = self.switches.is_some().then(|| self.switch(&level(stream.name())));
+        let entities = entities::of(place, &status.rules, switch.as_deref());
         let mut components: Map<String, Value> =
             entities.iter().map(|(id, entity)| (id.clone(), entity.config(&unique(&self.device, stream, id)))).collect();
+        if switch.is_none() {
+            // It may have been announced before the last start.
+            components.insert(entities::SWITCH.to_owned(), json!({ "p": "switch" }));
+        }
         // An entity that is gone is named once more, with its platform alone: that removes it.
         for (id, entity) in known.into_iter().flat_map(|camera| &camera.entities) {
             if !entities.contains_key(id) {

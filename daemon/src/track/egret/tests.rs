@@ -190,7 +190,9 @@ proptest! {
             }
             let mut boxes = lanes(&speeds, t);
             if n >= from {
-                boxes.iter_mut().for_each(|seen| seen.bbox = seen.bbox.scaled(across, down));
+                for seen in &mut boxes {
+                    seen.bbox = seen.bbox.scaled(across, down);
+                }
             }
             for (names, track) in names.iter_mut().zip(bench.tracks(Duration::from_millis(100), &boxes)) {
                 names.extend(track);

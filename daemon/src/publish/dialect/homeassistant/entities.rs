@@ -57,14 +57,29 @@ impl Entity {
     }
 }
 
-/// The entities of a camera, by identifier.
-pub(super) fn of(place: Place<'_>, rules: &CameraRules) -> BTreeMap<String, Entity> {
+/// Identifier of the switch of a camera.
+pub(super) const SWITCH: &str = "enabled";
+
+/// The entities of a camera, by identifier. `switch`: where it is switched on and off, if it may be.
+pub(super) fn of(place: Place<'_>, rules: &CameraRules, switch: Option<&str>) -> BTreeMap<String, Entity> {
     let mut entities = BTreeMap::new();
     own(place, &mut entities);
+    entities.extend(switch.map(|topic| (SWITCH.to_owned(), switched(place, topic))));
     for rule in &rules.rules {
         of_rule(place, rule, &mut entities);
     }
     entities
+}
+
+/// Its state is what the camera's status says, and not what was wished.
+fn switched(place: Place<'_>, topic: &str) -> Entity {
+    let off = CameraState::Disabled.as_str();
+    let config = json!({
+        "name": "Enabled", "state_topic": topics::CAMERA_STATUS.topic(place), "command_topic": topic, "optimistic": false,
+        "value_template": format!("{{{{ 'OFF' if value_json.state == '{off}' else 'ON' }}}}"),
+        "availability": [device_availability(place)], "entity_category": "config",
+    });
+    Entity { platform: "switch", config }
 }
 
 /// What every camera has. It is there while the daemon is, whatever the camera does.
