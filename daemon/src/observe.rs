@@ -33,6 +33,7 @@ mod tests {
         analyse::RuleCounts,
         batch::{Counts, Dropped},
         media::{Codec, ModelInfo, TimeCard},
+        publish::DiskQueue,
         status::{CameraState, CameraStatus, PictureFaults},
         step::StepCounts,
         track,
@@ -117,6 +118,7 @@ mod tests {
                 commands: vec![("reload", "not_allowed", 2)],
                 commands_heard: true,
             }),
+            disk: Some(DiskQueue { waiting: 3, bytes: 4096, oldest: Some(Duration::from_millis(1500)), ..DiskQueue::default() }),
             stages: stages.snapshot(),
         }
     }

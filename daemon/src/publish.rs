@@ -13,6 +13,7 @@ mod compose;
 mod connection;
 mod counters;
 mod dialect;
+mod disk;
 mod health;
 mod herald;
 pub mod journal;
@@ -42,6 +43,7 @@ use std::{
 };
 
 pub use counters::{Counters, DropReason, Failure};
+pub use disk::DiskQueue;
 pub use outbox::CAPACITY as QUEUE_MESSAGES;
 pub use scribe::{Line, Scribe};
 pub(crate) use stamp::parse as parse_time;

@@ -11,6 +11,10 @@ Three records of the events are held against what the subscriber has:
   disk       what stood in the queue's files right after each kill, read here by the description of the format
   seq        of each run of the daemon and camera, from 0 on without a gap
 What cannot be known: events between the last look at /metrics and the kill that were not on the disk yet. They were on no record.
+Then what a restart has to know: each run of the daemon that was killed had every object's track, and a zone event of each, under way, so
+the next one must tell exactly those ends (`"ended": "restart"`), of the crashed run; and the counts that the broker retains at the end are
+held against the crossings that were told: a crash may cost what was counted in the last 0.2 s.
+
 Of each event: whether it came, how often, in which order within its camera (runs of the daemon in their order, and `seq` within one), and
 whether `delayed` is told. Of frame messages, at the last look at each run: handed to the broker + dropped + waiting = looked at.
 """
@@ -54,7 +58,8 @@ def script(path, cameras, frames, objects):
 
 
 def configuration(rig, args, cameras, video):
-    rule = f'[[camera.rule]]\nname = "line"\nkind = "line"\nline = [[0.5, 1], [0.5, 0]]\nstrictness = "loose"\ncooldown = 0\n'
+    zone = '[[camera.rule]]\nname = "zone"\nkind = "zone"\nzone = [[0, 0], [1, 0], [1, 1], [0, 1]]\n'
+    rule = f'{zone}[[camera.rule]]\nname = "line"\nkind = "line"\nline = [[0.5, 1], [0.5, 0]]\nstrictness = "loose"\ncooldown = 0\n'
     text = f'[queue]\ndirectory = "{rig.folder}/queue"\nmax_mb = 4096\nkeep_acknowledged = "{args.keep_acknowledged:g}s"\nreplay_rate = {args.replay_rate}\n'
     text += f'[[model]]\nname = "m"\nscripted = "{rig.folder}/script.jsonl"\nclasses = ["person"]\n'
     for camera in cameras:
@@ -63,17 +68,19 @@ def configuration(rig, args, cameras, video):
 
 
 class Session:
-    """A subscriber to events whose session the broker keeps. `rows[camera]`: (boot_id, seq, frame, delayed) in the order of coming."""
+    """A subscriber to events and ends of tracks whose session the broker keeps. `rows[camera]`: (boot_id, seq, frame, delayed, rule) of
+    events in the order of coming; `ends[kind, of_boot]`: (camera, identity) of what a restart ended; `counts[camera]`: in and out."""
 
     def __init__(self, port):
-        self.rows, self.lock, self.count, ready = collections.defaultdict(list), threading.Lock(), 0, threading.Event()
+        self.rows, self.ends, self.counts = collections.defaultdict(list), collections.defaultdict(set), {}
+        self.lock, self.count, ready = threading.Lock(), 0, threading.Event()
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="outage", protocol=mqtt.MQTTv5)
         self.client.on_message, self.client.on_subscribe = self._take, lambda *_: ready.set()
         kept = Properties(PacketTypes.CONNECT)
         kept.SessionExpiryInterval = 86400
         self.client.connect("127.0.0.1", port, clean_start=False, properties=kept)
         self.client.loop_start()
-        self.client.subscribe("egret/robust/cam/+/event/+", qos=1)
+        self.client.subscribe([(f"egret/robust/cam/+/{what}", 1) for what in ("event/+", "track/end", "count/line")])
         if not ready.wait(30):
             raise SystemExit("the broker does not answer")
 
@@ -81,7 +88,12 @@ class Session:
         row = json.loads(message.payload)
         with self.lock:
             self.count += 1
-            self.rows[row["camera"]].append((row["boot_id"], row["seq"], row["frame"], row.get("delayed", False)))
+            if row.get("ended") == "restart":
+                self.ends[row["kind"], row["of_boot"]].add((row["camera"], row.get("track") or row["event"]))
+            if row["kind"] == "event":
+                self.rows[row["camera"]].append((row["boot_id"], row["seq"], row["frame"], row.get("delayed", False), row["rule"]))
+            elif row["kind"] == "count":
+                self.counts[row["camera"]] = row["total"]["in"] + row["total"]["out"]
 
     def leave(self):
         self.client.loop_stop()
@@ -141,7 +153,7 @@ def judge(args, cameras, runs, session):
     """Prints the findings; whether all is as it has to be."""
     problems, order = [], {}
     received = {camera: list(dict.fromkeys((boot, seq) for boot, seq, *_ in rows)) for camera, rows in session.rows.items()}
-    frames = {(camera, boot, seq): frame for camera, rows in session.rows.items() for boot, seq, frame, _ in rows}
+    crossed = {(camera, boot, seq): frame for camera, rows in session.rows.items() for boot, seq, frame, _, rule in rows if rule == "line"}
     boots = list(dict.fromkeys(boot for camera in cameras for boot, _ in received.get(camera, [])))
     if len(boots) != len(runs):
         problems.append(f"events of {len(boots)} runs of the daemon, there were {len(runs)}")
@@ -155,7 +167,7 @@ def judge(args, cameras, runs, session):
             # What was in flight at the look may not have been told yet: at most a batch.
             until = run.inferred[camera] - args.in_flight
             due = sum(crossings(frame, args.objects) for frame in range(WARM_UP, until))
-            have = collections.Counter(frames[camera, boot, seq] for seq in seqs)
+            have = collections.Counter(crossed[camera, boot, seq] for seq in seqs if (camera, boot, seq) in crossed)
             made += due
             wrong = [f for f in range(WARM_UP, until) if have[f] != crossings(f, args.objects)]
             if wrong:
@@ -181,6 +193,18 @@ def judge(args, cameras, runs, session):
     print(f"\n{firsts} events, {repeats} repeats, {sum(row[3] for row in every)} told as delayed, {disorder} out of order within their camera")
     if disorder:
         problems.append(f"{disorder} events out of order")
+    for number, boot in enumerate(boots[:-1]):
+        ends = {kind: len(session.ends[kind, boot]) for kind in ("track", "event")}
+        if set(ends.values()) != {len(cameras) * args.objects}:
+            problems.append(f"run {number + 1}: {ends} ends were told by the next run, {len(cameras) * args.objects} of each were under way")
+        print(f"run {number + 1} was killed with {len(cameras) * args.objects} tracks and as many visits under way; told to have ended: {ends}")
+    told = sum(1 for _ in crossed)
+    counted = sum(session.counts.values())
+    # At a crossing each object is counted, so a crash costs all of one crossing at most, of each camera.
+    allowed = (len(runs) - 1) * len(cameras) * args.objects
+    print(f"{told} crossings were told as events; the retained counts say {counted} in and out: {told - counted} fewer (two crashes may cost {allowed})")
+    if not 0 <= told - counted <= allowed:
+        problems.append("counts are not those of the events")
     for problem in problems:
         print("PROBLEM:", problem)
     return not problems

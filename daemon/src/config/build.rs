@@ -67,7 +67,7 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
     Config {
         log: log(typed.log, ledger),
         mqtt: mqtt(typed.mqtt, dialects, &device, ledger, around).map(|mqtt| MqttConfig {
-            queue: queue(typed.queue, around),
+            queue: queue(typed.queue, ledger, around),
             commands,
             ..mqtt
         }),
@@ -280,12 +280,17 @@ fn mqtt(
     })
 }
 
-fn queue(queue: Queue, around: &Surroundings<'_>) -> Option<QueueConfig> {
+fn queue(queue: Queue, ledger: &mut Ledger, around: &Surroundings<'_>) -> Option<QueueConfig> {
     // Of several, systemd names the first one of the unit first.
     let state =
         around.variable("STATE_DIRECTORY").and_then(|dirs| dirs.to_str()?.split(':').next()).filter(|dir| !dir.is_empty());
     let own = || state.map(|state| Path::new(state).join("queue"));
     let directory = queue.enabled.then(|| queue.directory.or_else(own)).flatten()?;
+    // What is not there yet is made, but not below a file.
+    if let Some(file) = directory.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir()) {
+        let reason = format!("{} is no directory", file.display());
+        ledger.problem("queue.directory", reason, "name a directory, or a place where one can be made");
+    }
     Some(QueueConfig {
         directory,
         max_bytes: queue.max_mb << 20,

@@ -68,6 +68,7 @@ impl Collector for Scrape {
         self.tracking(&mut families)?;
         self.rules(&mut families)?;
         self.publish(&mut families)?;
+        self.disk(&mut families)?;
         self.stages(&mut families)?;
         self.process(&mut families)
     }
@@ -280,6 +281,24 @@ impl Scrape {
         out.counter("egret_mqtt_commands", "Commands by verb and what became of them", commands)
     }
 
+    fn disk(&self, out: &mut Families<'_>) -> fmt::Result {
+        let Some(disk) = &self.snapshot.disk else { return Ok(()) };
+        let one = |value: f64| [(vec![], value)];
+        let count = |value: u64| [(vec![], value)];
+        out.gauge("egret_queue_disk_messages", "Messages on disk that a broker has not acknowledged", one(disk.waiting as f64))?;
+        out.gauge("egret_queue_disk_bytes", "Bytes of the files of the queue on disk", one(disk.bytes as f64))?;
+        out.gauge("egret_queue_disk_max_bytes", "Most bytes that they may have", one(disk.max_bytes as f64))?;
+        let oldest = disk.oldest.unwrap_or_default().as_secs_f64();
+        out.gauge("egret_queue_disk_oldest_seconds", "Age of the oldest message on disk; 0: there is none", one(oldest))?;
+        out.counter("egret_queue_disk_taken", "Messages that the queue on disk has taken", count(disk.taken))?;
+        out.counter("egret_queue_disk_lost", "Messages that it gave up or did not take", count(disk.lost))?;
+        out.counter("egret_queue_disk_written_bytes", "Bytes written to its files", count(disk.written_bytes))?;
+        out.counter("egret_queue_disk_syncs", "Times that one of its files was synced", count(disk.syncs))?;
+        let (last, longest) = (disk.last_sync.as_secs_f64(), disk.longest_sync.as_secs_f64());
+        out.gauge("egret_queue_disk_last_sync_seconds", "How long the last sync took", one(last))?;
+        out.gauge("egret_queue_disk_longest_sync_seconds", "How long the longest sync took", one(longest))
+    }
+
     fn stages(&self, out: &mut Families<'_>) -> fmt::Result {
         let stages = &self.snapshot.stages;
         let each = |value: fn(&StageSummary) -> f64| stages.iter().map(move |s| (vec![("stage", s.name)], value(s)));
@@ -365,6 +384,9 @@ mod tests {
         let sum: f64 = crate::timecard::STAGES.map(mean).iter().sum();
         assert!(sum > 0.0 && (sum - mean("total")).abs() < 1e-8, "{sum}");
         assert!(value(&text, r#"egret_mqtt_published_total{family="frame"}"#) > 0.0);
+        let disk =
+            ["messages", "bytes", "oldest_seconds", "lost_total"].map(|name| value(&text, &format!("egret_queue_disk_{name}")));
+        assert_eq!(disk, [3.0, 4096.0, 1.5, 0.0]);
         assert!(text.ends_with("# EOF\n"));
     }
 

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use super::StageSummary;
-use crate::{analyse::RuleCounts, batch::Counts, media::ModelInfo, status::CameraStatus, step::StepCounts, track};
+use crate::{
+    analyse::RuleCounts, batch::Counts, media::ModelInfo, publish::DiskQueue, status::CameraStatus, step::StepCounts, track,
+};
 
 /// The whole line.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ pub struct Snapshot {
     pub masked: Vec<(String, u64)>,
     /// The queues whose fill can be told, in the order of the line.
     pub queues: Vec<QueueSnapshot>,
+    /// The queue on disk, where there is one.
+    pub disk: Option<DiskQueue>,
     /// The broker. `None`: none is configured.
     pub publish: Option<PublishSnapshot>,
     /// Where the frames' time went.

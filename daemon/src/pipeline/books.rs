@@ -137,6 +137,7 @@ impl Books {
             rules: self.rules.rules(),
             masked: self.rules.masked(),
             queues: self.queues(),
+            disk: self.publishing.disk(),
             publish: self.broker.as_ref().map(|broker| self.publish_snapshot(broker)),
             stages: self.stages.snapshot(),
         }

@@ -274,7 +274,7 @@ impl Composer {
 
     /// How the daemon is, and the topic of that.
     pub(super) fn health(&mut self, findings: Findings, now: Now) -> (Arc<str>, Bytes) {
-        let Findings { uptime_s, cpu_percent, process, stages, queues, messages, connection_failures } = findings;
+        let Findings { uptime_s, cpu_percent, process, stages, queues, disk, messages, connection_failures } = findings;
         let message = HealthMessage {
             schema: SCHEMA,
             kind: Kind::Health,
@@ -289,6 +289,7 @@ impl Composer {
             descriptors: process.descriptors,
             stages,
             queues,
+            disk,
             messages,
             connection_failures,
             published_at: Stamp(now.wall),

@@ -198,26 +198,6 @@ fn the_end_of_a_track_says_where_it_was() {
     assert!(composer.cameras[&end.stream].trails.is_empty());
 }
 
-#[test]
-fn health_is_as_its_fixture() {
-    use super::super::message::{Delivered, Queue, StageTime};
-    let process =
-        crate::observe::Process { cpu: None, resident_bytes: Some(183_500_800), threads: Some(31), descriptors: Some(84) };
-    let stage = |name, p50_ms| (name, StageTime { frames: 1500, p50_ms, p99_ms: p50_ms * 2.0, max_ms: p50_ms * 3.0 });
-    let findings = Findings {
-        uptime_s: 3600,
-        cpu_percent: Some(message::Rounded(41.25)),
-        process,
-        stages: [stage("decode", 4.5), stage("infer", 12.25), stage("total", 31.0)].into(),
-        queues: [("publish_to_broker", Queue { length: 2, capacity: 8704 })].into(),
-        messages: [("frame", Delivered { published: 90_000, dropped: 12 })].into(),
-        connection_failures: 1,
-    };
-    let (topic, payload) = composer().health(findings, now_after(Instant::now(), Duration::ZERO));
-    assert_eq!(&*topic, "egret/box1/health");
-    golden("health", &payload);
-}
-
 fn keypoints() -> Extra {
     Extra::Keypoints([[21.004, 201.0, 0.987_65], [-4.0, 209.999, 0.0]].into())
 }

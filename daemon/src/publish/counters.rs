@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use super::topics::Family;
+use super::{disk::DiskQueue, topics::Family};
 use crate::control::Tally;
 
 /// Why a message was not delivered.
@@ -101,6 +101,7 @@ pub struct Counters {
     queued: AtomicU64,
     kept: AtomicU64,
     kept_bytes: AtomicU64,
+    pub(super) disk: Mutex<Option<DiskQueue>>,
     last_failure: Mutex<Option<(Failure, String)>>,
     /// What is counted of commands.
     pub commands: Tally,

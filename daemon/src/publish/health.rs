@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     counters::{Counters, DropReason, Failure},
-    message::{Delivered, Queue, Rounded, StageTime},
+    message::{Delivered, Disk, Queue, Rounded, StageTime},
     topics::Family,
 };
 use crate::observe::{Process, StageTimes};
@@ -29,6 +29,7 @@ pub(super) struct Findings {
     pub(super) process: Process,
     pub(super) stages: BTreeMap<&'static str, StageTime>,
     pub(super) queues: BTreeMap<&'static str, Queue>,
+    pub(super) disk: Option<Disk>,
     pub(super) messages: BTreeMap<&'static str, Delivered>,
     pub(super) connection_failures: u64,
 }
@@ -72,6 +73,7 @@ impl Health {
             process,
             stages: stages.collect(),
             queues,
+            disk: counters.disk().map(Disk::from),
             messages: Family::ALL.into_iter().map(delivered).collect(),
             connection_failures: Failure::ALL.into_iter().map(|failure| counters.failures(failure)).sum(),
         }

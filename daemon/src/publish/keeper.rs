@@ -228,7 +228,7 @@ fn start(
         backlogs.push(Backlog { broker, speaker: speaker(), come, connection: 0 });
     }
     let speaker = Some(speaker());
-    let mut keeping = Keeping::new(spool, counters, outs, config.replay_rate, teller);
+    let mut keeping = Keeping::new(spool, counters, outs, config, teller);
     keeping.damaged(&opened.damage);
     let thread = thread::Builder::new().name("queue".into()).spawn(move || keeping.run(&heard))?;
     Ok((Keeper { speaker, boot_id, kept: 0, refused: Losses::default(), thread: Some(thread) }, backlogs))
@@ -342,3 +342,6 @@ impl Backlog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use crate::control::CommandMessage;
 pub use self::{
     compact::{BadCompact, Basis, Compact, CompactModel, Detail},
     frame::{FrameMessage, Model, Object, Objects},
-    health::{Delivered, HealthMessage, Queue, StageTime},
+    health::{Delivered, Disk, HealthMessage, Queue, StageTime},
     loss::{LossMessage, Lost, Reason},
     number::{Identity, Rounded},
     presence::{CameraStatus, DeviceStatus, Presence, PresenceReason},

@@ -38,6 +38,11 @@ fn values_of_a_wrong_kind_or_out_of_range() {
         ("[http]\nlisten = \"127.0.0.1\"", "http.listen", "and a port"),
         ("[runtime]\ncpu = \"tract\"", "runtime.cpu", "\"rten\""),
         ("[runtime]\nonnxruntime_library = \"/nowhere.so\"", "runtime.onnxruntime_library", "no such file"),
+        (
+            "[mqtt]\nurl = \"mqtt://h\"\n[queue]\ndirectory = \"/etc/passwd/queue\"",
+            "queue.directory",
+            "/etc/passwd is no directory",
+        ),
         ("[batch]\nmax_wait = \"2s\"", "batch.max_wait", "out of range"),
         ("[batch]\nmax_wait = \"100ms\"\nstaleness = \"50ms\"", "batch.staleness", "longer than batch.max_wait"),
         ("[track]\nmatch_iou = 1.01", "track.match_iou", "from 0 to 1"),

@@ -150,3 +150,36 @@ fn what_stands_still_is_told_of_once_a_minute_and_when_it_moves() {
             .collect();
     assert_eq!(heard, [1, 1, 1, 0, 0, 1, 0, 1, 1]);
 }
+
+#[test]
+fn health_is_as_its_fixture() {
+    use crate::publish::{
+        DiskQueue,
+        message::{Delivered, Queue, StageTime},
+    };
+    let process =
+        crate::observe::Process { cpu: None, resident_bytes: Some(183_500_800), threads: Some(31), descriptors: Some(84) };
+    let stage = |name, p50_ms| (name, StageTime { frames: 1500, p50_ms, p99_ms: p50_ms * 2.0, max_ms: p50_ms * 3.0 });
+    let disk = DiskQueue {
+        waiting: 412,
+        bytes: 524_288,
+        max_bytes: 64 << 20,
+        oldest: Some(Duration::from_millis(93_500)),
+        written_bytes: 3_145_728,
+        longest_sync: Duration::from_micros(12_340),
+        ..DiskQueue::default()
+    };
+    let findings = Findings {
+        uptime_s: 3600,
+        cpu_percent: Some(message::Rounded(41.25)),
+        process,
+        stages: [stage("decode", 4.5), stage("infer", 12.25), stage("total", 31.0)].into(),
+        queues: [("publish_to_broker", Queue { length: 2, capacity: 8704 })].into(),
+        disk: Some(disk.into()),
+        messages: [("frame", Delivered { published: 90_000, dropped: 12 })].into(),
+        connection_failures: 1,
+    };
+    let (topic, payload) = composer().health(findings, now_after(Instant::now(), Duration::ZERO));
+    assert_eq!(&*topic, "egret/box1/health");
+    golden("health", &payload);
+}

@@ -6,7 +6,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::mpsc;
@@ -14,10 +14,12 @@ use tokio::sync::mpsc;
 use super::{
     super::{
         counters::{Counters, DropReason},
+        disk::DiskQueue,
         spool::{Class, Damage, DamageKind, LossReason, Record, Spool, SpoolError, since_boot},
     },
     Come, Kept, Losses, Teller, UNDER_WAY, Word,
 };
+use crate::config::QueueConfig;
 
 /// What waits is counted so often.
 const COUNT: Duration = Duration::from_millis(250);
@@ -84,17 +86,25 @@ pub(super) struct Keeping {
     /// What was given up, and has not been told yet.
     losses: Losses,
     teller: Teller,
+    disk: DiskQueue,
 }
 
 impl Keeping {
-    pub(super) fn new(spool: Spool, counters: Arc<Counters>, outs: Vec<mpsc::Sender<Come>>, rate: u32, teller: Teller) -> Self {
+    pub(super) fn new(
+        spool: Spool,
+        counters: Arc<Counters>,
+        outs: Vec<mpsc::Sender<Come>>,
+        config: &QueueConfig,
+        teller: Teller,
+    ) -> Self {
         let out = |come| {
-            let pace = Pace { rate, next: Duration::ZERO };
+            let pace = Pace { rate: config.replay_rate, next: Duration::ZERO };
             Out { come, connection: None, under_way: BTreeSet::new(), pace, finishing: false }
         };
         let outs = outs.into_iter().map(out).collect();
         let (held, losses) = (VecDeque::new(), Losses::default());
-        Self { spool, counters, outs, held, counted: Duration::ZERO, complained: false, ending: false, losses, teller }
+        let disk = DiskQueue { max_bytes: config.max_bytes, ..DiskQueue::default() };
+        Self { spool, counters, outs, held, counted: Duration::ZERO, complained: false, ending: false, losses, teller, disk }
     }
 
     /// What was found when the queue was opened: what stood in a damaged piece is lost.
@@ -119,7 +129,10 @@ impl Keeping {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let now = since_boot();
-            if let Err(error) = self.spool.tick(now) {
+            let (begun, before) = (Instant::now(), self.spool.syncs());
+            let ticked = self.spool.tick(now);
+            self.disk.timed(begun, (before, self.spool.syncs()));
+            if let Err(error) = ticked {
                 self.complain(&error);
             }
             self.write_held(now);
@@ -173,7 +186,7 @@ impl Keeping {
     /// What comes while others are held waits behind them.
     fn keep(&mut self, kept: Kept, now: Duration) {
         if self.held.len() >= HELD {
-            self.losses.refused(&kept);
+            self.refused(&kept);
             self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
             return;
         }
@@ -185,11 +198,17 @@ impl Keeping {
             Taken::Never => {
                 let sent = brokers(kept.brokers).filter(|broker| self.outs[*broker].unkept(&kept, false)).count();
                 if sent < kept.brokers.count_ones() as usize {
-                    self.losses.refused(&kept);
+                    self.refused(&kept);
                     self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
                 }
             }
         }
+    }
+
+    /// The disk did not take it, and nobody else does.
+    fn refused(&mut self, kept: &Kept) {
+        self.losses.refused(kept);
+        self.disk.lost += 1;
     }
 
     /// Tries the disk again with what is held.
@@ -202,7 +221,7 @@ impl Keeping {
                     return;
                 }
                 Taken::Never => {
-                    self.losses.refused(&kept);
+                    self.refused(&kept);
                     self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
                 }
             }
@@ -242,7 +261,10 @@ impl Keeping {
             payload: &kept.payload,
             at: kept.at,
         };
-        match self.spool.append(&record, kept.brokers, now) {
+        let (begun, before) = (Instant::now(), self.spool.syncs());
+        let taken = self.spool.append(&record, kept.brokers, now);
+        self.disk.timed(begun, (before, self.spool.syncs()));
+        match taken {
             Ok(_) => {
                 if std::mem::take(&mut self.complained) {
                     tracing::info!("the queue can be written again");
@@ -300,6 +322,7 @@ impl Keeping {
     fn tell(&mut self, now: Duration) {
         for loss in self.spool.take_losses() {
             self.losses.given_up(&loss);
+            self.disk.lost += loss.count;
             let reason = match loss.reason {
                 LossReason::Size => DropReason::Overflow,
                 LossReason::Age => DropReason::Expired,
@@ -317,6 +340,8 @@ impl Keeping {
         }
         self.counted = now;
         let stats = self.spool.stats(now);
+        self.disk.stands(&stats);
+        self.counters.set_disk(self.disk);
         self.counters.set_kept(stats.waiting.iter().sum(), stats.bytes);
     }
 }

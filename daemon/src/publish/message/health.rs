@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Kind, Rounded, Stamp};
+use crate::publish::disk::DiskQueue;
 
 /// `health`, every minute, not retained.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -36,6 +37,9 @@ pub struct HealthMessage<'a> {
     pub stages: BTreeMap<&'a str, StageTime>,
     /// What waits where: `track_to_publish` batches of frames, `publish_to_broker` messages.
     pub queues: BTreeMap<&'a str, Queue>,
+    /// The queue on disk. Absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
     /// Messages by family since the start.
     pub messages: BTreeMap<&'a str, Delivered>,
     /// Connections to the broker that failed or broke since the start.
@@ -64,6 +68,33 @@ pub struct Queue {
     pub length: usize,
     /// Entries that fit; of messages, beside the latest of each retained topic.
     pub capacity: usize,
+}
+
+/// The queue on disk. Totals are since the start.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct Disk {
+    /// Messages that the broker has not acknowledged; of several brokers all together.
+    pub waiting: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Most bytes that they may have.
+    pub max_bytes: u64,
+    /// Age of the oldest message that is kept, in seconds; `null`: none is.
+    pub oldest_s: Option<u64>,
+    /// Messages that were given up, or that it did not take.
+    pub lost: u64,
+    /// Bytes written to its files.
+    pub written_bytes: u64,
+    /// The longest sync, in milliseconds.
+    pub longest_sync_ms: Rounded<1>,
+}
+
+impl From<DiskQueue> for Disk {
+    fn from(disk: DiskQueue) -> Self {
+        let DiskQueue { waiting, bytes, max_bytes, oldest, lost, written_bytes, longest_sync, .. } = disk;
+        let (oldest_s, longest_sync_ms) = (oldest.map(|age| age.as_secs()), Rounded(longest_sync.as_secs_f32() * 1e3));
+        Self { waiting, bytes, max_bytes, oldest_s, lost, written_bytes, longest_sync_ms }
+    }
 }
 
 /// What became of the messages of a family.

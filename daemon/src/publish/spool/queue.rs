@@ -380,6 +380,11 @@ impl<F: Folder> Spool<F> {
         self.losses.take()
     }
 
+    /// Files synced since it was opened.
+    pub fn syncs(&self) -> u64 {
+        self.log.syncs
+    }
+
     /// How it stands.
     pub fn stats(&self, now: Duration) -> Stats {
         let oldest = self.index.oldest().map(|stamp| Duration::from_millis(self.clock.stamp(now).saturating_sub(stamp)));
