@@ -384,9 +384,8 @@ mod tests {
         let sum: f64 = crate::timecard::STAGES.map(mean).iter().sum();
         assert!(sum > 0.0 && (sum - mean("total")).abs() < 1e-8, "{sum}");
         assert!(value(&text, r#"egret_mqtt_published_total{family="frame"}"#) > 0.0);
-        let disk =
-            ["messages", "bytes", "oldest_seconds", "lost_total"].map(|name| value(&text, &format!("egret_queue_disk_{name}")));
-        assert_eq!(disk, [3.0, 4096.0, 1.5, 0.0]);
+        let disk = |name: &str| (10.0 * value(&text, &format!("egret_queue_disk_{name}"))).round() as u64;
+        assert_eq!(["messages", "bytes", "oldest_seconds", "lost_total"].map(disk), [30, 40_960, 15, 0]);
         assert!(text.ends_with("# EOF\n"));
     }
 
