@@ -92,12 +92,11 @@ impl Counters {
     pub(super) fn forget_rule(&self, camera: &str, rule: &str) {
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         rules.remove(&(camera.to_owned(), rule.to_owned()));
-        self.ledger.forget(|of, name| of == camera && name == rule);
+        self.ledger.forget(camera, rule);
     }
 
     pub(super) fn forget_camera(&self, camera: &str) {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| of != camera);
         self.masked.lock().unwrap_or_else(PoisonError::into_inner).remove(camera);
-        self.ledger.forget(|of, _| of == camera);
     }
 }

@@ -141,12 +141,10 @@ impl Ledger {
         }
     }
 
-    /// What is kept of the rules that `gone` picks, by camera and name, is forgotten.
-    pub(super) fn forget(&self, gone: impl Fn(&str, &str) -> bool) {
+    /// A rule was taken away. (A camera may come back: what its rules counted stays until the next start.)
+    pub(super) fn forget(&self, camera: &str, rule: &str) {
         if let Some(book) = self.book().as_mut() {
-            let before = book.rows.len();
-            book.rows.retain(|(camera, rule), _| !gone(camera, rule));
-            book.changed |= book.rows.len() < before;
+            book.changed |= book.rows.remove(&(camera.to_owned(), rule.to_owned())).is_some();
         }
     }
 }

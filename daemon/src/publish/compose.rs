@@ -1,7 +1,7 @@
 //! Turns what happened into messages. No input and no output: everything that a message says is handed in.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -73,8 +73,9 @@ struct Camera {
     trails: HashMap<TrackId, Trail>,
     /// Events that have begun and not ended.
     open: BTreeMap<EventId, Event>,
-    /// When what is open was last noted.
-    noted: Option<Instant>,
+    /// What is noted of what is open, and when it was last renewed.
+    noted: HashSet<What>,
+    renewed: Option<Instant>,
 }
 
 /// Where a rule is told of.
@@ -117,15 +118,16 @@ impl Camera {
     /// Notes what would be said of what is open if the daemon died now.
     fn note(&mut self, scene: &Scene<'_>, journal: &Journal, buffer: &mut Vec<u8>) {
         let (tracked, now) = (scene.tracked, scene.now.steady);
-        let due = self.noted.is_none_or(|noted| now.saturating_duration_since(noted) >= RENEW);
+        let due = self.renewed.is_none_or(|renewed| now.saturating_duration_since(renewed) >= RENEW);
         if due {
-            self.noted = Some(now);
+            self.renewed = Some(now);
         }
         for track in &tracked.tracks {
             let what = What::Track(track.id.0);
             if track.phase == TrackPhase::End {
-                journal.remove(&self.name, what);
-            } else if self.updated.contains_key(&track.id) && (due || !journal.has(&self.name, what)) {
+                self.forget(journal, what);
+            } else if (due || !self.noted.contains(&what)) && self.updated.contains_key(&track.id) {
+                self.noted.insert(what);
                 let track = Track { phase: TrackPhase::End, ..*track };
                 journal.put(&self.name, what, write(buffer, &scene.track(&track, self.trails.get(&track.id), 0)));
             }
@@ -137,17 +139,24 @@ impl Camera {
                 }
                 EventPhase::End => {
                     self.open.remove(&event.id);
-                    journal.remove(&self.name, What::Event(event.id.0));
+                    self.forget(journal, What::Event(event.id.0));
                 }
                 EventPhase::Start | EventPhase::Once => {}
             }
         }
         for event in self.open.values() {
             let what = What::Event(event.id.0);
-            if due || !journal.has(&self.name, what) {
+            if self.noted.insert(what) || due {
                 let event = so_far(event, tracked.capture.wall);
                 journal.put(&self.name, what, write(buffer, &scene.event(&event, 0)));
             }
+        }
+    }
+
+    /// It has ended, or goes by another name.
+    fn forget(&mut self, journal: &Journal, what: What) {
+        if self.noted.remove(&what) {
+            journal.remove(&self.name, what);
         }
     }
 
@@ -167,7 +176,8 @@ impl Camera {
             updated: HashMap::new(),
             trails: HashMap::new(),
             open: BTreeMap::new(),
-            noted: None,
+            noted: HashSet::new(),
+            renewed: None,
             name,
             numbers,
         }
@@ -374,7 +384,7 @@ impl Composer {
                 camera.trails.insert(rename.to, trail);
             }
             if let Some(journal) = journal {
-                journal.remove(&camera.name, What::Track(rename.from.0));
+                camera.forget(journal, What::Track(rename.from.0));
             }
             let payload = write(buffer, &scene.rename(rename, count(&camera.numbers.track)));
             send(&camera.rename_topic, payload, Family::Track);

@@ -117,6 +117,18 @@ fn a_reload_forgets_what_it_changes() {
     assert_eq!(last(&rig, "yard").1, [(1, [0, 1, 1])]);
 }
 
+/// As a reload does it that changes how a camera is reached.
+#[test]
+fn a_camera_that_goes_and_comes_goes_on() {
+    let mut rig = kept(rules());
+    live(&mut rig, 1);
+    let analyst = std::mem::replace(&mut rig.analyst, Analyst::new(rig.counters.clone()));
+    assert!(analyst.finish().is_some_and(|last| last.verdicts.is_some_and(|verdicts| verdicts.gone.len() == 2)));
+    rig.analyst.configure("door", &CameraRules { rules: rules(), ..CameraRules::default() });
+    rig.frame(100, &[]);
+    assert_eq!(last(&rig, "yard").1, [(0, [0, 1, 1]), (1, [0, 1, 1])]);
+}
+
 #[test]
 fn what_is_no_ledger_is_refused_and_counting_begins_anew() {
     for (text, word) in [("x", "no ledger"), ("{\"form\":1}", "no ledger"), ("{\"form\":7,\"rules\":[]}", "form 7")] {
