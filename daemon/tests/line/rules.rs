@@ -70,3 +70,22 @@ async fn events_and_counts_arrive_and_a_reload_takes_a_rule_away() {
     hear(&mut line, "/cam/door/count/gate", |count| count["total"]["in"].as_u64() > goes_on).await;
     line.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_go_on_in_the_next_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, queue) = (directory.path().join("script.jsonl"), directory.path().join("queue"));
+    std::fs::write(&file, script("door")).expect("a file");
+    let model = format!(
+        "[queue]\ndirectory = {queue:?}\n[[model]]\nname = \"script\"\nscripted = {file:?}\nclasses = [\"person\"]\nworkers = 1\n"
+    );
+    let mut line = Running::start(vec![SimCamera::test("door")], &["door"], &model, RULES).await;
+    let count = hear(&mut line, "/cam/door/count/gate", |count| count["total"]["in"].as_u64() >= Some(1)).await;
+    line.stop().await;
+    let mut line = Running::start(vec![SimCamera::test("door")], &["door"], &model, RULES).await;
+    let first = hear(&mut line, "/cam/door/count/gate", |_| true).await;
+    assert_eq!(first["since"], count["since"]);
+    assert_ne!(first["boot_id"], count["boot_id"]);
+    assert!(first["total"]["in"].as_u64() >= count["total"]["in"].as_u64(), "{first} after {count}");
+    line.stop().await;
+}
