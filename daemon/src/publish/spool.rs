@@ -301,3 +301,5 @@ mod power_tests;
 mod queue_tests;
 #[cfg(test)]
 mod turn_tests;
+#[cfg(test)]
+mod window_tests;
