@@ -23,6 +23,10 @@ pub enum Activity {
 const QUIET: Duration = Duration::from_secs(1);
 /// Smallest overlap (IoU) of where a track is and where it was foreseen.
 const FORESEEN: f32 = 0.7;
+/// As long as a calm picture is not looked at, what is followed has to be foreseen: over this time...
+const HORIZON: Duration = Duration::from_millis(200);
+/// ...with this overlap.
+const FORESEEN_FAR: f32 = 0.8;
 /// A track moves that gets on by so much of its size in a second, each way by itself.
 const MOVES: f32 = 0.25;
 
@@ -31,6 +35,9 @@ const MOVES: f32 = 0.25;
 pub struct Calm {
     tracks: Vec<Track>,
     at: Duration,
+    /// The tracks a horizon ago, and when that was.
+    before: Vec<Track>,
+    before_at: Duration,
     /// When something was last out of the ordinary.
     stirred: Duration,
     /// When something last moved or was new.
@@ -41,15 +48,21 @@ impl Calm {
     /// Takes in the tracks of a frame: those that are told, and `loose` detections that belong to none. `following`: whether anything
     /// is followed or remembered.
     pub fn take(&mut self, at: Duration, tracks: &[Track], loose: bool, following: bool) -> Activity {
-        let step = at.saturating_sub(self.at).as_secs_f32();
         let lost = || self.tracks.iter().any(|known| !tracks.iter().any(|track| track.id == known.id));
-        let stirred = loose || lost() || !tracks.iter().all(|track| self.foreseen(track, step));
+        let near = || are_foreseen(tracks, &self.tracks, at.saturating_sub(self.at), FORESEEN);
+        let due = at.saturating_sub(self.before_at) >= HORIZON;
+        let far = || are_foreseen(tracks, &self.before, at.saturating_sub(self.before_at), FORESEEN_FAR);
+        let stirred = loose || lost() || !near() || (due && !far());
         if loose || tracks.iter().any(|track| track.phase == TrackPhase::New || moves(track)) {
             self.moved = at;
         }
         self.at = at;
         self.tracks.clear();
         self.tracks.extend(tracks.iter().filter(|track| track.phase != TrackPhase::End));
+        if due || stirred {
+            self.before.clone_from(&self.tracks);
+            self.before_at = at;
+        }
         if stirred {
             self.stirred = at;
         }
@@ -66,16 +79,20 @@ impl Calm {
             true => Activity::Calm,
         }
     }
+}
 
-    fn foreseen(&self, track: &Track, step: f32) -> bool {
-        let known = self.tracks.iter().find(|known| known.id == track.id);
+/// Whether each track is where it was foreseen a while ago.
+fn are_foreseen(tracks: &[Track], before: &[Track], while_ago: Duration, least: f32) -> bool {
+    let step = while_ago.as_secs_f32();
+    tracks.iter().all(|track| {
+        let known = before.iter().find(|known| known.id == track.id);
         track.phase == TrackPhase::Update
             && known.is_some_and(|known| {
                 let (dx, dy) = (known.velocity.0 * step, known.velocity.1 * step);
                 let BBox { x1, y1, x2, y2 } = known.bbox;
-                BBox::new(x1 + dx, y1 + dy, x2 + dx, y2 + dy).iou(&track.bbox) >= FORESEEN
+                BBox::new(x1 + dx, y1 + dy, x2 + dx, y2 + dy).iou(&track.bbox) >= least
             })
-    }
+    })
 }
 
 fn moves(track: &Track) -> bool {
@@ -123,6 +140,17 @@ mod tests {
         assert_eq!(seen[10..], [Activity::Calm; 10]);
         let at = |i: u64| Duration::from_millis(100 * i);
         assert_eq!(calm.take(at(20), &[], false, false), Activity::Idle);
+    }
+
+    #[test]
+    fn what_is_foreseen_from_look_to_look_only_is_not_calm() {
+        let mut calm = Calm::default();
+        // Half as fast as it is said to be: 5 of 40 pixels off after one look, 10 after two.
+        let seen = |i: u64| {
+            let phase = if i == 0 { TrackPhase::New } else { TrackPhase::Update };
+            Track { velocity: (100.0, 0.0), ..track(1, 5.0 * i as f32, phase) }
+        };
+        assert!((0..30).all(|i| calm.take(Duration::from_millis(100 * i), &[seen(i)], false, true) == Activity::Busy));
     }
 
     #[test]
