@@ -47,5 +47,5 @@ pub use mask::{Hidden, Masks};
 pub use place::{Anchor, Zone};
 pub use rule::{CameraRules, HeadingConfig, Limit, LineConfig, MaskConfig, Quantity, RuleConfig, RuleKind, Schedule, Strictness};
 pub use sight::Sight;
-pub(crate) use veil::{covered, runs};
+pub(crate) use veil::{cover, covered};
 pub use week::{Week, WeekError};

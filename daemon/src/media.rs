@@ -10,15 +10,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+mod canvas;
 mod extras;
 mod findings;
 mod picture;
+mod shot;
 
 use bytes::Bytes;
 
+pub use self::canvas::{Canvas, EncodeError};
 pub use self::extras::{Boxes, Extra, Extras, MAX_PARTS, ObjectMask, Thrown, Turned};
 pub use self::findings::{Finding, Found, ModelInfo, Reading, Rename, StepReport, StepState};
 pub use self::picture::{Color, ColorMatrix, HostPicture, Layout, PictureBytes, PictureTooSmall, Pixels, Plane};
+pub use self::shot::Shot;
 pub use crate::{
     analyse::Verdicts,
     timecard::{Mark, TimeCard},
@@ -316,6 +320,8 @@ pub struct Tracked {
     pub extras: Extras,
     /// What became of the tracks.
     pub tracks: Vec<Track>,
+    /// Pictures of tracks that began or ended, at their best so far; empty where none are kept.
+    pub shots: Vec<(TrackId, Arc<Shot>)>,
     /// What steps did, and what they and networks that are no detectors have found out; `None`: there is nothing to say.
     pub steps: Option<Box<StepReport>>,
     /// What the camera's rules say of it; `None`: nothing.

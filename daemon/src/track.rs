@@ -16,6 +16,7 @@ mod lives;
 pub mod ocsort;
 mod order;
 mod overlap;
+mod shots;
 pub mod sort;
 mod steps;
 mod stream;

@@ -176,6 +176,7 @@ fn header(tracked: &Tracked) -> Tracked {
         extras: Extras::default(),
         tracks: Vec::new(),
         steps: None,
+        shots: Vec::new(),
         verdicts: None,
         model,
         closing: true,

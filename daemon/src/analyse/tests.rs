@@ -114,6 +114,7 @@ impl Rig {
             extras: Extras::default(),
             tracks,
             steps: None,
+            shots: Vec::new(),
             verdicts: None,
             model: self.model.clone(),
             closing,

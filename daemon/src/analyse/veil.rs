@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{geometry::Polygon, place::Zone};
-use crate::media::{HostPicture, Layout, PictureBytes, Plane};
+use crate::media::{Canvas, HostPicture, Layout, PictureBytes, Plane};
 
 /// Calls with each run of pixels that lie in a zone: the row, and the columns. Zones that overlap give runs that do.
 pub(crate) fn runs(zone: &Zone, (width, height): (usize, usize), mut each: impl FnMut(usize, Range<usize>)) {
@@ -39,6 +39,11 @@ fn fill(row: &mut [bool], polygon: &Polygon, y: f64, mark: bool) {
             row[from..to].fill(mark);
         }
     }
+}
+
+/// Blackens what of a zone is in a canvas, which may be a part of the picture.
+pub(crate) fn cover(canvas: &mut Canvas, zone: &Zone) {
+    runs(zone, canvas.extent(), |y, columns| canvas.blacken(y, &columns));
 }
 
 /// A copy of a picture in which these zones are black. `None`: there are none.

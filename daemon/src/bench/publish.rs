@@ -128,6 +128,7 @@ impl Source {
             extras: Extras::default(),
             tracks: Vec::new(),
             steps: None,
+            shots: Vec::new(),
             verdicts: (self.messages == Messages::Events).then(|| Box::new(verdicts(number, wall))),
             model: Arc::clone(&self.model),
             closing: false,

@@ -61,8 +61,11 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
     let cameras = camera::build((typed.camera, typed.rule), entries, (&models, &profiles), ledger, around);
     let track = track(&typed.track, ledger);
     calm(&cameras, &track, ledger);
-    let dialects =
-        dialects::build((typed.frigate, typed.homeassistant, typed.deepstream, typed.onvif, typed.axis), &device, ledger);
+    let dialects = dialects::build(
+        (typed.frigate, typed.homeassistant, typed.deepstream, typed.onvif, typed.axis),
+        (&device, track.best_shots.is_some()),
+        ledger,
+    );
     let commands = commands::build(&typed.commands, ledger);
     Config {
         log: log(typed.log, ledger),
@@ -187,6 +190,7 @@ fn track(track: &Track, ledger: &mut Ledger) -> TrackConfig {
             memory: track.appearance_memory.0,
             entries: track.appearance_entries as usize,
         },
+        best_shots: track.best_shots.then_some(track.best_shot_size as u32),
     }
 }
 

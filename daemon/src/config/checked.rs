@@ -116,6 +116,8 @@ pub struct TrackConfig {
     pub second_look: bool,
     /// How objects are known again by what they look like.
     pub appearance: AppearanceConfig,
+    /// The longest side of the best pictures of tracks, in pixels; `None`: none are kept.
+    pub best_shots: Option<u32>,
 }
 
 /// How objects that come back are known again, where a step tells what tracks look like.
@@ -156,6 +158,7 @@ impl TrackConfig {
             confirm_after: Duration::from_millis(30),
             second_look: false,
             appearance: AppearanceConfig::default(),
+            best_shots: None,
         }
     }
 

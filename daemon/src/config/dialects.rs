@@ -27,6 +27,8 @@ pub struct FrigateConfig {
 pub struct HomeAssistantConfig {
     /// First level or levels of its topics.
     pub discovery_prefix: String,
+    /// Whether there are best pictures of tracks.
+    pub best_shots: bool,
 }
 
 /// DeepStream's messages.

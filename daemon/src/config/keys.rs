@@ -238,6 +238,10 @@ section! {
         appearance_memory: Span["1s" ..= "1h"] = "2m";
         /// Of how many objects of a camera at most.
         appearance_entries: Count[1 ..= 1000] = 100;
+        /// Whether the best picture of each track is kept, and told at its end and by the dialects that have one. Masks are black in it.
+        best_shots: Flag = false;
+        /// Its longest side in pixels.
+        best_shot_size: Count[32 ..= 1024] = 320;
     }
 }
 

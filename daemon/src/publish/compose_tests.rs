@@ -78,6 +78,7 @@ pub(in crate::publish) fn tracked(basis: TimeBasis, arrived: Instant) -> Tracked
         extras: Extras::default(),
         tracks: vec![track(TrackPhase::New)],
         steps: None,
+        shots: Vec::new(),
         verdicts: None,
         model: Arc::new(ModelInfo {
             name: "yolox".into(),
@@ -156,7 +157,7 @@ fn every_message_is_as_its_fixture() {
     golden("camera_status", &payload);
 }
 
-/// A whole life: seen twice, in a zone meanwhile, and gone.
+/// A life: seen twice, in a zone, and gone.
 #[test]
 fn the_end_of_a_track_says_where_it_was() {
     let mut composer = composer();
@@ -436,12 +437,12 @@ fn the_schemas_name_every_field_and_no_other() {
         ("health", ""),
         ("loss", ""),
     ];
+    let read = |name: &str| -> Value {
+        let text = std::fs::read_to_string(format!("{DATA}/{name}.json")).expect("fixture");
+        serde_json::from_str(&text).expect("JSON")
+    };
     for ((kind, schema), (fixture, more)) in message::schemas().into_iter().zip(fixtures) {
-        let read = |name: String| -> Value {
-            let text = std::fs::read_to_string(format!("{DATA}/{name}.json")).expect("fixture");
-            serde_json::from_str(&text).expect("JSON")
-        };
-        let (plain, full) = (read(fixture.into()), read(format!("{fixture}{more}")));
+        let (plain, full) = (read(fixture), read(&format!("{fixture}{more}")));
         let schema = schema.to_value();
         let keys = |value: &Value| -> Vec<String> {
             let mut keys: Vec<String> = value.as_object().expect("an object").keys().cloned().collect();
@@ -450,12 +451,14 @@ fn the_schemas_name_every_field_and_no_other() {
         };
         let mut told: Vec<String> = keys(&full);
         let others: &[&str] = match kind {
-            "track" => &["track_turned", "track_with_keypoints", "track_with_mask", "track_end", "track_restart"],
+            "track" => {
+                &["track_turned", "track_with_keypoints", "track_with_mask", "track_end", "track_end_with_shot", "track_restart"]
+            }
             "event" => &["event_restart"],
             "frame" => &["frame_closing"],
             _ => &[],
         };
-        told.extend(others.iter().flat_map(|other| keys(&read((*other).to_owned()))));
+        told.extend(others.iter().flat_map(|other| keys(&read(other))));
         // Added to what has waited, as it leaves.
         if matches!(kind, "rename" | "loss") {
             told.push("delayed".to_owned());
@@ -469,10 +472,7 @@ fn the_schemas_name_every_field_and_no_other() {
         assert_eq!(plain["schema"], "egret/v1");
     }
     let object = &message::schemas()[2].1.clone().to_value()["$defs"]["Object"];
-    let text = ["frame_with_steps", "frame_with_shapes"].map(|name| {
-        let text = std::fs::read_to_string(format!("{DATA}/{name}.json")).expect("fixture");
-        serde_json::from_str::<Value>(&text).expect("JSON")
-    });
+    let text = ["frame_with_steps", "frame_with_shapes"].map(read);
     let objects = text.iter().flat_map(|frame| frame["objects"].as_array().expect("a list"));
     let told: std::collections::BTreeSet<&String> = objects.flat_map(|o| o.as_object().expect("an object").keys()).collect();
     let named: std::collections::BTreeSet<&String> = object["properties"].as_object().expect("an object").keys().collect();

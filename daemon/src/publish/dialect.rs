@@ -172,7 +172,7 @@ impl Dialects {
         for dialect in &mut self.0 {
             match dialect {
                 Dialect::Frigate(dialect) => dialect.frame(tracked, &mut out),
-                Dialect::HomeAssistant(_) => {}
+                Dialect::HomeAssistant(dialect) => dialect.frame(tracked, &mut out),
                 Dialect::DeepStream(dialect) => dialect.frame(tracked, &mut out),
                 Dialect::Onvif(dialect) => dialect.frame(tracked, &mut out),
                 Dialect::Axis(dialect) => dialect.frame(tracked, &mut out),

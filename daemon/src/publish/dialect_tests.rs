@@ -18,7 +18,7 @@ use crate::{
 fn dialects() -> DialectsConfig {
     DialectsConfig {
         frigate: Some(FrigateConfig { topic_prefix: "frigate".into() }),
-        home_assistant: Some(HomeAssistantConfig { discovery_prefix: "homeassistant".into() }),
+        home_assistant: Some(HomeAssistantConfig { discovery_prefix: "homeassistant".into(), best_shots: false }),
         onvif: Some(OnvifConfig { topic_prefix: "box1".into(), events: true, metadata: true }),
         ..DialectsConfig::default()
     }

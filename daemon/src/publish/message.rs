@@ -30,7 +30,7 @@ pub use self::{
     presence::{CameraStatus, DeviceStatus, Presence, PresenceReason},
     rename::RenameMessage,
     reply::ReplyMessage,
-    track::{TrackMessage, Waypoint},
+    track::{BestShot, TrackMessage, Waypoint},
 };
 pub(super) use self::{
     number::{class_name, normalised, pixels, within},

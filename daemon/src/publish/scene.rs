@@ -5,11 +5,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+
 use super::{
     compose::Now,
     message::{
-        self, CountMessage, EventMessage, FrameMessage, Identity, Kind, Model, Objects, RenameMessage, Rounded, SCHEMA, Stamp,
-        SummaryMessage, TrackMessage,
+        self, BestShot, CountMessage, EventMessage, FrameMessage, Identity, Kind, Model, Objects, RenameMessage, Rounded, SCHEMA,
+        Stamp, SummaryMessage, TrackMessage,
     },
     shape::Shape,
     told::{self, Steps},
@@ -215,6 +217,22 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// What a track that ends looked like at its best.
+    fn best_shot(&self, track: &Track) -> Option<BestShot> {
+        let Tracked { shots, size, .. } = self.tracked;
+        let (_, shot) = shots.iter().find(|(of, _)| *of == track.id && track.phase == TrackPhase::End)?;
+        let bbox = message::within(&shot.bbox, *size);
+        let (width, height) = shot.canvas.size();
+        Some(BestShot {
+            captured_at: Stamp(shot.captured),
+            confidence: Rounded(shot.confidence),
+            bbox: message::pixels(&bbox),
+            box_norm: message::normalised(&bbox, *size),
+            size: [width as u32, height as u32],
+            jpeg: STANDARD.encode(shot.jpeg()?),
+        })
+    }
+
     /// `trail`: where it was, of one that ends.
     pub(super) fn track(&self, track: &Track, trail: Option<&Trail>, seq: u64) -> TrackMessage<'a> {
         let tracked = self.tracked;
@@ -254,6 +272,7 @@ impl<'a> Scene<'a> {
             model: self.model(),
             path: trail.map(Trail::path),
             dwell: trail.map(|trail| trail.dwell(track.last_seen)).unwrap_or_default(),
+            best_shot: self.best_shot(track),
             findings: told::of_track(tracked.steps.as_deref(), track.id, tracked.size, true),
             ended: None,
             of_boot: None,

@@ -73,6 +73,7 @@ pub(super) fn frame(stream: &StreamId, number: u64) -> Tracked {
         extras: crate::media::Extras::default(),
         tracks: vec![track],
         steps: None,
+        shots: Vec::new(),
         verdicts: None,
         model: Arc::new(ModelInfo {
             name: "m".into(),

@@ -8,8 +8,8 @@ use std::{
 use super::pen::{BLACK, CYAN, Color, GREY, Pen, RED, WHITE};
 use crate::{
     analyse::{CameraRules, Event, EventPhase, RuleKind, Way, Zone, geometry::Point},
+    media::Canvas,
     media::{BBox, Track, TrackId, TrackPhase, Tracked},
-    observe::still::Canvas,
 };
 
 /// How long a track's way is drawn.

@@ -1,6 +1,6 @@
 //! Lines and letters on a picture. Places are pixels; what lies outside is left out.
 
-use crate::observe::{glyphs, still::Canvas};
+use crate::{media::Canvas, observe::glyphs};
 
 /// Full-range BT.601 Y'CbCr.
 pub(super) type Color = [u8; 3];

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     config::CameraConfig,
+    media::Canvas,
     media::{Capture, Detection, Extras, Frame, Pixels, StreamId, TimeBasis, TimeCard},
-    observe::still::Canvas,
 };
 
 /// A frame on its way into the line.

@@ -20,9 +20,10 @@ use super::{
     video::Video,
 };
 use crate::{
+    analyse::cover,
     config::{CameraConfig, Config, MqttConfig},
-    media::{StreamId, TimeCard, TrackPhase, Tracked},
-    observe::still::{Canvas, Stills},
+    media::{Canvas, StreamId, TimeCard, TrackPhase, Tracked},
+    observe::still::Stills,
     publish::{Line, Scribe},
     track::{Counters, Follower, Ways},
 };
@@ -201,7 +202,7 @@ impl Studio {
         let number = take.seen.as_ref().map_or(self.report.frames, |(number, ..)| *number);
         let canvas = (self.video.is_some() || self.sheets.is_some()).then(|| {
             let mut canvas = take.canvas();
-            self.veils.veils(&take.frame.stream, wall).iter().for_each(|zone| canvas.cover(zone));
+            self.veils.veils(&take.frame.stream, wall).iter().for_each(|zone| cover(&mut canvas, zone));
             canvas
         });
         Sheet { canvas, number, clock: self.report.clock }

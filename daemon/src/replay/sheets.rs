@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::ReplayError;
-use crate::observe::still::Canvas;
+use crate::{media::Canvas, observe::still::QUALITY};
 
 /// Most frames that wait for an event to come, encoded.
 const MAX_WAITING: usize = 2048;
@@ -38,7 +38,7 @@ impl Sheets {
 
     /// Takes a frame, the `index`th of the recording. `eventful`: something has happened in it.
     pub(super) fn frame(&mut self, canvas: &Canvas, index: u64, at: Duration, eventful: bool) -> Result<(), ReplayError> {
-        let jpeg = canvas.encode().map_err(|error| self.failed(error.to_string()))?;
+        let jpeg = canvas.encode(QUALITY).map_err(|error| self.failed(error.to_string()))?;
         let Some(around) = self.around else { return self.write(index, &jpeg) };
         while self.waiting.len() >= MAX_WAITING || self.waiting.front().is_some_and(|(then, ..)| *then + around < at) {
             self.waiting.pop_front();

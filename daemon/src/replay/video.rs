@@ -12,7 +12,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
 use super::ReplayError;
-use crate::observe::still::Canvas;
+use crate::{media::Canvas, observe::still::QUALITY};
 
 /// Frames that wait for the encoder.
 const QUEUE: usize = 4;
@@ -109,7 +109,8 @@ impl Video {
         let Some(line) = &self.line else { return Ok(()) };
         let fitted = canvas.fitted(line.size);
         let canvas = fitted.as_ref().unwrap_or(canvas);
-        let bytes = if self.h264 { padded(canvas) } else { canvas.encode().map_err(|error| self.failed(error.to_string()))? };
+        let bytes =
+            if self.h264 { padded(canvas) } else { canvas.encode(QUALITY).map_err(|error| self.failed(error.to_string()))? };
         line.push(bytes, at).map_err(|reason| self.failed(reason))
     }
 

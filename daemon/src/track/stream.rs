@@ -10,6 +10,7 @@ use super::{
     ids::Ids,
     lives::{Lives, Moment, Seen, Wanted},
     order::{Arrival, InOrder},
+    shots::Shots,
     steps::{self, Shown, Steps},
 };
 use crate::{
@@ -50,6 +51,8 @@ pub(super) struct Following {
     order: InOrder<Item>,
     tracker: Lives,
     steps: Option<Box<Steps>>,
+    /// The best pictures of tracks, where they are wanted.
+    shots: Option<Shots>,
     /// What the batcher was told last.
     told: Activity,
     pace: Pace,
@@ -93,6 +96,7 @@ impl Following {
             order: InOrder::new(MAX_WAITING),
             tracker: Lives::new(config),
             steps,
+            shots: config.best_shots.map(Shots::new),
             // As the batcher sees every stream at first.
             told: Activity::Busy,
             pace: Pace { calm: Calm::default(), activity: Activity::Busy },
@@ -147,9 +151,10 @@ impl Following {
         out: &mut Vec<Tracked>,
     ) {
         self.arrived = now;
-        let Self { order, tracker, pace, steps, last, .. } = self;
+        let Self { order, tracker, pace, steps, shots, last, .. } = self;
         let number = item.frame.dispatch;
-        let mut desk = Desk { tracker, pace, steps: steps.as_deref_mut(), last, now, ids, counters, way_out, out };
+        let mut desk =
+            Desk { tracker, pace, steps: steps.as_deref_mut(), shots: shots.as_mut(), last, now, ids, counters, way_out, out };
         let (arrival, late) = order.push(number, item, |item| desk.follow(item));
         match arrival {
             Arrival::Taken => {}
@@ -163,10 +168,20 @@ impl Following {
 
     /// Follows what still waits for frames that will not come any more.
     pub(super) fn drain(&mut self, ids: &mut Ids, counters: &Counters, stills: &Stills, out: &mut Vec<Tracked>) {
-        let Self { order, tracker, pace, steps, last, .. } = self;
+        let Self { order, tracker, pace, steps, shots, last, .. } = self;
         let way_out = WayOut { batcher: None, stills };
-        let mut desk =
-            Desk { tracker, pace, steps: steps.as_deref_mut(), last, now: Instant::now(), ids, counters, way_out, out };
+        let mut desk = Desk {
+            tracker,
+            pace,
+            steps: steps.as_deref_mut(),
+            shots: shots.as_mut(),
+            last,
+            now: Instant::now(),
+            ids,
+            counters,
+            way_out,
+            out,
+        };
         order.drain().for_each(|item| desk.follow(item));
     }
 
@@ -196,6 +211,7 @@ impl Following {
             detections: Vec::new(),
             extras: Extras::default(),
             tracks,
+            shots: Vec::new(),
             steps: None,
             verdicts: None,
             model: last.model.clone(),
@@ -204,6 +220,9 @@ impl Following {
         };
         if let Some(steps) = &mut self.steps {
             steps.tell(self.tracker.clock(), &mut tracked);
+        }
+        if let Some(shots) = &mut self.shots {
+            shots.tell(&mut tracked);
         }
         if !tracked.tracks.is_empty() || tracked.steps.is_some() {
             out.push(tracked);
@@ -241,6 +260,7 @@ struct Desk<'a> {
     tracker: &'a mut Lives,
     pace: &'a mut Pace,
     steps: Option<&'a mut Steps>,
+    shots: Option<&'a mut Shots>,
     last: &'a mut Last,
     now: Instant,
     ids: &'a mut Ids,
@@ -271,6 +291,10 @@ impl Desk<'_> {
             steps::report(&mut tracked).renames = renames;
         }
         let clock = self.tracker.clock();
+        let stills = self.way_out.stills;
+        if let Some(shots) = &mut self.shots {
+            shots.take(&frame, clock, || stills.veils(&frame.stream, frame.capture.wall), &mut tracked);
+        }
         match &mut self.steps {
             None if seen.wanted.is_empty() => self.way_out.stills.deliver(frame, &tracked),
             None => self.look_again(frame, &seen.wanted, &mut tracked),
@@ -340,6 +364,7 @@ impl Desk<'_> {
             detections,
             extras: Extras::default(),
             tracks,
+            shots: Vec::new(),
             steps: None,
             verdicts: None,
             model: model.clone(),

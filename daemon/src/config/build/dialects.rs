@@ -11,10 +11,14 @@ use super::{
 
 type Typed = (Frigate, HomeAssistant, DeepStream, Onvif, Axis);
 
-pub(super) fn build((frigate, home, deepstream, onvif, axis): Typed, device: &str, ledger: &mut Ledger) -> DialectsConfig {
+pub(super) fn build(
+    (frigate, home, deepstream, onvif, axis): Typed,
+    (device, best_shots): (&str, bool),
+    ledger: &mut Ledger,
+) -> DialectsConfig {
     let config = DialectsConfig {
         frigate: frigate.enabled.then_some(FrigateConfig { topic_prefix: frigate.topic_prefix }),
-        home_assistant: home.enabled.then_some(HomeAssistantConfig { discovery_prefix: home.discovery_prefix }),
+        home_assistant: home.enabled.then_some(HomeAssistantConfig { discovery_prefix: home.discovery_prefix, best_shots }),
         deepstream: deepstream.enabled.then_some(DeepStreamConfig {
             topic: deepstream.topic,
             form: deepstream.form.0,
@@ -91,7 +95,7 @@ mod tests {
         assert_eq!(config("[mqtt]\nurl = \"mqtt://b\"\n[mqtt.frigate]\ntopic_prefix = \"f\"\n"), DialectsConfig::default());
         let all = config(ALL);
         assert_eq!(all.frigate, Some(FrigateConfig { topic_prefix: "site/frigate".into() }));
-        assert_eq!(all.home_assistant, Some(HomeAssistantConfig { discovery_prefix: "homeassistant".into() }));
+        assert_eq!(all.home_assistant, Some(HomeAssistantConfig { discovery_prefix: "homeassistant".into(), best_shots: false }));
         let form = DeepStreamForm::Protobuf;
         assert_eq!(all.deepstream, Some(DeepStreamConfig { topic: "deepstream".into(), form, frame_interval: 30 }));
         assert_eq!(all.onvif, Some(OnvifConfig { topic_prefix: "gate".into(), events: true, metadata: false }));

@@ -1,6 +1,12 @@
 //! What is told of one frame after the other, when, and at what cost.
 
+use std::sync::OnceLock;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::json;
+
 use super::*;
+use crate::media::{Canvas, Shot};
 
 #[test]
 fn latency_is_that_of_the_basis() {
@@ -51,6 +57,39 @@ fn tracks_that_end_without_a_frame_make_no_frame_message() {
     assert_eq!(out.len(), 1);
     let message: Value = serde_json::from_slice(&out[0].1).expect("JSON");
     assert_eq!((&message["phase"], &message["latency_ms"]), (&Value::from("end"), &Value::Null));
+}
+
+#[test]
+fn the_end_of_a_track_shows_what_it_looked_like_at_its_best() {
+    let shot = Shot {
+        class: 0,
+        confidence: 0.95,
+        bbox: BBox::new(-10.0, 108.0, 192.0, 540.0),
+        captured: wall() - Duration::from_secs(1),
+        canvas: Canvas::black((40, 30)),
+        jpeg: OnceLock::new(),
+    };
+    let arrived = Instant::now();
+    let other = TrackId(7);
+    let mut story = tracked(TimeBasis::Arrival, arrived);
+    story.tracks = vec![track(TrackPhase::End), Track { id: other, ..track(TrackPhase::End) }];
+    story.shots = vec![(story.tracks[0].id, Arc::new(shot))];
+    let out = messages(&mut composer(), &story, now_after(arrived, Duration::ZERO));
+    let of = |track: TrackId| -> Value {
+        let told = out.iter().filter(|(_, _, family)| *family == Family::Track);
+        let mut told = told.map(|(_, payload, _)| serde_json::from_slice::<Value>(payload).expect("JSON"));
+        told.find(|message| message["track"] == track.to_string()).expect("told")
+    };
+    assert!(of(other).get("best_shot").is_none());
+    let best = &of(story.tracks[0].id)["best_shot"];
+    assert_eq!(best["captured_at"], Value::from("2026-11-21T02:03:03.500000Z"));
+    assert_eq!((&best["box"], &best["box_norm"]), (&json!([0.0, 108.0, 192.0, 540.0]), &json!([0.0, 0.1, 0.1, 0.5])));
+    assert_eq!((&best["size"], &best["confidence"]), (&json!([40, 30]), &json!(0.95)));
+    let mut message = of(story.tracks[0].id);
+    message["best_shot"]["jpeg"] = Value::from("(JPEG)");
+    golden("track_end_with_shot", message.to_string().as_bytes());
+    let jpeg = STANDARD.decode(best["jpeg"].as_str().expect("text")).expect("base64");
+    assert_eq!((&jpeg[..3], jpeg.last()), (&[0xff, 0xd8, 0xff][..], Some(&0xd9)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Frigate's topics, as its documentation describes them (0.16 to 0.18): availability, events of tracked objects, counts per camera and
 //! zone, statistics, and the states of switches. Zones are the camera's rules that have a place.
 //!
-//! Left out, because there is nothing true to say: pictures, reviews, motion, and `…/set` but for `enabled` and `detect`, which switch the
+//! Left out, because there is nothing true to say: reviews, motion, and `…/set` but for `enabled` and `detect`, which switch the
 //! camera where commands allow it.
 
 mod event;
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     analyse::{CameraRules, EventPhase, RuleKind, Verdicts},
     config::FrigateConfig,
-    media::{Mark, StreamId, TrackId, TrackPhase, Tracked},
+    media::{Mark, Shot, StreamId, TrackId, TrackPhase, Tracked},
     publish::{compose::Now, message::class_name, topics::Family},
     status::{CameraState, CameraStatus},
 };
@@ -104,6 +104,8 @@ struct Camera {
     counters: Counters,
     /// Retained topics and what they say.
     states: BTreeMap<&'static str, (Arc<str>, &'static str)>,
+    /// Where the latest picture of an object of each label is.
+    snapshots: BTreeMap<String, Arc<str>>,
     zones: BTreeSet<Arc<str>>,
     removed: bool,
     /// Since the last statistics: frames that came, the first and the last number of a decoded frame.
@@ -239,7 +241,8 @@ impl Frigate {
     pub(super) fn removed(&mut self, stream: &StreamId, out: &mut Out<'_>) {
         let Some(camera) = self.cameras.get_mut(stream) else { return };
         camera.removed = true;
-        for (topic, _) in std::mem::take(&mut camera.states).into_values() {
+        let states = std::mem::take(&mut camera.states).into_values().map(|(topic, _)| topic);
+        for topic in states.chain(std::mem::take(&mut camera.snapshots).into_values()) {
             out(&topic, Bytes::new(), Family::DialectState);
         }
         let zones = std::mem::take(&mut camera.zones);
@@ -259,6 +262,9 @@ impl Frigate {
         let mut dirty = BTreeSet::new();
         if let Some(verdicts) = &tracked.verdicts {
             camera.move_objects(verdicts, tracked);
+        }
+        for (_, shot) in &tracked.shots {
+            camera.show(&prefix, class_name(&tracked.model.classes, shot.class), shot, out);
         }
         let mut recount = false;
         for track in &tracked.tracks {
@@ -388,6 +394,15 @@ impl Frigate {
 }
 
 impl Camera {
+    /// The latest picture of an object of each label.
+    fn show(&mut self, prefix: &str, label: &str, shot: &Shot, out: &mut Out<'_>) {
+        // The last story of a camera that was removed may follow.
+        let Some(jpeg) = shot.jpeg().filter(|_| !self.removed) else { return };
+        let topic = || format!("{prefix}/{}/{}/snapshot", self.name, level(label)).into();
+        let topic = self.snapshots.entry(label.to_owned()).or_insert_with(topic);
+        out(topic, jpeg.clone(), Family::DialectState);
+    }
+
     /// Objects by label, all and those that move; only those in a zone, if one is named.
     fn count(&self, zone: Option<&Arc<str>>) -> BTreeMap<Arc<str>, [u64; 2]> {
         let mut counts = BTreeMap::<Arc<str>, [u64; 2]>::new();

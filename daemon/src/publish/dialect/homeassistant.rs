@@ -17,7 +17,7 @@ use super::{
 use crate::{
     analyse::CameraRules,
     config::HomeAssistantConfig,
-    media::StreamId,
+    media::{StreamId, Tracked},
     publish::topics::{self, Family, Place},
     status::CameraStatus,
 };
@@ -32,6 +32,9 @@ struct Camera {
     /// The entities that were last announced, by identifier.
     entities: BTreeMap<String, Entity>,
     payload: Bytes,
+    /// Where the picture of what was seen last is, and whether there is one.
+    image: Arc<str>,
+    shown: bool,
 }
 
 /// The dialect.
@@ -41,6 +44,8 @@ pub(super) struct HomeAssistant {
     /// Where switches are turned; `None`: they may not be.
     switches: Option<String>,
     device: Device,
+    /// Whether cameras have a picture of what they saw last.
+    best_shots: bool,
     topic: Arc<str>,
     cameras: BTreeMap<StreamId, Camera>,
 }
@@ -54,6 +59,7 @@ impl HomeAssistant {
             topic: discovery(&prefix, &root(device)),
             prefix,
             device: device.clone(),
+            best_shots: config.best_shots,
             cameras: BTreeMap::new(),
         }
     }
@@ -104,12 +110,15 @@ impl HomeAssistant {
         }
         let place = Place { base: &self.device.base, device: &self.device.name, camera: stream.name(), ..Place::default() };
         let switch = self.switches.is_some().then(|| self.switch(&level(stream.name())));
-        let entities = entities::of(place, &status.rules, switch.as_deref());
+        let entities = entities::of(place, &status.rules, switch.as_deref(), self.best_shots);
         let mut components: Map<String, Value> =
             entities.iter().map(|(id, entity)| (id.clone(), entity.config(&unique(&self.device, stream, id)))).collect();
         if switch.is_none() {
             // It may have been announced before the last start.
             components.insert(entities::SWITCH.to_owned(), json!({ "p": "switch" }));
+        }
+        if !self.best_shots {
+            components.insert(entities::BEST_SHOT.to_owned(), json!({ "p": "image" }));
         }
         // An entity that is gone is named once more, with its platform alone: that removes it.
         for (id, entity) in known.into_iter().flat_map(|camera| &camera.entities) {
@@ -131,7 +140,9 @@ impl HomeAssistant {
         }));
         let topic = discovery(&self.prefix, &id);
         out(&topic, payload.clone(), Family::DialectState);
-        self.cameras.insert(stream.clone(), Camera { topic, rules: status.rules.clone(), entities, payload });
+        let image = entities::image_topic(place);
+        self.cameras
+            .insert(stream.clone(), Camera { topic, rules: status.rules.clone(), entities, payload, image, shown: false });
     }
 
     /// Its device and all of its entities go.
@@ -140,6 +151,18 @@ impl HomeAssistant {
         // Another camera of that name may have come.
         if !self.cameras.values().any(|other| other.topic == camera.topic) {
             out(&camera.topic, Bytes::new(), Family::DialectState);
+            if camera.shown {
+                out(&camera.image, Bytes::new(), Family::DialectState);
+            }
+        }
+    }
+
+    /// What tracks look like.
+    pub(super) fn frame(&mut self, tracked: &Tracked, out: &mut Out<'_>) {
+        let Some(camera) = self.cameras.get_mut(&tracked.stream) else { return };
+        for jpeg in tracked.shots.iter().filter_map(|(_, shot)| shot.jpeg()) {
+            camera.shown = true;
+            out(&camera.image, jpeg.clone(), Family::DialectState);
         }
     }
 

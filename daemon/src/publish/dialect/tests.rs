@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     analyse::{CameraRules, Count, Event, EventId, EventPhase, Measure, Object, Tally, Unit, Verdicts, Way},
-    config::{AxisConfig, DeepStreamConfig, DeepStreamForm, FrigateConfig, HomeAssistantConfig, OnvifConfig},
+    config::{AxisConfig, DeepStreamConfig, DeepStreamForm, FrigateConfig, OnvifConfig},
     media::{
         BBox, Capture, Detection, Extras, Finding, Found, Mark, ModelInfo, StepReport, TimeBasis, TimeCard, Track, TrackId,
         TrackPhase, TrackedDetection,
@@ -18,6 +18,8 @@ use crate::{
 };
 
 mod names;
+mod shots;
+mod switches;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/publish/dialect/testdata");
 const PERSON: TrackId = TrackId(0x0123_4567_89ab_cdef);
@@ -64,10 +66,7 @@ fn configs() -> BTreeMap<&'static str, DialectsConfig> {
     };
     BTreeMap::from([
         ("frigate", DialectsConfig { frigate: Some(FrigateConfig { topic_prefix: "frigate".into() }), ..none() }),
-        (
-            "homeassistant",
-            DialectsConfig { home_assistant: Some(HomeAssistantConfig { discovery_prefix: "homeassistant".into() }), ..none() },
-        ),
+        ("homeassistant", shots::home_assistant(false)),
         ("deepstream_full", deepstream(DeepStreamForm::Full)),
         ("deepstream_minimal", deepstream(DeepStreamForm::Minimal)),
         ("deepstream_protobuf", deepstream(DeepStreamForm::Protobuf)),
@@ -174,6 +173,7 @@ impl Rig {
             extras: Extras::default(),
             tracks: vec![track],
             steps: None,
+            shots: Vec::new(),
             verdicts: Some(Box::new(verdicts)),
             model: self.model.clone(),
             closing: false,
@@ -436,7 +436,8 @@ fn home_assistant_hears_of_every_entity_and_of_its_end() {
     for id in ["yard_occupied", "yard__person_occupied", "yard__car_count", "gate__person_in", "bench_count", "parked_event"] {
         assert!(entities.contains_key(id), "{id} is missing");
     }
-    let announced = |(id, entity): (&String, &Value)| id == "enabled" || entity["unique_id"].is_string();
+    let announced =
+        |(id, entity): (&String, &Value)| ["enabled", "best_shot"].contains(&id.as_str()) || entity["unique_id"].is_string();
     assert!(entities.values().all(|entity| entity["p"].is_string()) && entities.iter().all(announced));
     assert_eq!(entities["enabled"], serde_json::json!({ "p": "switch" }), "no switch, whoever had one before");
     let fewer: Value = serde_json::from_str(&said[1]).expect("JSON");
@@ -449,41 +450,6 @@ fn home_assistant_hears_of_every_entity_and_of_its_end() {
         rig.dialects.heard(topic, payload, Rig::keep(&mut rig.sent));
     }
     assert!(rig.sent.is_empty());
-}
-
-/// Where commands allow it, both dialects have switches: announced, heard, and nothing else taken for one.
-#[test]
-fn cameras_are_switched_where_that_is_allowed() {
-    let config = DialectsConfig {
-        frigate: Some(FrigateConfig { topic_prefix: "frigate".into() }),
-        home_assistant: Some(HomeAssistantConfig { discovery_prefix: "homeassistant".into() }),
-        ..DialectsConfig::default()
-    };
-    let mut rig = Rig::new(&config, "door", "m", &["person"]);
-    assert_eq!(rig.dialects.subscriptions().collect::<Vec<_>>(), ["homeassistant/status"], "not without being told");
-    rig.dialects.have_switches();
-    let heard =
-        ["frigate/+/enabled/set", "frigate/+/detect/set", "homeassistant/status", "homeassistant/egret_box1/+/enabled/set"];
-    assert_eq!(rig.dialects.subscriptions().collect::<Vec<_>>(), heard);
-    rig.state(CameraState::Online, 0);
-    let said = rig.said("homeassistant/device/egret_box1_door/config");
-    let config: Value = serde_json::from_str(&said[0]).expect("JSON");
-    let switch = &config["cmps"]["enabled"];
-    assert_eq!((&switch["p"], &switch["unique_id"]), (&Value::from("switch"), &Value::from("egret_box1_door_enabled")));
-    assert_eq!(switch["state_topic"], "egret/box1/cam/door/status");
-    let topic = switch["command_topic"].as_str().expect("a topic");
-    let wish = |on| Some(Wish { camera: "door".into(), on });
-    for topic in [topic, "frigate/door/enabled/set", "frigate/door/detect/set"] {
-        assert_eq!(rig.dialects.wish(topic, b"ON"), wish(Some(true)), "{topic}");
-        assert_eq!(rig.dialects.wish(topic, b"OFF"), wish(Some(false)));
-        assert_eq!(rig.dialects.wish(topic, b"on\xff"), wish(None));
-    }
-    for topic in ["frigate/door/recordings/set", "frigate/door/enabled", "homeassistant/egret_box2/door/enabled/set", "x"] {
-        assert_eq!(rig.dialects.wish(topic, b"ON"), None, "{topic}");
-    }
-    rig.sent.clear();
-    rig.state(CameraState::Disabled, 0);
-    assert_eq!(rig.said("frigate/door/enabled/state"), ["OFF"]);
 }
 
 #[test]

@@ -94,6 +94,9 @@ pub struct TrackMessage<'a> {
     /// where there is none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub dwell: BTreeMap<String, Rounded<1>>,
+    /// At the end: what it looked like at its best. Absent where none is kept (`[track] best_shots`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_shot: Option<BestShot>,
     /// What steps have found out about it. Absent where there is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub findings: Vec<Told<'a>>,
@@ -107,6 +110,24 @@ pub struct TrackMessage<'a> {
     /// heard before.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub delayed: bool,
+}
+
+/// What a track looked like at its best.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct BestShot {
+    /// When that was.
+    pub captured_at: Stamp,
+    /// Of the detection then.
+    pub confidence: Rounded<4>,
+    /// Where it was, in pixels of the source frame. The picture shows a tenth of its size more on each side.
+    #[serde(rename = "box")]
+    pub bbox: [Rounded<2>; 4],
+    /// The same in fractions of its width and height.
+    pub box_norm: [Rounded<5>; 4],
+    /// Width and height of the picture in pixels.
+    pub size: [u32; 2],
+    /// The picture: JPEG in base64 (RFC 4648, section 4), at most 96 KiB before that. What masks cover is black.
+    pub jpeg: String,
 }
 
 /// A point of a path: seconds, x, y.

@@ -90,6 +90,7 @@ impl Camera {
             extras: crate::media::Extras::default(),
             tracks: told.collect(),
             steps: None,
+            shots: Vec::new(),
             verdicts: None,
             model: Arc::default(),
             closing: false,

@@ -1,6 +1,6 @@
 //! The entities of a camera: its state, and what its rules count and tell.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -60,11 +60,15 @@ impl Entity {
 /// Identifier of the switch of a camera.
 pub(super) const SWITCH: &str = "enabled";
 
-/// The entities of a camera, by identifier. `switch`: where it is switched on and off, if it may be.
-pub(super) fn of(place: Place<'_>, rules: &CameraRules, switch: Option<&str>) -> BTreeMap<String, Entity> {
+/// Identifier of its latest picture of an object.
+pub(super) const BEST_SHOT: &str = "best_shot";
+
+/// The entities of a camera, by identifier. `switch`: where it is switched on and off, if it may be. `best_shots`: whether there are any.
+pub(super) fn of(place: Place<'_>, rules: &CameraRules, switch: Option<&str>, best_shots: bool) -> BTreeMap<String, Entity> {
     let mut entities = BTreeMap::new();
     own(place, &mut entities);
     entities.extend(switch.map(|topic| (SWITCH.to_owned(), switched(place, topic))));
+    entities.extend(best_shots.then(|| (BEST_SHOT.to_owned(), image(place))));
     for rule in &rules.rules {
         of_rule(place, rule, &mut entities);
     }
@@ -80,6 +84,21 @@ fn switched(place: Place<'_>, topic: &str) -> Entity {
         "availability": [device_availability(place)], "entity_category": "config",
     });
     Entity { platform: "switch", config }
+}
+
+/// Objects when they are confirmed, and at their best when they are gone.
+fn image(place: Place<'_>) -> Entity {
+    let config = json!({
+        "name": "Best shot", "image_topic": image_topic(place), "content_type": "image/jpeg",
+        "availability": [device_availability(place)],
+    });
+    Entity { platform: "image", config }
+}
+
+/// Where the picture of what a camera saw last is.
+pub(super) fn image_topic(place: Place<'_>) -> Arc<str> {
+    let Place { base, device, camera, .. } = place;
+    format!("{base}/{device}/cam/{camera}/best_shot").into()
 }
 
 /// What every camera has. It is there while the daemon is, whatever the camera does.
