@@ -26,6 +26,7 @@ mod schema;
 mod secret;
 mod span;
 mod suggest;
+mod topic_filter;
 mod tree;
 
 use std::{
@@ -47,6 +48,7 @@ pub use schema::schema;
 pub use secret::Secret;
 pub(crate) use span::parse as span;
 pub(crate) use suggest::nearest;
+pub use topic_filter::TopicFilter;
 
 use build::Surroundings;
 use document::Entries;

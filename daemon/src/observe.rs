@@ -33,7 +33,7 @@ mod tests {
         analyse::RuleCounts,
         batch::{Counts, Dropped},
         media::{Codec, ModelInfo, TimeCard},
-        publish::DiskQueue,
+        publish::{DiskQueue, DropReason},
         status::{CameraState, CameraStatus, PictureFaults},
         step::StepCounts,
         track,
@@ -109,15 +109,20 @@ mod tests {
                 },
             }],
             queues: vec![QueueSnapshot { name: "track_to_publish", length: 1, capacity: 16 }],
-            publish: Some(PublishSnapshot {
+            publish: vec![PublishSnapshot {
+                name: "mqtt".into(),
                 broker: "localhost:1883".into(),
                 connected: true,
-                reconnects: 0,
-                families: vec![FamilySnapshot { name: "frame", published: 1480, dropped: 0 }],
+                families: vec![FamilySnapshot {
+                    name: "frame",
+                    published: 1480,
+                    dropped: DropReason::ALL.map(|reason| (reason.as_str(), 0)),
+                }],
                 kept: (3, 4096),
                 commands: vec![("reload", "not_allowed", 2)],
                 commands_heard: true,
-            }),
+                ..PublishSnapshot::default()
+            }],
             disk: Some(DiskQueue { waiting: 3, bytes: 4096, oldest: Some(Duration::from_millis(1500)), ..DiskQueue::default() }),
             stages: stages.snapshot(),
         }

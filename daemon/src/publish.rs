@@ -8,6 +8,7 @@ mod alias;
 pub mod asyncapi;
 mod backoff;
 mod broker;
+mod budget;
 mod commands;
 mod compose;
 mod connection;
@@ -42,12 +43,12 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-pub use counters::{Counters, DropReason, Failure};
+pub use counters::{BrokerCounters, Counters, DropReason, Failure};
 pub use disk::DiskQueue;
 pub use outbox::CAPACITY as QUEUE_MESSAGES;
 pub use scribe::{Line, Scribe};
 pub(crate) use stamp::parse as parse_time;
-pub(crate) use tls::client_config;
+pub(crate) use tls::{check_identity, client_config, is_server_name};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 pub use topics::Family;
@@ -144,6 +145,10 @@ mod heard_tests;
 #[cfg(test)]
 mod keeper_tests;
 #[cfg(test)]
+mod several_tests;
+#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tls_tests;
 #[cfg(test)]
 mod wire_tests;

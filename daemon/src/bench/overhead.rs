@@ -244,12 +244,12 @@ fn live() -> StreamSettings {
 #[cfg(all(test, feature = "demo"))]
 mod tests {
     use super::*;
-    use crate::{config::MqttConfig, demo::EmbeddedBroker};
+    use crate::demo::EmbeddedBroker;
 
     fn options(load: Load, port: u16) -> Options {
         let text = format!("device = \"bench\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n");
         let config = crate::config::load_text("bench.toml".as_ref(), &text).expect("a good configuration").config;
-        assert!(matches!(&config.mqtt, Some(MqttConfig { publish_frames: true, .. })));
+        assert!(config.mqtt.as_ref().is_some_and(|mqtt| mqtt.first.publish_frames));
         let (warm_up, duration) = (Duration::from_millis(300), Duration::from_millis(700));
         Options { config, cameras: 4, load, objects: 10, max_batch: 4, warm_up, duration }
     }

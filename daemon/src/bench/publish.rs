@@ -202,7 +202,7 @@ pub fn publish(options: &PublishOptions) -> Result<Publishing, BenchError> {
     let counters = Arc::new(Counters::default());
     let mut mqtt = options.config.mqtt.clone();
     if let Some(mqtt) = &mut mqtt {
-        mqtt.publish_frames = matches!(options.messages, Messages::Frames(_));
+        mqtt.first.publish_frames = matches!(options.messages, Messages::Frames(_));
     }
     let publishing = {
         let (device, counters, stages) = (options.config.device.clone(), counters.clone(), StageTimes::new());

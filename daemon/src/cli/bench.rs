@@ -106,7 +106,7 @@ fn towards(broker: Secret) -> anyhow::Result<Config> {
         })?
         .config;
     if let Some(mqtt) = &mut config.mqtt {
-        mqtt.client_id = format!("egret-bench-{}", std::process::id());
+        mqtt.first.client_id = format!("egret-bench-{}", std::process::id());
     }
     Ok(config)
 }

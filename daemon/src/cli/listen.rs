@@ -173,12 +173,13 @@ fn mqtt(args: &Args) -> Result<anyhow::Result<MqttConfig>, Vec<Problem>> {
 
 /// What the command line says of the connection.
 fn with_options(mut mqtt: MqttConfig, args: &Args) -> anyhow::Result<MqttConfig> {
+    let broker = &mut mqtt.first;
     if let Some(path) = &args.ca_file {
-        anyhow::ensure!(mqtt.tls.is_some(), "--ca-file means nothing without TLS: write mqtts:// in --broker");
-        mqtt.tls = Some(TlsConfig { ca_file: Some(path.clone()) });
+        anyhow::ensure!(broker.tls.is_some(), "--ca-file means nothing without TLS: write mqtts:// in --broker");
+        broker.tls = Some(TlsConfig { ca_file: Some(path.clone()), ..broker.tls.take().unwrap_or_default() });
     }
     if let Some(username) = &args.username {
-        mqtt.username = Some(username.clone());
+        broker.username = Some(username.clone());
     }
     if let Some(path) = &args.password_file {
         let text = file::text(path, LONGEST_PASSWORD).with_context(|| path.display().to_string())?;
@@ -188,10 +189,10 @@ fn with_options(mut mqtt: MqttConfig, args: &Args) -> anyhow::Result<MqttConfig>
             "{}: it holds no password of at most {LONGEST_PASSWORD} bytes",
             path.display()
         );
-        mqtt.password = Some(Secret::new(password));
+        broker.password = Some(Secret::new(password));
     }
-    anyhow::ensure!(mqtt.password.is_none() || mqtt.username.is_some(), "a password needs --username");
-    mqtt.version = args.mqtt.unwrap_or(mqtt.version);
+    anyhow::ensure!(broker.password.is_none() || broker.username.is_some(), "a password needs --username");
+    broker.version = args.mqtt.unwrap_or(broker.version);
     Ok(mqtt)
 }
 
@@ -207,7 +208,7 @@ impl Listener {
     async fn run(&mut self, mqtt: &MqttConfig, filters: &[String], duration: Option<Duration>) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen().context("signals are not heard")?;
         let until = duration.map(|duration| tokio::time::Instant::now() + duration);
-        let mut subscription = Subscription::new(mqtt, filters)?;
+        let mut subscription = Subscription::new(&mqtt.first, filters)?;
         let mut redraw = interval(REDRAW);
         redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let over = async {
@@ -227,13 +228,13 @@ impl Listener {
                     Ok(None) => self.reached = true,
                     Err(lost @ (Lost::Tls(_) | Lost::Refused(_))) => return Err(lost.into()),
                     Err(lost) => {
-                        writeln!(io::stderr().lock(), "no connection to {}:{}: {}", mqtt.host, mqtt.port, printable(&lost.to_string()))?;
+                        writeln!(io::stderr().lock(), "no connection to {}:{}: {}", mqtt.first.host, mqtt.first.port, printable(&lost.to_string()))?;
                         tokio::select! {
                             _ = signals.next() => break,
                             () = &mut over => break,
                             () = sleep(AGAIN) => {}
                         }
-                        subscription = Subscription::new(mqtt, filters)?;
+                        subscription = Subscription::new(&mqtt.first, filters)?;
                     }
                 },
             }

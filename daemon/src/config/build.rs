@@ -5,30 +5,22 @@ mod commands;
 mod dialects;
 mod login;
 mod model;
+mod mqtt;
 mod rule;
+mod tls;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
-    net::SocketAddr,
-    path::Path,
-};
+use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::Path};
 
 use super::{
-    AppearanceConfig, BatchConfig, CameraConfig, Config, DialectsConfig, HttpConfig, LogConfig, ModelConfig, MqttConfig,
-    MqttVersion, QueueConfig, RuntimeConfig, TlsConfig, TrackConfig, address,
+    AppearanceConfig, BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, ModelConfig, MqttConfig, QueueConfig,
+    RuntimeConfig, TrackConfig,
     document::Entries,
     filter::{BadFilter, log_filter},
-    keys::{Batch, Camera, Http, Log, Mqtt, Queue, Runtime, Top, Track, Typed},
+    keys::{Batch, Camera, Http, Log, Queue, Runtime, Top, Track, Typed},
     kind::is_name,
     ledger::Ledger,
 };
-use login::Login;
 
-/// Longest client identifier.
-const LONGEST_CLIENT_ID: usize = 128;
-/// What an MQTT 3.1.1 broker must accept (§3.1.3.1).
-const SURE_CLIENT_ID: usize = 23;
 /// Longest base topic.
 const LONGEST_BASE_TOPIC: usize = 200;
 
@@ -69,11 +61,8 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
     let commands = commands::build(&typed.commands, ledger);
     Config {
         log: log(typed.log, ledger),
-        mqtt: mqtt(typed.mqtt, dialects, &device, ledger, around).map(|mqtt| MqttConfig {
-            queue: queue(typed.queue, ledger, around),
-            commands,
-            ..mqtt
-        }),
+        mqtt: mqtt::build((typed.mqtt, typed.broker), &entries.brokers, dialects, &device, ledger, around)
+            .map(|mqtt| MqttConfig { queue: queue(typed.queue, ledger, around), commands, ..mqtt }),
         http: http(&typed.http, ledger),
         runtime: runtime(typed.runtime, ledger),
         batch: batch(&typed.batch, ledger),
@@ -205,85 +194,6 @@ fn calm(cameras: &[CameraConfig], track: &TrackConfig, ledger: &mut Ledger) {
     }
 }
 
-fn mqtt(
-    mqtt: Mqtt,
-    dialects: DialectsConfig,
-    device: &str,
-    ledger: &mut Ledger,
-    around: &Surroundings<'_>,
-) -> Option<MqttConfig> {
-    if !mqtt.enabled {
-        return None;
-    }
-    let Some(url) = &mqtt.url else {
-        let mut keys = Mqtt::SECTION.keys.iter().filter(|key| !matches!(key.name, "url" | "enabled"));
-        let own = keys.any(|key| ledger.is_set(&Mqtt::SECTION.path(None, key.name)));
-        if !ledger.is_set("mqtt.url") && (own || dialects != DialectsConfig::default()) {
-            ledger.missing(
-                "mqtt",
-                "mqtt.url",
-                "the broker's address is missing",
-                "write url = \"mqtt://broker:1883\", or enabled = false to publish nothing",
-            );
-        }
-        return None;
-    };
-    let address = match address::parse(url.expose(), &["mqtt", "mqtts"]) {
-        Ok(address) => address,
-        Err(reason) => {
-            ledger.problem("mqtt.url", reason, "write mqtt://host:1883, or mqtts://host:8883 for TLS");
-            return None;
-        }
-    };
-    let tls = address.url.scheme() == "mqtts";
-    if tls {
-        login::check_ca("mqtt.ca_file", mqtt.ca_file.as_deref(), ledger);
-    } else if mqtt.ca_file.is_some() {
-        ledger.problem("mqtt.ca_file", "it means nothing without TLS", "write mqtts:// in mqtt.url, or remove it");
-    }
-    let base_topic = base_topic(mqtt.base_topic, &address, ledger);
-    dialects::apart(&dialects, &base_topic, ledger);
-    let client_id = client_id(mqtt.client_id, device, mqtt.version.0, ledger);
-    let login = Login {
-        table: "mqtt",
-        url_key: "url",
-        username: mqtt.username,
-        password: mqtt.password,
-        password_file: mqtt.password_file,
-        password_env: mqtt.password_env,
-        password_credential: mqtt.password_credential,
-    };
-    let (username, password) = login.resolve(&address, ledger, around);
-    if password.is_some() && username.is_none() && mqtt.version.0 == MqttVersion::V311 {
-        ledger.missing(
-            "mqtt",
-            "mqtt.username",
-            "MQTT 3.1.1 knows no password without a user name (§3.1.2.9)",
-            "write username = \"…\"",
-        );
-    }
-    if password.is_some() && !tls && !is_local(&address) {
-        ledger.advise("mqtt.url", "the password crosses the network in clear", "use mqtts:// where the broker offers it");
-    }
-    Some(MqttConfig {
-        host: address.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
-        port: address.url.port().unwrap_or(if tls { 8883 } else { 1883 }),
-        tls: tls.then_some(TlsConfig { ca_file: mqtt.ca_file }),
-        version: mqtt.version.0,
-        client_id,
-        base_topic,
-        username,
-        password,
-        keep_alive: mqtt.keep_alive.0,
-        publish_frames: mqtt.frames,
-        frame_format: mqtt.frame_format.0,
-        track_update_interval: mqtt.track_update_interval.0,
-        queue: None,
-        commands: BTreeSet::new(),
-        dialects,
-    })
-}
-
 fn queue(queue: Queue, ledger: &mut Ledger, around: &Surroundings<'_>) -> Option<QueueConfig> {
     // Of several, systemd names the first one of the unit first.
     let state =
@@ -305,29 +215,6 @@ fn queue(queue: Queue, ledger: &mut Ledger, around: &Surroundings<'_>) -> Option
     })
 }
 
-fn is_local(address: &address::Address) -> bool {
-    address.url.host_str().is_some_and(|host| {
-        let host = host.trim_matches(['[', ']']);
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    })
-}
-
-/// From the key, or from the path of the URL, whichever a later layer says.
-fn base_topic(key: String, address: &address::Address, ledger: &mut Ledger) -> String {
-    let path = address.url.path().trim_matches('/');
-    let (at, topic) = match (ledger.layer("mqtt.base_topic"), ledger.layer("mqtt.url")) {
-        _ if path.is_empty() => ("mqtt.base_topic", key),
-        (Some(key_layer), Some(url_layer)) if key_layer > url_layer => ("mqtt.base_topic", key),
-        (Some(key_layer), Some(url_layer)) if key_layer == url_layer && key != path => {
-            ledger.problem("mqtt.base_topic", "mqtt.url has another base topic as its path", "say it once");
-            ("mqtt.base_topic", key)
-        }
-        _ => ("mqtt.url", path.to_owned()),
-    };
-    check_topic(at, &topic, ledger);
-    topic
-}
-
 /// Whether something can be the first levels of topics to publish on.
 fn check_topic(at: &str, topic: &str, ledger: &mut Ledger) {
     let reason = if topic.contains(['+', '#']) {
@@ -344,17 +231,4 @@ fn check_topic(at: &str, topic: &str, ledger: &mut Ledger) {
         return;
     };
     ledger.problem(at, reason, "write levels separated by single slashes, e.g. \"egret\" or \"site/egret\"");
-}
-
-fn client_id(key: Option<String>, device: &str, version: MqttVersion, ledger: &mut Ledger) -> String {
-    let Some(id) = key else { return MqttConfig::usual_client_id(device) };
-    let remedy = "write a short one of letters and digits";
-    if id.len() > LONGEST_CLIENT_ID {
-        ledger.problem("mqtt.client_id", format!("longer than {LONGEST_CLIENT_ID} bytes"), remedy);
-    } else if id.chars().any(char::is_control) {
-        ledger.problem("mqtt.client_id", "it holds control characters", remedy);
-    } else if version == MqttVersion::V311 && id.len() > SURE_CLIENT_ID {
-        ledger.advise("mqtt.client_id", format!("an MQTT 3.1.1 broker may refuse more than {SURE_CLIENT_ID} bytes"), remedy);
-    }
-    id
 }

@@ -93,12 +93,15 @@ fn queue(mqtt: Option<&MqttConfig>) -> Option<&QueueConfig> {
     mqtt?.queue.as_ref()
 }
 
-/// A broker as it was configured, without its queue: a client identifier that is only made of the device's name says nothing more than that name.
+/// Brokers as they were configured, without their queue: a client identifier that is only made of the device's name says nothing more than that name.
 fn broker(mqtt: Option<&MqttConfig>, device: &str) -> Option<MqttConfig> {
     let mut mqtt = mqtt?.clone();
     mqtt.queue = None;
-    if mqtt.client_id == MqttConfig::usual_client_id(device) {
-        mqtt.client_id.clear();
+    let MqttConfig { first, others, .. } = &mut mqtt;
+    for broker in std::iter::once(first).chain(others) {
+        if broker.client_id == MqttConfig::usual_client_id(device) {
+            broker.client_id.clear();
+        }
     }
     Some(mqtt)
 }

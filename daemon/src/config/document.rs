@@ -48,6 +48,7 @@ pub(super) fn read(ledger: &mut Ledger, number: usize, path: &Path, content: &st
 pub(super) struct Entries {
     pub(super) models: Vec<String>,
     pub(super) profiles: Vec<String>,
+    pub(super) brokers: Vec<String>,
     pub(super) cameras: Vec<String>,
     /// By camera: `camera/name`.
     pub(super) rules: HashMap<String, Vec<String>>,
@@ -59,6 +60,7 @@ impl Entries {
         let names = match section.name {
             "model" => &mut self.models,
             "profile" => &mut self.profiles,
+            "broker" => &mut self.brokers,
             "rule" => self.rules.entry(name.split('/').next().unwrap_or_default().to_owned()).or_default(),
             _ => &mut self.cameras,
         };
@@ -78,6 +80,7 @@ impl Entries {
         match section.name {
             "model" => self.models.iter().collect(),
             "profile" => self.profiles.iter().collect(),
+            "broker" => self.brokers.iter().collect(),
             "camera" => self.cameras.iter().collect(),
             "rule" => self.rules.values().flatten().collect(),
             _ => Vec::new(),
@@ -237,7 +240,9 @@ impl Reader<'_> {
                 continue;
             }
             let nested = SECTIONS.iter().find(|nested| {
-                nested.name == key.get_ref().as_ref() && nested.shape == Shape::Nested(section.name) && entry.is_some()
+                nested.name == key.get_ref().as_ref()
+                    && (nested.shape == Shape::Nested(section.name) && entry.is_some()
+                        || nested.shape == Shape::ListUnder(section.name))
             });
             match (nested, value.get_ref()) {
                 (Some(nested), DeValue::Array(items)) => self.list(nested, entry, items.iter()),
@@ -297,15 +302,17 @@ impl Reader<'_> {
         }
         let tables =
             || SECTIONS.iter().filter(|section| matches!(section.shape, Shape::Table | Shape::List)).map(|section| section.name);
-        let nested =
-            SECTIONS.iter().find(|section| matches!(section.shape, Shape::Nested(_) | Shape::Under(_)) && section.name == name);
+        let nested = SECTIONS.iter().find(|section| {
+            matches!(section.shape, Shape::Nested(_) | Shape::ListUnder(_) | Shape::Under(_)) && section.name == name
+        });
         let (path, nearest) = match place {
             None => {
                 let keys = Top::SECTION.keys.iter().map(|key| key.name);
                 (name.clone(), suggest::nearest(&name, keys.chain(tables())).map(str::to_owned))
             }
             Some((section, entry)) => {
-                let under = SECTIONS.iter().filter(|under| under.shape == Shape::Under(section.name)).map(|under| under.name);
+                let below = [Shape::Under(section.name), Shape::ListUnder(section.name)];
+                let under = SECTIONS.iter().filter(|under| below.contains(&under.shape)).map(|under| under.name);
                 let keys = section.keys.iter().map(|key| key.name).chain(under);
                 (section.path(entry, &name), suggest::nearest(&name, keys).map(str::to_owned))
             }
@@ -343,7 +350,7 @@ fn title(section: &Section) -> String {
         Shape::Table => format!("in [{}]", section.name),
         Shape::List => format!("in [[{}]]", section.name),
         Shape::Under(parent) => format!("in [{parent}.{}]", section.name),
-        Shape::Nested(parent) => format!("in [[{parent}.{}]]", section.name),
+        Shape::Nested(parent) | Shape::ListUnder(parent) => format!("in [[{parent}.{}]]", section.name),
     }
 }
 

@@ -58,19 +58,23 @@ fn put(layer: &mut Layer<'_>, path: &str, text: &str, spot: Spot) {
         None => (Some(&Top::SECTION), path),
         Some((table, name)) => {
             let below = name.split_once('.').and_then(|(below, name)| {
-                let is_it = |known: &&Section| known.name == below && matches!(known.shape, Shape::Under(of) if of == table);
+                let is_it = |known: &&Section| {
+                    known.name == below && matches!(known.shape, Shape::Under(of) | Shape::ListUnder(of) if of == table)
+                };
                 Some((SECTIONS.iter().find(is_it)?, name))
             });
-            let alone = |known: &&Section| known.name == table && !matches!(known.shape, Shape::Top | Shape::Under(_));
+            let alone = |known: &&Section| {
+                known.name == table && !matches!(known.shape, Shape::Top | Shape::Under(_) | Shape::ListUnder(_))
+            };
             below.map_or_else(|| (SECTIONS.iter().find(alone), name), |(below, name)| (Some(below), name))
         }
     };
     if let Some(section) = section
-        && matches!(section.shape, Shape::List | Shape::Nested(_))
+        && matches!(section.shape, Shape::List | Shape::ListUnder(_) | Shape::Nested(_))
     {
         let remedy = format!(
-            "write [[{}]] in a file, e.g. in conf.d; a camera's password can come from a variable by password_env",
-            section.name
+            "write [[{}]] in a file, e.g. in conf.d; a password can come from a variable by password_env",
+            section.path(None, "").trim_end_matches('.')
         );
         layer.ledger.problem_at(spot, path, None, "lists are not set by variables", remedy);
         return;

@@ -27,6 +27,8 @@ pub(super) enum Shape {
     List,
     /// `[parent.name]` below a `[parent]`.
     Under(&'static str),
+    /// `[[parent.name]]` below a `[parent]`, merged by the key `name`.
+    ListUnder(&'static str),
     /// `[[parent.name]]` below a `[[parent]]`, merged by the names of both: an entry is called `parent/name`.
     Nested(&'static str),
 }
@@ -55,7 +57,10 @@ impl Section {
                 let path = format!("{parent}.{of}.{}.{entry}.{key}", self.name);
                 path.trim_end_matches('.').to_owned()
             }
-            (Shape::Nested(parent), None) => format!("{parent}.{}.{key}", self.name),
+            (Shape::ListUnder(parent), Some(entry)) => {
+                format!("{parent}.{}.{entry}.{key}", self.name).trim_end_matches('.').to_owned()
+            }
+            (Shape::Nested(parent) | Shape::ListUnder(parent), None) => format!("{parent}.{}.{key}", self.name),
             (_, Some(entry)) if key.is_empty() => format!("{}.{entry}", self.name),
             (_, Some(entry)) => format!("{}.{entry}.{key}", self.name),
             (_, None) => format!("{}.{key}", self.name),
@@ -142,42 +147,6 @@ section! {
         filter: Text = "info";
         /// How it is written. auto: natively to journald when systemd started the process, else text.
         format: Choice[LogFormat] = "auto";
-    }
-}
-
-section! {
-    /// The broker. Without a URL nothing is published.
-    Mqtt: Table "mqtt" {
-        /// mqtt://host:port or mqtts://host:port (TLS, certificate verified). A path is the base topic.
-        url: Url, otherwise "nothing is published";
-        /// Whether anything is published; false: the other keys stay, and mean nothing.
-        enabled: Flag = true;
-        /// Protocol version.
-        version: Choice[MqttVersion] = "5";
-        /// Client identifier, unique at the broker.
-        client_id: Text, otherwise "egret- and the device's name";
-        /// First level or levels of every topic.
-        base_topic: Text = "egret";
-        /// User name at the broker.
-        username: Text;
-        /// File that holds the password.
-        password_file: Path;
-        /// Environment variable that holds the password.
-        password_env: Text;
-        /// systemd credential that holds the password (LoadCredential= in the unit).
-        password_credential: Text;
-        /// The password itself. Better one of the three above.
-        password: Hidden;
-        /// PEM file with the authorities that an mqtts broker's certificate is checked against.
-        ca_file: Path, otherwise "the system's authorities";
-        /// MQTT keep-alive.
-        keep_alive: Span["5s" ..= "18h"] = "30s";
-        /// Whether each frame's detections are published on cam/NAME/frame.
-        frames: Flag = true;
-        /// How they are written: json, or the compact form as cbor or protobuf. All other messages are JSON.
-        frame_format: Choice[FrameFormat] = "json";
-        /// Shortest time between two update messages of one track.
-        track_update_interval: Span["0s" ..= "1h"] = "1s";
     }
 }
 
@@ -397,10 +366,12 @@ section! {
 
 mod commands;
 mod dialects;
+mod mqtt;
 mod queue;
 mod rule;
 pub(super) use commands::Commands;
 pub(super) use dialects::{Axis, DeepStream, Frigate, HomeAssistant, Onvif};
+pub(super) use mqtt::{Broker, Mqtt};
 pub(super) use queue::Queue;
 pub(super) use rule::{Anchor, Direction, Profile, Rule, RuleWord, Strictness};
 
@@ -409,6 +380,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Top::SECTION,
     Log::SECTION,
     Mqtt::SECTION,
+    Broker::SECTION,
     Commands::SECTION,
     Queue::SECTION,
     Frigate::SECTION,
@@ -433,6 +405,8 @@ pub(super) struct Typed {
     pub(super) top: Top,
     pub(super) log: Log,
     pub(super) mqtt: Mqtt,
+    #[serde(default)]
+    pub(super) broker: HashMap<String, Broker>,
     pub(super) commands: Commands,
     pub(super) queue: Queue,
     pub(super) frigate: Frigate,

@@ -1,8 +1,8 @@
-//! The broker and the queue before it, as the rest of the program sees them.
+//! The brokers and the queue before them, as the rest of the program sees them.
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use super::{dialects::DialectsConfig, secret::Secret};
+use super::{dialects::DialectsConfig, secret::Secret, topic_filter::TopicFilter};
 use crate::control::Verb;
 
 /// MQTT protocol version.
@@ -27,6 +27,9 @@ pub enum FrameFormat {
 }
 
 impl FrameFormat {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Json, Self::Cbor, Self::Protobuf];
+
     /// Its media type.
     pub fn content_type(self) -> &'static str {
         match self {
@@ -37,9 +40,30 @@ impl FrameFormat {
     }
 }
 
-/// A broker and how to reach it.
+/// What is published, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MqttConfig {
+    /// The broker of `[mqtt]` itself.
+    pub first: BrokerConfig,
+    /// Those of `[[mqtt.broker]]`.
+    pub others: Vec<BrokerConfig>,
+    /// First level(s) of every topic.
+    pub base_topic: String,
+    /// Shortest time between two `track/update` messages of one track.
+    pub track_update_interval: Duration,
+    /// What others may tell this daemon to do; nothing by default.
+    pub commands: BTreeSet<Verb>,
+    /// The contracts of others that are spoken beside ours.
+    pub dialects: DialectsConfig,
+    /// Where events and ends of tracks are kept until the brokers have them; `None`: in memory.
+    pub queue: Option<QueueConfig>,
+}
+
+/// A broker, how to reach it, and what it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// Unique name; [`MqttConfig::FIRST`] is the first one's.
+    pub name: String,
     /// Host name or address.
     pub host: String,
     /// TCP port.
@@ -50,8 +74,6 @@ pub struct MqttConfig {
     pub version: MqttVersion,
     /// Client identifier, unique at the broker.
     pub client_id: String,
-    /// First level(s) of every topic.
-    pub base_topic: String,
     /// User name.
     pub username: Option<String>,
     /// Password.
@@ -62,14 +84,10 @@ pub struct MqttConfig {
     pub publish_frames: bool,
     /// How they are written.
     pub frame_format: FrameFormat,
-    /// Shortest time between two `track/update` messages of one track.
-    pub track_update_interval: Duration,
-    /// What others may tell this daemon to do; nothing by default.
-    pub commands: BTreeSet<Verb>,
-    /// The contracts of others that are spoken beside ours.
-    pub dialects: DialectsConfig,
-    /// Where events and ends of tracks are kept until the broker has them; `None`: in memory.
-    pub queue: Option<QueueConfig>,
+    /// Topics that it gets.
+    pub topics: TopicFilter,
+    /// Most bytes a second.
+    pub max_bytes_per_second: Option<u64>,
 }
 
 /// The queue on disk.
@@ -104,6 +122,16 @@ impl QueueConfig {
 }
 
 impl MqttConfig {
+    /// The first broker's name.
+    pub const FIRST: &str = "mqtt";
+    /// Most brokers.
+    pub const MOST_BROKERS: usize = 16;
+
+    /// All brokers.
+    pub fn brokers(&self) -> impl Iterator<Item = &BrokerConfig> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
     /// The client identifier where none is configured.
     pub(super) fn usual_client_id(device: &str) -> String {
         format!("egret-{device}")
@@ -115,4 +143,10 @@ impl MqttConfig {
 pub struct TlsConfig {
     /// PEM file with the authorities to trust; the system's store if absent.
     pub ca_file: Option<PathBuf>,
+    /// PEM files with our own certificate (and its chain) and its private key, for brokers that ask for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Name that the broker's certificate has to be for, and that it is told (SNI); the host if absent.
+    pub server_name: Option<String>,
+    /// Application protocols that are offered (ALPN), in this order.
+    pub alpn: Vec<String>,
 }

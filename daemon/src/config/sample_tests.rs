@@ -24,6 +24,7 @@ fn table_of<'a>(document: &'a toml::Table, section: &Section) -> &'a toml::Table
         Shape::Table => document[section.name].as_table().expect(section.name),
         Shape::List => document[section.name][0].as_table().expect(section.name),
         Shape::Under(parent) => document[parent][section.name].as_table().expect(section.name),
+        Shape::ListUnder(parent) => document[parent][section.name][0].as_table().expect(section.name),
         Shape::Nested(parent) => document[parent][0][section.name][0].as_table().expect(section.name),
     }
 }
@@ -61,7 +62,7 @@ fn it_names_every_key_with_its_default_and_no_other() {
             }
         }
         for (name, value) in table {
-            let belongs = [Shape::Nested(section.name), Shape::Under(section.name)];
+            let belongs = [Shape::Nested(section.name), Shape::Under(section.name), Shape::ListUnder(section.name)];
             let nested = SECTIONS.iter().any(|nested| belongs.contains(&nested.shape) && nested.name == name);
             let is_section = nested || section.shape == Shape::Top && (value.is_table() || value.is_array());
             assert!(is_section || section.key(name).is_some(), "{name} is no key of {}", section.name);
@@ -77,7 +78,7 @@ fn it_tells_every_choice_and_every_limit() {
             Shape::Table => format!("\n[{}]", section.name),
             Shape::List => format!("\n#[[{}]]", section.name),
             Shape::Under(parent) => format!("\n[{parent}.{}]", section.name),
-            Shape::Nested(parent) => format!("\n#[[{parent}.{}]]", section.name),
+            Shape::Nested(parent) | Shape::ListUnder(parent) => format!("\n#[[{parent}.{}]]", section.name),
         };
         let (_, after) = SAMPLE.split_once(&header).expect(section.name);
         after.split_once("# ───").map_or(after, |(own, _)| own)

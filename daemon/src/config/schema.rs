@@ -27,6 +27,14 @@ pub fn schema() -> Value {
                     parent["properties"][section.name] = table(section);
                 }
             }
+            Shape::ListUnder(parent) => {
+                let mut items = table(section);
+                items["required"] = json!(["name", "url"]);
+                if let Some(parent) = properties.get_mut(parent) {
+                    parent["properties"][section.name] =
+                        json!({ "type": "array", "description": section.doc.trim(), "items": items });
+                }
+            }
             Shape::Nested(parent) => {
                 let mut items = table(section);
                 items["required"] = json!(["name", "kind"]);

@@ -48,7 +48,7 @@ impl Tree {
     pub(super) fn defaults(entries: &Entries) -> Self {
         let mut tree = Self::default();
         for section in SECTIONS {
-            if matches!(section.shape, Shape::List | Shape::Nested(_)) {
+            if matches!(section.shape, Shape::List | Shape::ListUnder(_) | Shape::Nested(_)) {
                 entries.names(section).into_iter().for_each(|entry| tree.set_defaults(section, Some(entry)));
             } else {
                 tree.set_defaults(section, None);

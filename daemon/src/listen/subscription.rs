@@ -5,7 +5,7 @@ use std::time::Duration;
 use rumqttc::{TlsConfiguration, Transport, v5};
 
 use crate::{
-    config::{MqttConfig, MqttVersion},
+    config::{BrokerConfig, MqttVersion},
     publish::{self, topics::CHANNELS},
 };
 
@@ -112,7 +112,7 @@ impl Subscription {
     ///
     /// # Errors
     /// [`Lost::Tls`]: the authorities cannot be read.
-    pub fn new(config: &MqttConfig, filters: &[String]) -> Result<Self, Lost> {
+    pub fn new(config: &BrokerConfig, filters: &[String]) -> Result<Self, Lost> {
         let tls = config.tls.as_ref().map(publish::client_config).transpose().map_err(|error| Lost::Tls(error.to_string()))?;
         let transport = tls.map_or_else(Transport::tcp, |tls| Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
         let (host, keep_alive) = (config.host.as_str(), config.keep_alive.max(Duration::from_secs(5)));

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CameraSnapshot, ModelSnapshot, Snapshot, StepSnapshot};
+use super::{CameraSnapshot, ModelSnapshot, PublishSnapshot, Snapshot, StepSnapshot};
 use crate::status::CameraState;
 
 /// Two looks at the line and the time between them: rates are differences.
@@ -48,12 +48,14 @@ fn draw(out: &mut String, rates: &Rates<'_>, gst: &[(String, String)]) -> fmt::R
         writeln!(out, "  \"track\" -> \"publish\"{};", queue(now, "track_to_publish"))?;
     }
     writeln!(out, "  \"publish\" [label={}];", quoted(&rates.publish()))?;
-    if let Some(publish) = &now.publish {
+    for publish in &now.publish {
         let colour = if publish.connected { "#c8e6c9" } else { "#ffcdd2" };
         let state = if publish.connected { "connected" } else { "not connected" };
         let label = quoted(&format!("{}\n{state}", publish.broker));
-        writeln!(out, "  \"broker\" [label={label}, shape=cylinder, style=filled, fillcolor=\"{colour}\"];")?;
-        writeln!(out, "  \"publish\" -> \"broker\"{};", queue(now, "publish_to_broker"))?;
+        // Of several, each has its name.
+        let node = if now.publish.len() == 1 { quoted("broker") } else { quoted(&node("broker", &publish.name)) };
+        writeln!(out, "  {node} [label={label}, shape=cylinder, style=filled, fillcolor=\"{colour}\"];")?;
+        writeln!(out, "  \"publish\" -> {node}{};", queue(now, "publish_to_broker"))?;
     }
     writeln!(out, "}}")
 }
@@ -150,17 +152,19 @@ impl Rates<'_> {
     }
 
     fn publish(&self) -> String {
-        let Some(publish) = &self.now.publish else { return "publish\nno broker is configured".into() };
-        let before = self.before.publish.as_ref().map_or(&[][..], |before| &before.families);
-        let earlier =
-            |name| before.iter().find(|family| family.name == name).map_or((0, 0), |family| (family.published, family.dropped));
+        if self.now.publish.is_empty() {
+            return "publish\nno broker is configured".into();
+        }
+        let of = |brokers: &[PublishSnapshot], name: &str| {
+            let families = brokers.iter().flat_map(|broker| &broker.families).filter(|family| family.name == name);
+            families.fold((0, 0), |(published, lost), family| (published + family.published, lost + family.lost()))
+        };
         let mut label = "publish".to_owned();
-        for family in &publish.families {
-            let (published, dropped) = earlier(family.name);
-            let _ = write!(label, "\n{} {:.1}/s", family.name, self.per_second(family.published, published));
-            if family.dropped > 0 {
-                let rate = self.per_second(family.dropped, dropped);
-                let _ = write!(label, ", dropped {rate:.1}/s ({})", family.dropped);
+        for family in self.now.publish.first().iter().flat_map(|broker| &broker.families) {
+            let (now, before) = (of(&self.now.publish, family.name), of(&self.before.publish, family.name));
+            let _ = write!(label, "\n{} {:.1}/s", family.name, self.per_second(now.0, before.0));
+            if now.1 > 0 {
+                let _ = write!(label, ", dropped {:.1}/s ({})", self.per_second(now.1, before.1), now.1);
             }
         }
         label + &stage(self.now, "publish")

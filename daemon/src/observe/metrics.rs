@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{ModelSnapshot, Snapshot, StageSummary, StepSnapshot, process::Process};
+use super::{ModelSnapshot, PublishSnapshot, Snapshot, StageSummary, StepSnapshot, process::Process};
 use crate::{
     analyse::RuleCounts,
     batch::Counts,
@@ -264,20 +264,30 @@ impl Scrape {
     }
 
     fn publish(&self, out: &mut Families<'_>) -> fmt::Result {
-        let Some(publish) = &self.snapshot.publish else { return Ok(()) };
-        let connected = f64::from(u8::from(publish.connected));
-        out.gauge("egret_mqtt_connected", "1 while the broker has us", [(vec![], connected)])?;
-        out.counter("egret_mqtt_reconnects", "Sessions after the first one", [(vec![], publish.reconnects)])?;
-        let (kept, bytes) = publish.kept;
-        out.gauge("egret_mqtt_kept", "Messages on disk that the broker has not acknowledged", [(vec![], kept as f64)])?;
-        out.gauge("egret_mqtt_kept_bytes", "Bytes of the queue's files", [(vec![], bytes as f64)])?;
-        let published = publish.families.iter().map(|f| (vec![("family", f.name)], f.published));
+        let brokers = &self.snapshot.publish;
+        let gauge =
+            |value: fn(&PublishSnapshot) -> f64| brokers.iter().map(move |b| (vec![("broker", b.name.as_str())], value(b)));
+        let connected = gauge(|b| f64::from(u8::from(b.connected)));
+        out.gauge("egret_mqtt_connected", "1 while the broker has us", connected)?;
+        let reconnects = brokers.iter().map(|b| (vec![("broker", b.name.as_str())], b.reconnects));
+        out.counter("egret_mqtt_reconnects", "Sessions after the first one", reconnects)?;
+        let kept = gauge(|b| b.kept.0 as f64);
+        out.gauge("egret_mqtt_kept", "Messages on disk that the broker has not acknowledged", kept)?;
+        let bytes = brokers.first().map(|b| (vec![], b.kept.1 as f64));
+        out.gauge("egret_mqtt_kept_bytes", "Bytes of the queue's files", bytes)?;
+        let families = || brokers.iter().flat_map(|b| b.families.iter().map(|f| (b.name.as_str(), f)));
+        let published = families().map(|(broker, f)| (vec![("broker", broker), ("family", f.name)], f.published));
         out.counter("egret_mqtt_published", "Messages handed to the MQTT client", published)?;
-        let dropped = publish.families.iter().map(|f| (vec![("family", f.name)], f.dropped));
-        out.counter("egret_mqtt_dropped", "Messages dropped since the broker was away or slow", dropped)?;
-        let heard = f64::from(u8::from(publish.commands_heard));
-        out.gauge("egret_mqtt_commands_heard", "1 while a broker has the subscription to commands", [(vec![], heard)])?;
-        let commands = publish.commands.iter().map(|(verb, outcome, n)| (vec![("verb", *verb), ("outcome", *outcome)], *n));
+        // The most common reason is always there, the others once they have happened.
+        let dropped = families().flat_map(|(broker, f)| {
+            let told = f.dropped.iter().filter(|(reason, count)| *count > 0 || *reason == "overflow");
+            told.map(move |(reason, count)| (vec![("broker", broker), ("family", f.name), ("reason", *reason)], *count))
+        });
+        out.counter("egret_mqtt_dropped", "Messages dropped, by reason", dropped)?;
+        let heard = brokers.first().map(|b| (vec![], f64::from(u8::from(b.commands_heard))));
+        out.gauge("egret_mqtt_commands_heard", "1 while a broker has the subscription to commands", heard)?;
+        let commands = brokers.first().into_iter().flat_map(|b| &b.commands);
+        let commands = commands.map(|(verb, outcome, n)| (vec![("verb", *verb), ("outcome", *outcome)], *n));
         out.counter("egret_mqtt_commands", "Commands by verb and what became of them", commands)
     }
 
@@ -383,7 +393,7 @@ mod tests {
         let mean = |stage| value(&text, &format!(r#"egret_stage_mean_seconds{{stage="{stage}"}}"#));
         let sum: f64 = crate::timecard::STAGES.map(mean).iter().sum();
         assert!(sum > 0.0 && (sum - mean("total")).abs() < 1e-8, "{sum}");
-        assert!(value(&text, r#"egret_mqtt_published_total{family="frame"}"#) > 0.0);
+        assert!(value(&text, r#"egret_mqtt_published_total{broker="mqtt",family="frame"}"#) > 0.0);
         let disk = |name: &str| (10.0 * value(&text, &format!("egret_queue_disk_{name}"))).round() as u64;
         assert_eq!(["messages", "bytes", "oldest_seconds", "lost_total"].map(disk), [30, 40_960, 15, 0]);
         assert!(text.ends_with("# EOF\n"));

@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::StageSummary;
 use crate::{
-    analyse::RuleCounts, batch::Counts, media::ModelInfo, publish::DiskQueue, status::CameraStatus, step::StepCounts, track,
+    analyse::RuleCounts,
+    batch::Counts,
+    media::ModelInfo,
+    publish::{DiskQueue, DropReason},
+    status::CameraStatus,
+    step::StepCounts,
+    track,
 };
 
 /// The whole line.
@@ -31,7 +37,7 @@ pub struct Snapshot {
     /// The queue on disk, where there is one.
     pub disk: Option<DiskQueue>,
     /// The broker. `None`: none is configured.
-    pub publish: Option<PublishSnapshot>,
+    pub publish: Vec<PublishSnapshot>,
     /// Where the frames' time went.
     pub stages: Vec<StageSummary>,
 }
@@ -110,9 +116,11 @@ pub struct QueueSnapshot {
     pub capacity: usize,
 }
 
-/// The connection to the broker.
+/// The connection to a broker.
 #[derive(Clone, Debug, Default)]
 pub struct PublishSnapshot {
+    /// The broker's name in the configuration.
+    pub name: String,
     /// Host and port, without credentials.
     pub broker: String,
     /// Whether the broker accepted us and is still there.
@@ -121,7 +129,9 @@ pub struct PublishSnapshot {
     pub reconnects: u64,
     /// Messages by family.
     pub families: Vec<FamilySnapshot>,
-    /// Messages in the queue on disk that the broker has not acknowledged, and bytes of its files.
+    /// Why there is no connection: in a word, and for people.
+    pub failure: Option<(&'static str, String)>,
+    /// Messages in the queue on disk that the broker has not acknowledged, and bytes of the queue's files, for all brokers together.
     pub kept: (u64, u64),
     /// Commands by verb and outcome.
     pub commands: Vec<(&'static str, &'static str, u64)>,
@@ -136,8 +146,15 @@ pub struct FamilySnapshot {
     pub name: &'static str,
     /// Handed to the MQTT client.
     pub published: u64,
-    /// Dropped, since the broker was away or slow.
-    pub dropped: u64,
+    /// Dropped, by reason.
+    pub dropped: [(&'static str, u64); DropReason::ALL.len()],
+}
+
+impl FamilySnapshot {
+    /// Dropped for any reason.
+    pub fn lost(&self) -> u64 {
+        self.dropped.iter().map(|(_, count)| count).sum()
+    }
 }
 
 /// How the side looks at the line: closures over whatever the pipeline holds. They must not wait for the line.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::{CameraSnapshot, Snapshot};
+use super::{CameraSnapshot, FamilySnapshot, PublishSnapshot, Snapshot};
 
 /// The snapshot; `not_ready` says why the line does not run.
 pub(super) fn json(snapshot: &Snapshot, not_ready: Option<&str>) -> Value {
@@ -39,15 +39,9 @@ pub(super) fn json(snapshot: &Snapshot, not_ready: Option<&str>) -> Value {
         })).collect::<Vec<_>>(),
         "queues": snapshot.queues.iter()
             .map(|q| (q.name.to_owned(), json!({"length": q.length, "capacity": q.capacity}))).collect::<Map<_, _>>(),
-        "mqtt": snapshot.publish.as_ref().map(|p| json!({
-            "broker": p.broker,
-            "connected": p.connected,
-            "reconnects": p.reconnects,
-            "commands_heard": p.commands_heard,
-            "kept": {"messages": p.kept.0, "bytes": p.kept.1},
-            "messages": p.families.iter()
-                .map(|f| (f.name.to_owned(), json!({"published": f.published, "dropped": f.dropped}))).collect::<Map<_, _>>(),
-        })),
+        // The first broker; all of them below.
+        "mqtt": snapshot.publish.first().map(broker),
+        "brokers": snapshot.publish.iter().map(broker).collect::<Vec<_>>(),
         "stages_ms": snapshot.stages.iter().map(|s| (s.name.to_owned(), json!({
             "count": s.count,
             "mean": ms(s.mean),
@@ -55,6 +49,28 @@ pub(super) fn json(snapshot: &Snapshot, not_ready: Option<&str>) -> Value {
             "p99": ms(s.p99),
             "max": ms(s.max),
         }))).collect::<Map<_, _>>(),
+    })
+}
+
+fn broker(broker: &PublishSnapshot) -> Value {
+    let count = |f: &FamilySnapshot| {
+        let dropped: Map<_, _> = f
+            .dropped
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(reason, count)| ((*reason).to_owned(), (*count).into()))
+            .collect();
+        (f.name.to_owned(), json!({"published": f.published, "dropped": f.lost(), "reasons": dropped}))
+    };
+    json!({
+        "name": broker.name,
+        "broker": broker.broker,
+        "connected": broker.connected,
+        "failure": broker.failure.as_ref().map(|(reason, detail)| json!({"reason": reason, "detail": detail})),
+        "reconnects": broker.reconnects,
+        "commands_heard": broker.commands_heard,
+        "kept": {"messages": broker.kept.0, "bytes": broker.kept.1},
+        "messages": broker.families.iter().map(count).collect::<Map<_, _>>(),
     })
 }
 

@@ -12,7 +12,7 @@ use super::PUBLISH_QUEUE;
 use crate::{
     analyse,
     batch::{Batcher, Counts},
-    config::{CameraConfig, Config, ModelConfig, MqttConfig, SourceConfig},
+    config::{BrokerConfig, CameraConfig, Config, ModelConfig, MqttConfig, SourceConfig},
     media::{ModelInfo, StreamId, Tracked},
     observe::{
         CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, StageTimes, StepSnapshot, View,
@@ -30,7 +30,8 @@ pub(super) type Graph = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 /// Everything that can be looked at.
 pub struct Books {
     device: String,
-    broker: Option<String>,
+    /// Name and address of each broker.
+    brokers: Vec<(String, String)>,
     started: Instant,
     board: Arc<StatusBoard>,
     /// Where the frames' time went.
@@ -77,7 +78,7 @@ impl Books {
     ) -> Arc<Self> {
         Arc::new(Self {
             device: config.device.clone(),
-            broker: config.mqtt.as_ref().map(address),
+            brokers: config.mqtt.iter().flat_map(MqttConfig::brokers).map(address).collect(),
             started: Instant::now(),
             board,
             stages: StageTimes::new(),
@@ -138,7 +139,7 @@ impl Books {
             masked: self.rules.masked(),
             queues: self.queues(),
             disk: self.publishing.disk(),
-            publish: self.broker.as_ref().map(|broker| self.publish_snapshot(broker)),
+            publish: self.brokers.iter().map(|broker| self.publish_snapshot(broker)).collect(),
             stages: self.stages.snapshot(),
         }
     }
@@ -150,26 +151,30 @@ impl Books {
             QueueSnapshot {
                 name: "publish_to_broker",
                 length: self.publishing.queued() as usize,
-                capacity: publish::QUEUE_MESSAGES,
+                capacity: publish::QUEUE_MESSAGES * self.brokers.len().max(1),
             },
         ]
     }
 
-    fn publish_snapshot(&self, broker: &str) -> PublishSnapshot {
-        let counters = &self.publishing;
+    fn publish_snapshot(&self, (name, address): &(String, String)) -> PublishSnapshot {
+        let counters = self.publishing.brokers().into_iter().find(|counters| counters.name() == name);
+        // Before publishing has begun there are none.
+        let counters = counters.unwrap_or_default();
         let families = Family::ALL.map(|family| FamilySnapshot {
             name: family.as_str(),
             published: counters.published(family),
-            dropped: DropReason::ALL.iter().map(|reason| counters.dropped(family, *reason)).sum(),
+            dropped: DropReason::ALL.map(|reason| (reason.as_str(), counters.dropped(family, reason))),
         });
         PublishSnapshot {
-            broker: broker.to_owned(),
+            name: name.clone(),
+            broker: address.clone(),
             connected: counters.connected(),
+            failure: counters.last_failure().map(|(failure, detail)| (failure.as_str(), detail)),
             reconnects: counters.connects().saturating_sub(1),
             families: families.to_vec(),
-            kept: counters.kept(),
-            commands: counters.commands.rows(),
-            commands_heard: counters.commands.is_heard(),
+            kept: (counters.kept(), self.publishing.kept().1),
+            commands: self.publishing.commands.rows(),
+            commands_heard: self.publishing.commands.is_heard(),
         }
     }
 
@@ -210,8 +215,8 @@ fn step_snapshot(step: &StepEntry) -> StepSnapshot {
 }
 
 /// Host and port, never credentials.
-fn address(mqtt: &MqttConfig) -> String {
-    format!("{}:{}", mqtt.host, mqtt.port)
+fn address(broker: &BrokerConfig) -> (String, String) {
+    (broker.name.clone(), format!("{}:{}", broker.host, broker.port))
 }
 
 fn kind(source: &SourceConfig) -> &'static str {

@@ -3,17 +3,18 @@
 use std::{
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use rustls::ClientConfig;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     sync::watch,
-    time::{Interval, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
     backoff::Backoff,
+    budget::Budget,
     commands::{Commands, Reply},
     connection::{self, Connection, Happened},
     counters::Failure,
@@ -25,11 +26,11 @@ use super::{
     message::{Presence, PresenceReason},
     outbox,
     packet::{LinkError, Said},
-    tls,
+    tls::{self, Look, Prepared, TlsError},
     topics::Family,
     writer::Leaving,
 };
-use crate::config::MqttConfig;
+use crate::config::BrokerConfig;
 
 /// How long the last messages and the farewell may take.
 pub(super) const FAREWELL: Duration = Duration::from_secs(3);
@@ -48,7 +49,7 @@ enum News {
     /// What is kept on disk has had its time.
     KeptLongEnough,
     /// The writer has ended.
-    Leave(tokio::time::Instant),
+    Leave(Instant),
     Check,
 }
 
@@ -56,14 +57,36 @@ enum News {
 enum Ended {
     Lost(LinkError),
     Left,
+    /// Left to come back at once, with new certificates.
+    Renewed,
+}
+
+/// What a connection is secured with, and the name that the broker has to have.
+type Secured = (Arc<ClientConfig>, ServerName<'static>);
+
+/// Whether commands and dialects listen at a broker.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Ears {
+    Open,
+    Closed,
+}
+
+/// Why the farewell is being said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Goodbye {
+    Ending,
+    Renewing,
 }
 
 pub(super) struct Broker {
-    config: MqttConfig,
+    config: BrokerConfig,
     lane: Arc<Lane>,
     herald: Arc<Herald>,
     dialects: Arc<Mutex<Dialects>>,
     commands: Commands,
+    /// Whether commands and dialects listen at it.
+    ears: Ears,
+    budget: Option<Budget>,
     /// What is kept for it on disk, where there is a queue.
     backlog: Option<Backlog>,
     /// Nothing that is on disk is waited for any more.
@@ -73,8 +96,9 @@ pub(super) struct Broker {
     leaving: Leaving,
     check: Interval,
     backoff: Backoff,
-    tls: Option<Arc<ClientConfig>>,
-    was_connected: bool,
+    tls: Option<Prepared>,
+    /// Said goodbye only to come back.
+    renewing: bool,
     complained: Option<Failure>,
     /// A subscription was refused, and that was said.
     complained_unheard: bool,
@@ -82,20 +106,24 @@ pub(super) struct Broker {
 
 impl Broker {
     pub(super) fn new(
-        config: MqttConfig,
+        config: BrokerConfig,
         lane: Arc<Lane>,
         backlog: Option<Backlog>,
-        (herald, dialects, commands): (Arc<Herald>, Arc<Mutex<Dialects>>, Commands),
+        (herald, dialects): (Arc<Herald>, Arc<Mutex<Dialects>>),
+        (commands, ears): (Commands, Ears),
         leave: watch::Receiver<Leaving>,
     ) -> Self {
         let mut check = interval(CHECK);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let budget = config.max_bytes_per_second.map(|rate| Budget::new(rate, Instant::now()));
         Self {
             config,
             lane,
             herald,
             dialects,
             commands,
+            ears,
+            budget,
             backlog,
             kept_done: false,
             leave,
@@ -103,7 +131,7 @@ impl Broker {
             check,
             backoff: Backoff::new(),
             tls: None,
-            was_connected: false,
+            renewing: false,
             complained: None,
             complained_unheard: false,
         }
@@ -113,6 +141,10 @@ impl Broker {
         loop {
             let (error, held) = match self.connect().await {
                 (Ended::Left, _) => break,
+                (Ended::Renewed, _) => {
+                    self.renewing = true;
+                    continue;
+                }
                 (Ended::Lost(error), held) => (error, held),
             };
             self.complain(&error);
@@ -121,7 +153,7 @@ impl Broker {
                 break;
             }
             let pause = self.backoff.pause(held);
-            if !self.wait(tokio::time::Instant::now() + pause).await {
+            if !self.wait(Instant::now() + pause).await {
                 break;
             }
         }
@@ -132,17 +164,18 @@ impl Broker {
 
     /// Says what is wrong, once per kind of failure and connection.
     fn complain(&mut self, error: &LinkError) {
-        let (host, port, reason) = (&self.config.host, self.config.port, error.failure.as_str());
+        let BrokerConfig { name: broker, host, port, .. } = &self.config;
+        let reason = error.failure.as_str();
         if self.complained == Some(error.failure) {
-            tracing::debug!(host, port, reason, detail = %error.detail, "still no connection to the broker");
+            tracing::debug!(broker, host, port, reason, detail = %error.detail, "still no connection to the broker");
         } else {
-            tracing::warn!(host, port, reason, detail = %error.detail, "no connection to the broker: trying again and again");
+            tracing::warn!(broker, host, port, reason, detail = %error.detail, "no connection to the broker: trying again and again");
         }
         self.complained = Some(error.failure);
     }
 
     /// Lives without a connection until a moment comes. `false`: it is over.
-    async fn wait(&mut self, until: tokio::time::Instant) -> bool {
+    async fn wait(&mut self, until: Instant) -> bool {
         let mut pause = pin!(sleep_until(until));
         loop {
             let news = tokio::select! {
@@ -158,48 +191,79 @@ impl Broker {
 
     /// Makes a connection and uses it to its end; how long the broker had accepted it.
     async fn connect(&mut self) -> (Ended, Option<Duration>) {
-        if self.tls.is_none() {
-            match self.config.tls.as_ref().map(tls::client_config).transpose() {
-                Ok(tls) => self.tls = tls,
-                Err(error) => return (Ended::Lost(LinkError::new(Failure::Tls, error)), None),
-            }
-        }
-        let will = self.herald.say(Presence::Offline, PresenceReason::ConnectionLost, SystemTime::now());
-        let mut link = Link::new(Connection::new(&self.config, self.tls.clone(), (self.herald.topic(), &will)));
+        // The files may have changed since the last attempt.
+        let tls = match self.secure().await {
+            Ok(tls) => tls,
+            Err(error) => return (Ended::Lost(LinkError::new(Failure::Tls, error)), None),
+        };
+        let topic = self.herald.topic();
+        let will = self
+            .lane
+            .takes(topic)
+            .then(|| (&**topic, self.herald.say(Presence::Offline, PresenceReason::ConnectionLost, SystemTime::now())));
+        let mut link = Link::new(Connection::new(&self.config, tls, will));
         let ended = self.serve(&mut link).await;
-        self.lane.counters.commands.set_heard(false);
+        if self.ears == Ears::Open {
+            self.commands.set_heard(false);
+        }
         let held = link.held();
         link.dissolve(&mut self.lane.outbox(), &self.lane.counters);
         self.pass_answers();
-        if let Some(backlog) = self.backlog.as_mut().filter(|_| matches!(ended, Ended::Lost(_)) && held.is_some()) {
-            backlog.lost();
+        if let Some(backlog) = self.backlog.as_mut().filter(|_| !matches!(ended, Ended::Left) && held.is_some()) {
+            // Whoever said goodbye need not doubt what was acknowledged.
+            backlog.lost(matches!(ended, Ended::Renewed));
         }
         (ended, held)
     }
 
+    /// TLS from the files as they are now.
+    async fn secure(&mut self) -> Result<Option<Secured>, TlsError> {
+        let Some(config) = &self.config.tls else { return Ok(None) };
+        let name = tls::server_name(config, &self.config.host)?;
+        let prepared = self.tls.insert(Prepared::load(config).await?);
+        Ok(Some((prepared.client.clone(), name)))
+    }
+
+    /// Whether the files of TLS have changed, and can be used.
+    async fn is_outdated(&mut self) -> bool {
+        let (Some(config), Some(prepared)) = (&self.config.tls, &mut self.tls) else { return false };
+        let broker = &self.config.name;
+        match prepared.look(config).await {
+            Look::Same => return false,
+            Look::Changed => {
+                tracing::info!(broker, "certificates have changed: connecting anew with them");
+                return true;
+            }
+            Look::Unusable(error) => {
+                tracing::warn!(broker, %error, "certificates have changed and cannot be used: the connection stays as it is");
+            }
+        }
+        false
+    }
+
     async fn serve(&mut self, link: &mut Link) -> Ended {
-        let mut said_goodbye = false;
+        let mut goodbye: Option<(Goodbye, Instant)> = None;
         loop {
-            let leaving = self.leaving;
+            let until = self.leaving.or(goodbye.map(|(_, until)| until));
             // Now and then, and with each answered ping.
             let check;
             tokio::select! {
                 // The connection comes first, so that what was handed to it leaves before more is.
                 biased;
                 happened = link.next() => match happened {
-                    Ok(Happened::Farewell) => return Ended::Left,
+                    Ok(Happened::Farewell) => return gone(goodbye),
                     Ok(happened) => {
                         check = happened == Happened::Idle;
                         self.happened(link, happened);
                     }
-                    Err(_) if said_goodbye => return Ended::Left,
+                    Err(_) if goodbye.is_some() => return gone(goodbye),
                     Err(error) => return Ended::Lost(error),
                 },
                 news = self.news() => {
                     check = matches!(news, News::Check);
                     self.deal(news);
                 }
-                () = deadline(leaving), if leaving.is_some() => {
+                () = deadline(until), if until.is_some() => {
                     return Ended::Lost(LinkError::new(Failure::Timeout, "the last messages were not acknowledged in time"));
                 }
             }
@@ -207,15 +271,27 @@ impl Broker {
                 let detail = format!("no sign of life, or no acknowledgement, for {} s", link.silent_for().as_secs());
                 return Ended::Lost(LinkError::new(Failure::Timeout, detail));
             }
+            if check && goodbye.is_none() && self.leaving.is_none() && link.is_accepted() && self.is_outdated().await {
+                goodbye = Some((Goodbye::Renewing, Instant::now() + FAREWELL));
+                link.farewell();
+            }
+            // After a farewell nothing more may be said.
+            if goodbye.is_some() {
+                continue;
+            }
             if let Err(error) = self.pump(link) {
                 return Ended::Lost(error);
             }
-            if self.leaving.is_some() && !said_goodbye {
+            if let Some(until) = self.leaving {
                 if !link.is_accepted() {
+                    // A broker that was told goodbye does not say offline for us: we have to.
+                    if self.renewing {
+                        continue;
+                    }
                     return Ended::Left;
                 }
-                said_goodbye = self.kept_done && self.lane.outbox().len() == 0 && link.is_clear();
-                if said_goodbye {
+                if self.kept_done && self.lane.outbox().len() == 0 && link.is_clear() {
+                    goodbye = Some((Goodbye::Ending, until));
                     link.farewell();
                 }
             }
@@ -225,7 +301,7 @@ impl Broker {
     /// Hands the connection what it takes, and the queue on disk what it has answered.
     fn pump(&mut self, link: &mut Link) -> Result<(), LinkError> {
         let mut outbox = self.lane.outbox();
-        link.pump(&mut outbox, &self.lane.counters)?;
+        link.pump(&mut outbox, &mut self.budget, &self.lane.counters)?;
         self.lane.counters.set_queued(outbox.len());
         drop(outbox);
         self.pass_answers();
@@ -241,15 +317,28 @@ impl Broker {
         match happened {
             Happened::Connected(_) => {
                 lane.counters.is_connected();
-                tracing::info!(host = self.config.host, port = self.config.port, "connected to the broker");
+                tracing::info!(
+                    broker = self.config.name,
+                    host = self.config.host,
+                    port = self.config.port,
+                    "connected to the broker"
+                );
                 self.complained = None;
-                let reason = if self.was_connected { PresenceReason::Reconnected } else { PresenceReason::Started };
-                self.was_connected = true;
-                let payload = self.herald.say(Presence::Online, reason, SystemTime::now());
-                lane.push(self.herald.topic(), payload, Family::DeviceStatus);
+                self.renewing = false;
+                let reason = if lane.counters.connects() > 1 { PresenceReason::Reconnected } else { PresenceReason::Started };
+                if lane.takes(self.herald.topic()) {
+                    let payload = self.herald.say(Presence::Online, reason, SystemTime::now());
+                    lane.push(self.herald.topic(), payload, Family::DeviceStatus);
+                }
                 let mut dialects = self.dialects();
-                dialects.connected(|topic, payload, family| lane.push(topic, payload, family));
-                link.subscribe(self.commands.filter().into_iter().chain(dialects.subscriptions()));
+                dialects.connected(|topic, payload, family| {
+                    if lane.takes(topic) {
+                        lane.push(topic, payload, family);
+                    }
+                });
+                if self.ears == Ears::Open {
+                    link.subscribe(self.commands.filter().into_iter().chain(dialects.subscriptions()));
+                }
                 drop(dialects);
                 lane.outbox().refresh(self.herald.topic());
                 if let Some(backlog) = &mut self.backlog {
@@ -258,7 +347,7 @@ impl Broker {
             }
             Happened::Heard(said) => self.heard(&said),
             Happened::TooLarge { topic, bytes } => {
-                if let Some(reply) = self.commands.heard_too_large(&topic, bytes, Instant::now()) {
+                if let Some(reply) = self.commands.heard_too_large(&topic, bytes, Instant::now().into_std()) {
                     lane.reply(reply);
                 }
             }
@@ -271,12 +360,16 @@ impl Broker {
 
     /// Somebody said something to us.
     fn heard(&mut self, said: &Said) {
-        let (lane, now) = (&self.lane, Instant::now());
+        let (lane, now) = (&self.lane, Instant::now().into_std());
         if let Some(reply) = self.commands.heard(said, now) {
             lane.reply(reply);
         }
         let mut dialects = self.dialects.lock().unwrap_or_else(PoisonError::into_inner);
-        dialects.heard(&said.topic, &said.payload, |topic, payload, family| lane.push(topic, payload, family));
+        dialects.heard(&said.topic, &said.payload, |topic, payload, family| {
+            if lane.takes(topic) {
+                lane.push(topic, payload, family);
+            }
+        });
         if let Some(wish) = dialects.wish(&said.topic, &said.payload) {
             self.commands.switch(wish, said.retained, now);
         }
@@ -285,7 +378,7 @@ impl Broker {
     /// The broker has answered what it was asked for.
     fn subscribed(&mut self, refused: &[&str]) {
         let heard = self.commands.filter().is_some_and(|filter| !refused.contains(&filter));
-        self.lane.counters.commands.set_heard(heard);
+        self.commands.set_heard(heard);
         if !refused.is_empty() && !std::mem::replace(&mut self.complained_unheard, true) {
             let topics = refused.join(", ");
             tracing::warn!(
@@ -339,6 +432,10 @@ impl Broker {
     /// A word from the queue on disk.
     fn came(&mut self, come: Come) {
         match come {
+            // An earlier run, with another filter, may have kept it.
+            Come::Delivery(_, delivery) if !self.lane.takes(&delivery.topic) => {
+                self.backlog.iter_mut().for_each(|backlog| backlog.answered(delivery.stream.clone(), delivery.number, false));
+            }
             Come::Delivery(_, delivery) => self.lane.outbox().push_kept(delivery),
             Come::Unkept(kept, delayed) => {
                 let payload = if delayed { outbox::mark_delayed(kept.payload.into()).into() } else { kept.payload };
@@ -359,8 +456,16 @@ impl Broker {
     }
 }
 
+/// The farewell was said, or could not be heard any more.
+fn gone(goodbye: Option<(Goodbye, Instant)>) -> Ended {
+    match goodbye {
+        Some((Goodbye::Renewing, _)) => Ended::Renewed,
+        _ => Ended::Left,
+    }
+}
+
 /// When the writer has ended.
-async fn left(leave: &mut watch::Receiver<Leaving>) -> tokio::time::Instant {
+async fn left(leave: &mut watch::Receiver<Leaving>) -> Instant {
     match leave.wait_for(Option::is_some).await.map(|until| *until) {
         Ok(Some(until)) => until,
         // A writer that is gone without a word takes us with it.

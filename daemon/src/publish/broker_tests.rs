@@ -8,10 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::testing::{Heard, Line, Mosquitto, PATIENCE, Subscriber, config, frame};
+use super::testing::{Heard, Line, Mosquitto, PATIENCE, Subscriber, config, frame, to};
 use super::*;
 use crate::{
-    config::{MqttVersion, Secret, TlsConfig},
+    config::{BrokerConfig, MqttVersion, Secret, TlsConfig},
     media::StreamId,
     status::CameraState,
 };
@@ -192,10 +192,12 @@ async fn credentials_are_refused_or_taken_and_never_shown() {
     let Some(lines) = passwords(dir.path()) else { return };
     let Some(broker) = Mosquitto::start(dir.path(), &lines) else { return };
     for version in [MqttVersion::V5, MqttVersion::V311] {
-        let with = |password: &str| MqttConfig {
-            username: Some("cam".into()),
-            password: Some(Secret::new(password)),
-            ..config(broker.port, version)
+        let with = |password: &str| {
+            to(BrokerConfig {
+                username: Some("cam".into()),
+                password: Some(Secret::new(password)),
+                ..testing::broker(broker.port, version)
+            })
         };
         let line = Line::start(Some(with("wrong-Pa55")));
         line.until("refused", |c| c.failures(Failure::AuthFailed) >= 2).await;
@@ -265,7 +267,9 @@ async fn tls_is_verified() {
     let lines = format!("allow_anonymous true\nuser root\ncertfile {}\nkeyfile {}", at("cert.pem"), at("key.pem"));
     let Some(broker) = Mosquitto::start(dir.path(), &lines) else { return };
     for version in [MqttVersion::V5, MqttVersion::V311] {
-        let trusting = |ca_file| MqttConfig { tls: Some(TlsConfig { ca_file }), ..config(broker.port, version) };
+        let trusting = |ca_file| {
+            to(BrokerConfig { tls: Some(TlsConfig { ca_file, ..TlsConfig::default() }), ..testing::broker(broker.port, version) })
+        };
         let line = Line::start(Some(trusting(Some(dir.path().join("ca.pem")))));
         line.until("connected over TLS", Counters::connected).await;
         line.finish().await;

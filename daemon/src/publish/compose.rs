@@ -197,8 +197,6 @@ pub(super) struct Composer {
     base: String,
     device: String,
     boot_id: String,
-    publish_frames: bool,
-    frame_format: FrameFormat,
     update_interval: Duration,
     health_topic: Arc<str>,
     health_seq: u64,
@@ -208,6 +206,18 @@ pub(super) struct Composer {
     /// What is to be told to have ended after a crash, where that is written down.
     journal: Option<Journal>,
     buffer: Vec<u8>,
+}
+
+/// What is known of a camera, which is made known if it is new. Most often it is there, and then its name need not be copied.
+fn camera<'a>(
+    cameras: &'a mut HashMap<StreamId, Camera>,
+    stream: &StreamId,
+    new: impl FnOnce() -> Camera,
+) -> Option<&'a mut Camera> {
+    if !cameras.contains_key(stream) {
+        cameras.insert(stream.clone(), new());
+    }
+    cameras.get_mut(stream)
 }
 
 /// Counts from 0.
@@ -252,8 +262,6 @@ impl Composer {
             base: config.base_topic.clone(),
             device: device.to_owned(),
             boot_id: boot_id.to_owned(),
-            publish_frames: config.publish_frames,
-            frame_format: config.frame_format,
             update_interval: config.track_update_interval,
             health_topic: topics::HEALTH.topic(Place { base: &config.base_topic, device, ..Place::default() }),
             health_seq: 0,
@@ -355,25 +363,41 @@ impl Composer {
         });
     }
 
-    /// The messages about a frame.
-    pub(super) fn frame(&mut self, tracked: &Tracked, now: Now, mut send: impl FnMut(&Arc<str>, Bytes, Family)) {
-        let Self { base, device, boot_id, cameras, numbers, journal, buffer, .. } = self;
-        let (frame_format, update_interval) = (self.frame_format, self.update_interval);
-        let name = tracked.stream.name();
-        if !cameras.contains_key(&tracked.stream) {
-            cameras.insert(tracked.stream.clone(), Camera::new(base, device, name, numbers));
+    /// The message of what was seen in a frame, in each of the forms that are `wanted` on its topic.
+    pub(super) fn look(
+        &mut self,
+        tracked: &Tracked,
+        now: Now,
+        wanted: impl Fn(&str, FrameFormat) -> bool,
+        mut send: impl FnMut(&Arc<str>, Bytes, FrameFormat),
+    ) {
+        let about_frames = tracked.steps.as_ref().is_some_and(|report| !report.frame.is_empty());
+        if tracked.closing && !about_frames {
+            return;
         }
-        let Some(camera) = cameras.get_mut(&tracked.stream) else { return };
-        let times = Times::of(tracked, now);
-        let scene = Scene { device, boot_id, name, tracked, times, now };
+        let Self { base, device, boot_id, cameras, numbers, buffer, .. } = self;
+        let name = tracked.stream.name();
+        let Some(camera) = camera(cameras, &tracked.stream, || Camera::new(base, device, name, numbers)) else { return };
+        let topic = camera.frame_topic.clone();
+        let mut formats = FrameFormat::ALL.into_iter().filter(|format| wanted(&topic, *format)).peekable();
+        if formats.peek().is_none() {
+            return;
+        }
+        let scene = Scene { device, boot_id, name, tracked, times: Times::of(tracked, now), now };
+        let message = scene.frame(count(&camera.numbers.frame));
+        formats.for_each(|format| send(&topic, write_frame(buffer, &message, format), format));
+    }
+
+    /// The messages of what goes on in a frame: all but that of [`Self::look`].
+    pub(super) fn frame(&mut self, tracked: &Tracked, now: Now, mut send: impl FnMut(&Arc<str>, Bytes, Family)) {
+        let update_interval = self.update_interval;
+        let Self { base, device, boot_id, cameras, numbers, journal, buffer, .. } = self;
+        let name = tracked.stream.name();
+        let Some(camera) = camera(cameras, &tracked.stream, || Camera::new(base, device, name, numbers)) else { return };
+        let scene = Scene { device, boot_id, name, tracked, times: Times::of(tracked, now), now };
         if !tracked.closing {
             camera.frames += 1;
             camera.last_capture = Some(tracked.capture.wall);
-        }
-        let about_frames = tracked.steps.as_ref().is_some_and(|report| !report.frame.is_empty());
-        if self.publish_frames && (!tracked.closing || about_frames) {
-            let message = scene.frame(count(&camera.numbers.frame));
-            send(&camera.frame_topic, write_frame(buffer, &message, frame_format), Family::Frame);
         }
         // What a track is called comes before what it does.
         for rename in tracked.steps.iter().flat_map(|report| &report.renames) {

@@ -5,6 +5,7 @@ use super::{
     super::{
         herald::Herald,
         message::{Presence, PresenceReason},
+        testing,
     },
     *,
 };
@@ -21,23 +22,7 @@ use crate::{
 pub(in crate::publish) const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/publish/testdata");
 
 pub(in crate::publish) fn config() -> MqttConfig {
-    MqttConfig {
-        host: "localhost".into(),
-        port: 1883,
-        tls: None,
-        version: MqttVersion::V5,
-        client_id: "egret-test".into(),
-        base_topic: "egret".into(),
-        username: None,
-        password: None,
-        keep_alive: Duration::from_secs(30),
-        publish_frames: true,
-        frame_format: crate::config::FrameFormat::Json,
-        track_update_interval: Duration::from_millis(500),
-        queue: None,
-        commands: std::collections::BTreeSet::new(),
-        dialects: crate::config::DialectsConfig::default(),
-    }
+    MqttConfig { track_update_interval: Duration::from_millis(500), ..testing::config(1883, MqttVersion::V5) }
 }
 
 pub(in crate::publish) fn wall() -> SystemTime {
@@ -104,7 +89,13 @@ pub(in crate::publish) fn golden(name: &str, payload: &[u8]) {
 }
 
 pub(in crate::publish) fn messages(composer: &mut Composer, tracked: &Tracked, now: Now) -> Vec<(String, Bytes, Family)> {
+    messages_as(composer, tracked, now, FrameFormat::Json)
+}
+
+fn messages_as(composer: &mut Composer, tracked: &Tracked, now: Now, form: FrameFormat) -> Vec<(String, Bytes, Family)> {
     let mut out = Vec::new();
+    let wanted = |_: &str, format| format == form;
+    composer.look(tracked, now, wanted, |topic, payload, _| out.push((topic.to_string(), payload, Family::Frame)));
     composer.frame(tracked, now, |topic, payload, family| out.push((topic.to_string(), payload, family)));
     out
 }
@@ -116,10 +107,9 @@ pub(in crate::publish) fn arrived() -> Instant {
 
 /// The message about a frame, written a while after it arrived.
 pub(in crate::publish) fn payload_of(tracked: &Tracked, format: FrameFormat) -> Bytes {
-    let config = MqttConfig { frame_format: format, ..config() };
-    let mut composer = Composer::new(&config, "box1", "0f8fad5b-d9cb-469f-a165-70867728950e");
+    let mut composer = composer();
     let steady = tracked.times.at(media::Mark::Received).unwrap_or_else(Instant::now) + Duration::from_micros(61_250);
-    messages(&mut composer, tracked, Now { wall: wall(), steady }).swap_remove(0).1
+    messages_as(&mut composer, tracked, Now { wall: wall(), steady }, format).swap_remove(0).1
 }
 
 pub(in crate::publish) fn now_after(arrived: Instant, by: Duration) -> Now {

@@ -20,8 +20,9 @@ use super::{
     outbox::Message,
     packet::{Came, Codec, LinkError, Said, Terms},
     sieve::{Sieve, Sieved},
+    tls,
 };
-use crate::config::MqttConfig;
+use crate::config::BrokerConfig;
 
 /// From the name to the broker's word, at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,18 +86,22 @@ pub(super) struct Connection {
 }
 
 /// At least 5 s, and the wire holds 16 bits of seconds.
-fn keep_alive(config: &MqttConfig) -> Duration {
+fn keep_alive(config: &BrokerConfig) -> Duration {
     config.keep_alive.clamp(Duration::from_secs(5), Duration::from_secs(u64::from(u16::MAX)))
 }
 
 /// Longer silence, or a message unacknowledged for longer, means that the connection is dead.
-pub(super) fn longest_silence(config: &MqttConfig) -> Duration {
+pub(super) fn longest_silence(config: &BrokerConfig) -> Duration {
     2 * keep_alive(config) + Duration::from_secs(2)
 }
 
 impl Connection {
     /// A connection that is made as [`Self::next`] is polled. `will` is what the broker says for us when it breaks.
-    pub(super) fn new(config: &MqttConfig, tls: Option<Arc<ClientConfig>>, will: (&str, &Bytes)) -> Self {
+    pub(super) fn new(
+        config: &BrokerConfig,
+        tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+        will: Option<(&str, Bytes)>,
+    ) -> Self {
         let keep_alive = keep_alive(config);
         let codec = Codec::new(config.version, config.frame_format);
         let mut hello = BytesMut::new();
@@ -186,7 +191,7 @@ impl Connection {
     }
 
     async fn work(&mut self) -> Result<Happened, LinkError> {
-        let closed = |error: io::Error| LinkError::new(Failure::Closed, error);
+        let closed = |error: io::Error| tls::broken(error, Failure::Closed);
         loop {
             match self.sieve.look(&mut self.input) {
                 Sieved::TooLarge { topic, bytes } => return Ok(Happened::TooLarge { topic, bytes }),
@@ -262,7 +267,7 @@ async fn write_or_flush(writer: &mut (impl AsyncWrite + Unpin), out: &mut BytesM
 async fn open(
     host: String,
     port: u16,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     codec: Codec,
     hello: BytesMut,
 ) -> Result<Accepted, LinkError> {
@@ -272,12 +277,13 @@ async fn open(
     tcp.set_nodelay(true).map_err(unreachable)?;
     let mut socket: Box<dyn Socket> = match tls {
         None => Box::new(tcp),
-        Some(tls) => {
-            let name = ServerName::try_from(host).map_err(|error| LinkError::new(Failure::Tls, error))?;
-            Box::new(TlsConnector::from(tls).connect(name, tcp).await.map_err(handshake)?)
+        Some((tls, name)) => {
+            let secured = TlsConnector::from(tls).connect(name, tcp).await;
+            // A handshake that the network cut off is no fault of the certificates.
+            Box::new(secured.map_err(|error| tls::broken(error, Failure::Unreachable))?)
         }
     };
-    let closed = |error: io::Error| LinkError::new(Failure::Closed, error);
+    let closed = |error: io::Error| tls::broken(error, Failure::Closed);
     socket.write_all(&hello).await.map_err(closed)?;
     socket.flush().await.map_err(closed)?;
     let mut input = BytesMut::with_capacity(1024);
@@ -294,10 +300,4 @@ async fn open(
             return Err(LinkError::new(Failure::Closed, "the broker closed the connection"));
         }
     }
-}
-
-/// A handshake that the network cut off is no fault of the certificates; rustls reports its own faults as invalid data.
-fn handshake(error: io::Error) -> LinkError {
-    let failure = if error.kind() == io::ErrorKind::InvalidData { Failure::Tls } else { Failure::Unreachable };
-    LinkError::new(failure, error)
 }

@@ -1,7 +1,7 @@
 //! What publishing counts, for metrics and health.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError, RwLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -26,12 +26,22 @@ pub enum DropReason {
     Expired,
     /// The disk did not give it back.
     Damaged,
+    /// More bytes a second than the broker is to get.
+    Budget,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Overflow, Self::ConnectionLost, Self::Refused, Self::TooLarge, Self::Shutdown, Self::Expired, Self::Damaged];
+    pub const ALL: [Self; 8] = [
+        Self::Overflow,
+        Self::ConnectionLost,
+        Self::Refused,
+        Self::TooLarge,
+        Self::Shutdown,
+        Self::Expired,
+        Self::Damaged,
+        Self::Budget,
+    ];
 
     /// Its name in metrics.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +53,7 @@ impl DropReason {
             Self::Shutdown => "shutdown",
             Self::Expired => "expired",
             Self::Damaged => "damaged",
+            Self::Budget => "budget",
         }
     }
 }
@@ -88,10 +99,10 @@ impl Failure {
 
 const FAMILIES: usize = Family::ALL.len();
 
-/// What publishing counts. Shared with metrics and health.
+/// What is counted of one broker.
 #[derive(Debug, Default)]
-pub struct Counters {
-    frames: AtomicU64,
+pub struct BrokerCounters {
+    name: String,
     published: [AtomicU64; FAMILIES],
     dropped: [[AtomicU64; DropReason::ALL.len()]; FAMILIES],
     bytes: AtomicU64,
@@ -100,17 +111,13 @@ pub struct Counters {
     connected: AtomicBool,
     queued: AtomicU64,
     kept: AtomicU64,
-    kept_bytes: AtomicU64,
-    pub(super) disk: Mutex<Option<DiskQueue>>,
     last_failure: Mutex<Option<(Failure, String)>>,
-    /// What is counted of commands.
-    pub commands: Tally,
 }
 
-impl Counters {
-    /// Frames that came to publishing, with or without a broker.
-    pub fn frames(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed)
+impl BrokerCounters {
+    /// The broker's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Messages delivered: acknowledged by the broker, or written to the connection where nobody acknowledges.
@@ -148,18 +155,14 @@ impl Counters {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// Messages in the queue on disk that the broker has not acknowledged, and bytes of its files; nothing without one.
-    pub fn kept(&self) -> (u64, u64) {
-        (self.kept.load(Ordering::Relaxed), self.kept_bytes.load(Ordering::Relaxed))
+    /// Messages in the queue on disk that the broker has not acknowledged.
+    pub fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed)
     }
 
     /// Why the last connection failed or broke; `None` while connected.
     pub fn last_failure(&self) -> Option<(Failure, String)> {
         self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn frames_came(&self, n: u64) {
-        self.frames.fetch_add(n, Ordering::Relaxed);
     }
 
     pub(super) fn delivered(&self, family: Family) {
@@ -178,9 +181,8 @@ impl Counters {
         self.queued.store(n as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn set_kept(&self, messages: u64, bytes: u64) {
+    pub(super) fn set_kept(&self, messages: u64) {
         self.kept.store(messages, Ordering::Relaxed);
-        self.kept_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn is_connected(&self) {
@@ -197,5 +199,94 @@ impl Counters {
         self.connected.store(false, Ordering::Relaxed);
         self.failures[failure as usize].fetch_add(1, Ordering::Relaxed);
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((failure, detail));
+    }
+}
+
+/// What publishing counts. Shared with metrics and health. What is told of no broker by name is the sum over all.
+#[derive(Debug, Default)]
+pub struct Counters {
+    frames: AtomicU64,
+    kept_bytes: AtomicU64,
+    pub(super) disk: Mutex<Option<DiskQueue>>,
+    /// What is counted of commands.
+    pub commands: Tally,
+    brokers: RwLock<Vec<Arc<BrokerCounters>>>,
+}
+
+impl Counters {
+    /// Those of each broker, in the order of the configuration; none before publishing has begun.
+    pub fn brokers(&self) -> Vec<Arc<BrokerCounters>> {
+        self.brokers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn sum(&self, of: impl Fn(&BrokerCounters) -> u64) -> u64 {
+        self.brokers.read().unwrap_or_else(PoisonError::into_inner).iter().map(|broker| of(broker)).sum()
+    }
+
+    /// Frames that came to publishing, with or without a broker.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// [`BrokerCounters::published`]
+    pub fn published(&self, family: Family) -> u64 {
+        self.sum(|broker| broker.published(family))
+    }
+
+    /// [`BrokerCounters::dropped`]
+    pub fn dropped(&self, family: Family, reason: DropReason) -> u64 {
+        self.sum(|broker| broker.dropped(family, reason))
+    }
+
+    /// [`BrokerCounters::bytes`]
+    pub fn bytes(&self) -> u64 {
+        self.sum(BrokerCounters::bytes)
+    }
+
+    /// [`BrokerCounters::connects`]
+    pub fn connects(&self) -> u64 {
+        self.sum(BrokerCounters::connects)
+    }
+
+    /// [`BrokerCounters::failures`]
+    pub fn failures(&self, failure: Failure) -> u64 {
+        self.sum(|broker| broker.failures(failure))
+    }
+
+    /// Whether every broker is connected, and there is one.
+    pub fn connected(&self) -> bool {
+        let brokers = self.brokers();
+        !brokers.is_empty() && brokers.iter().all(|broker| broker.connected())
+    }
+
+    /// [`BrokerCounters::queued`]
+    pub fn queued(&self) -> u64 {
+        self.sum(BrokerCounters::queued)
+    }
+
+    /// Messages in the queue on disk that brokers have not acknowledged, those of each broker, and bytes of its files; nothing without
+    /// one.
+    pub fn kept(&self) -> (u64, u64) {
+        (self.sum(BrokerCounters::kept), self.kept_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Why there is no connection to the first of the brokers to which there is none.
+    pub fn last_failure(&self) -> Option<(Failure, String)> {
+        self.brokers().iter().find_map(|broker| broker.last_failure())
+    }
+
+    /// A broker is published to from now on.
+    pub(super) fn add(&self, name: &str) -> Arc<BrokerCounters> {
+        let broker = Arc::new(BrokerCounters { name: name.to_owned(), ..BrokerCounters::default() });
+        self.brokers.write().unwrap_or_else(PoisonError::into_inner).push(broker.clone());
+        broker
+    }
+
+    pub(super) fn frames_came(&self, n: u64) {
+        self.frames.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_kept_bytes(&self, bytes: u64) {
+        self.kept_bytes.store(bytes, Ordering::Relaxed);
     }
 }

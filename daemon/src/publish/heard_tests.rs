@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use super::{
     Family,
     broker_tests::certificates,
-    testing::{Line, Mosquitto, PATIENCE, config, frame},
+    testing::{self, Line, Mosquitto, PATIENCE, frame, to},
 };
 use crate::{
-    config::{FrameFormat, MqttConfig, MqttVersion, Secret, TlsConfig},
+    config::{BrokerConfig, FrameFormat, MqttConfig, MqttVersion, Secret, TlsConfig},
     listen::{self, Form, Lost, Outcome, Subscription, Tally, Wanted},
     media::StreamId,
 };
@@ -21,7 +21,7 @@ use crate::{
 /// Listens until the broker has taken the subscription.
 async fn listening(config: &MqttConfig, wanted: &Wanted) -> Result<Subscription, Lost> {
     let filters = listen::filters(wanted, &config.base_topic).expect("kinds that there are");
-    let mut subscription = Subscription::new(config, &filters)?;
+    let mut subscription = Subscription::new(&config.first, &filters)?;
     let taken = timeout(PATIENCE, subscription.next()).await.expect("in time")?;
     assert_eq!(taken, None);
     Ok(subscription)
@@ -35,7 +35,7 @@ async fn every_form_is_heard_over_both_versions() {
     let forms = [(FrameFormat::Json, Form::Json), (FrameFormat::Cbor, Form::Cbor), (FrameFormat::Protobuf, Form::Protobuf)];
     for version in [MqttVersion::V5, MqttVersion::V311] {
         for (format, form) in forms {
-            let config = MqttConfig { frame_format: format, ..config(broker.port, version) };
+            let config = to(BrokerConfig { frame_format: format, ..testing::broker(broker.port, version) });
             let wanted = Wanted { kinds: vec!["frame".into()], ..Wanted::default() };
             let mut subscription = listening(&config, &wanted).await.expect("subscribed");
             let line = Line::start(Some(config));
@@ -83,11 +83,13 @@ async fn over_tls_with_a_password_and_not_without() {
     let Some(broker) = Mosquitto::start(dir.path(), &lines) else { return };
     let everything = Wanted::default();
     for version in [MqttVersion::V5, MqttVersion::V311] {
-        let with = |password: &str, ca: &str| MqttConfig {
-            tls: Some(TlsConfig { ca_file: Some(dir.path().join(ca)) }),
-            username: Some("ann".into()),
-            password: Some(Secret::new(password)),
-            ..config(broker.port, version)
+        let with = |password: &str, ca: &str| {
+            to(BrokerConfig {
+                tls: Some(TlsConfig { ca_file: Some(dir.path().join(ca)), ..TlsConfig::default() }),
+                username: Some("ann".into()),
+                password: Some(Secret::new(password)),
+                ..testing::broker(broker.port, version)
+            })
         };
         listening(&with("s3cret", "ca.pem"), &everything).await.expect("taken");
         let refused = listening(&with("wrong-Pa55", "ca.pem"), &everything).await.map(drop).expect_err("refused");

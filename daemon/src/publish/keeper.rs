@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 pub(super) use self::losses::Teller;
 use self::{keeping::Keeping, losses::Losses};
 use super::{
-    counters::Counters,
+    counters::{BrokerCounters, Counters},
     spool::{Class, Delivery, Settings, Spool, SpoolError},
     topics::Family,
 };
@@ -73,8 +73,8 @@ enum Word {
     Keep(Kept),
     /// A broker is there, for the time of this connection.
     Connected(usize, u64),
-    /// It is not any more, and had said goodbye or not.
-    Lost(usize),
+    /// It is not any more; whether we had said goodbye.
+    Lost(usize, bool),
     /// Of a record: the broker has it, or will never have it.
     Answered {
         broker: usize,
@@ -161,9 +161,9 @@ pub(super) struct Backlog {
 }
 
 /// How a queue is to be, as it was configured.
-fn settings(config: &QueueConfig, brokers: &[String]) -> Settings {
+fn settings(config: &QueueConfig, brokers: &[Arc<BrokerCounters>]) -> Settings {
     Settings {
-        brokers: brokers.to_vec(),
+        brokers: brokers.iter().map(|broker| broker.name().to_owned()).collect(),
         max_bytes: config.max_bytes,
         max_age: config.max_age,
         sync_window: config.sync_interval,
@@ -181,19 +181,19 @@ enum KeeperError {
     Thread(#[from] io::Error),
 }
 
-/// The queue for these brokers, where one is configured and can be opened: the writer's side, and each broker's.
+/// The queue for the brokers that are counted, where one is configured and can be opened: the writer's side, and each broker's.
 pub(super) fn open(
     config: Option<&QueueConfig>,
-    brokers: &[String],
     (boot_id, teller): (&str, Teller),
     counters: &Arc<Counters>,
 ) -> (Option<Keeper>, Vec<Option<Backlog>>) {
+    let brokers = counters.brokers();
     let none = || (None, brokers.iter().map(|_| None).collect());
     let Some(config) = config else {
         tracing::info!("no queue on disk is configured ([queue] directory): events wait in memory while the broker is away");
         return none();
     };
-    match start(config, brokers, (boot_id.to_owned(), teller), counters.clone()) {
+    match start(config, &brokers, (boot_id.to_owned(), teller), counters.clone()) {
         Ok((keeper, backlogs)) => (Some(keeper), backlogs.into_iter().map(Some).collect()),
         Err(error) => {
             tracing::error!(%error, "there is no queue on disk: events wait in memory only, and are lost with the daemon");
@@ -205,7 +205,7 @@ pub(super) fn open(
 /// Opens the queue and starts its thread.
 fn start(
     config: &QueueConfig,
-    brokers: &[String],
+    brokers: &[Arc<BrokerCounters>],
     (boot_id, teller): (String, Teller),
     counters: Arc<Counters>,
 ) -> Result<(Keeper, Vec<Backlog>), KeeperError> {
@@ -218,13 +218,13 @@ fn start(
         tracing::warn!(%directory, messages = opened.orphaned, "given up: they were kept for a broker that is not configured any more");
     }
     tracing::info!(%directory, messages = opened.records, bytes = opened.bytes, "the queue is open");
-    counters.set_kept(opened.records, opened.bytes);
+    counters.set_kept_bytes(opened.bytes);
     let (words, heard) = sync_channel(WORDS);
     let speaker = || Speaker { words: words.clone(), waiting: VecDeque::new() };
     let (mut outs, mut backlogs) = (Vec::new(), Vec::new());
-    for broker in 0..brokers.len() {
+    for (broker, counters) in brokers.iter().enumerate() {
         let (out, come) = mpsc::channel(2 * UNDER_WAY);
-        outs.push(out);
+        outs.push((out, counters.clone()));
         backlogs.push(Backlog { broker, speaker: speaker(), come, connection: 0 });
     }
     let speaker = Some(speaker());
@@ -304,10 +304,10 @@ impl Backlog {
         self.speaker.say(Word::Connected(self.broker, self.connection));
     }
 
-    /// It is not any more.
-    pub(super) fn lost(&mut self) {
+    /// It is not any more. In `order`: what it acknowledged last is not doubted.
+    pub(super) fn lost(&mut self, order: bool) {
         self.connection += 1;
-        self.speaker.say(Word::Lost(self.broker));
+        self.speaker.say(Word::Lost(self.broker, order));
     }
 
     /// It has a record, or refuses it.

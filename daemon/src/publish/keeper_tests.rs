@@ -15,7 +15,7 @@ use crate::{
 const ANYBODY: &str = "allow_anonymous true";
 const CAMERAS: u32 = 16;
 
-fn with_queue(port: u16, dir: &Path) -> MqttConfig {
+pub(super) fn with_queue(port: u16, dir: &Path) -> MqttConfig {
     let queue = QueueConfig {
         directory: dir.join("queue"),
         max_bytes: 64 << 20,

@@ -5,18 +5,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::{commands::Reply, counters::Counters, outbox::Outbox, topics::Family};
+use super::{commands::Reply, counters::BrokerCounters, outbox::Outbox, topics::Family};
+use crate::config::{BrokerConfig, FrameFormat, TopicFilter};
 
 /// One broker's outbox, shared by the writer and the broker's task.
 pub(super) struct Lane {
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Arc<BrokerCounters>,
+    topics: TopicFilter,
+    /// How it gets messages of frames, if it does.
+    frames: Option<FrameFormat>,
     outbox: Mutex<Outbox>,
     news: Notify,
 }
 
 impl Lane {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { counters, outbox: Mutex::default(), news: Notify::new() }
+    pub(super) fn new(config: &BrokerConfig, counters: Arc<BrokerCounters>) -> Self {
+        let frames = config.publish_frames.then_some(config.frame_format);
+        Self { counters, topics: config.topics.clone(), frames, outbox: Mutex::default(), news: Notify::new() }
+    }
+
+    /// Whether this broker gets what is said on a topic.
+    pub(super) fn takes(&self, topic: &str) -> bool {
+        self.topics.takes(topic)
+    }
+
+    /// Whether it gets messages of frames on this topic in this form.
+    pub(super) fn takes_frames(&self, topic: &str, format: FrameFormat) -> bool {
+        self.frames == Some(format) && self.takes(topic)
     }
 
     /// Held for moments only, and by nobody who waits for anything.
@@ -24,7 +39,7 @@ impl Lane {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a message in line. [`Self::wake`] tells the task of it.
+    /// Puts a message in line, whether the filter takes it or not. [`Self::wake`] tells the task of it.
     pub(super) fn push(&self, topic: &Arc<str>, payload: Bytes, family: Family) {
         self.outbox().push(topic, payload, family, &self.counters);
     }

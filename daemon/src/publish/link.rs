@@ -10,8 +10,9 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    budget::{Budget, Weight},
     connection::{Connection, Happened},
-    counters::{Counters, DropReason},
+    counters::{BrokerCounters, DropReason},
     outbox::{Message, Outbox},
     packet::{LinkError, Terms},
     topics::Family,
@@ -102,7 +103,12 @@ impl Link {
     ///
     /// # Errors
     /// A message cannot be put into a packet.
-    pub(super) fn pump(&mut self, outbox: &mut Outbox, counters: &Counters) -> Result<(), LinkError> {
+    pub(super) fn pump(
+        &mut self,
+        outbox: &mut Outbox,
+        budget: &mut Option<Budget>,
+        counters: &BrokerCounters,
+    ) -> Result<(), LinkError> {
         let Some((_, terms)) = self.accepted else { return Ok(()) };
         while let Some(message) = outbox.pop(self.unacknowledged.len() < usize::from(terms.window)) {
             if message.payload.len() + message.topic.len() > terms.largest {
@@ -110,7 +116,14 @@ impl Link {
                 outbox.answer(&message, true);
                 continue;
             }
+            if let Some(budget) = budget
+                && !budget.has_room(Weight::of(&message.topic, message.family), Instant::now())
+            {
+                counters.lost(message.family, DropReason::Budget);
+                continue;
+            }
             let id = if message.family.acknowledged() { self.free_id() } else { 0 };
+            let before = self.connection.position();
             match self.connection.send(&message, id) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -124,6 +137,9 @@ impl Link {
                 }
             }
             counters.sent(message.payload.len());
+            if let Some(budget) = budget {
+                budget.spend(self.connection.position() - before);
+            }
             if id == 0 {
                 self.unwritten.push_back((self.connection.position(), message.family));
             } else {
@@ -144,13 +160,13 @@ impl Link {
     }
 
     /// All was written up to a position.
-    pub(super) fn wrote(&mut self, position: u64, counters: &Counters) {
+    pub(super) fn wrote(&mut self, position: u64, counters: &BrokerCounters) {
         while let Some((_, family)) = self.unwritten.pop_front_if(|(end, _)| *end <= position) {
             counters.delivered(family);
         }
     }
 
-    pub(super) fn acknowledged(&mut self, id: u16, refused: bool, outbox: &mut Outbox, counters: &Counters) {
+    pub(super) fn acknowledged(&mut self, id: u16, refused: bool, outbox: &mut Outbox, counters: &BrokerCounters) {
         let Some((_, message)) = self.unacknowledged.remove(&id) else { return };
         if refused {
             counters.lost(message.family, DropReason::Refused);
@@ -163,7 +179,7 @@ impl Link {
 
     /// The connection is gone: what must arrive goes back to the outbox, in order; the rest is counted as lost. Retained topics are told
     /// again on each new connection anyway.
-    pub(super) fn dissolve(self, outbox: &mut Outbox, counters: &Counters) {
+    pub(super) fn dissolve(self, outbox: &mut Outbox, counters: &BrokerCounters) {
         for (_, family) in self.unwritten {
             counters.lost(family, DropReason::ConnectionLost);
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     commands::Reply,
-    counters::{Counters, DropReason},
+    counters::{BrokerCounters, DropReason},
     keeper::Kept,
     spool::Delivery,
     topics::Family,
@@ -64,7 +64,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Puts a message in line. Of a retained topic only the latest matters.
-    pub(super) fn push(&mut self, topic: &Arc<str>, payload: Bytes, family: Family, counters: &Counters) {
+    pub(super) fn push(&mut self, topic: &Arc<str>, payload: Bytes, family: Family, counters: &BrokerCounters) {
         let message = Message { topic: topic.clone(), payload, family, number: self.next, kept: None, correlation: None };
         self.next += 1;
         match family {
@@ -83,7 +83,7 @@ impl Outbox {
     }
 
     /// Puts the answer to a command in line.
-    pub(super) fn push_reply(&mut self, Reply { topic, payload, correlation }: Reply, counters: &Counters) {
+    pub(super) fn push_reply(&mut self, Reply { topic, payload, correlation }: Reply, counters: &BrokerCounters) {
         let message = Message { topic, payload, family: Family::Reply, number: self.next, kept: None, correlation };
         self.next += 1;
         bounded(&mut self.tracks, message, MAX_TRACKS, counters);
@@ -170,7 +170,7 @@ impl Outbox {
     }
 
     /// Counts what waits as dropped, and forgets it.
-    pub(super) fn abandon(&mut self, counters: &Counters) {
+    pub(super) fn abandon(&mut self, counters: &BrokerCounters) {
         self.forget_kept();
         while let Some(message) = self.pop(true) {
             counters.lost(message.family, DropReason::Shutdown);
@@ -190,7 +190,7 @@ pub(super) fn mark_delayed(mut payload: Vec<u8>) -> Vec<u8> {
     payload
 }
 
-fn bounded(queue: &mut VecDeque<Message>, message: Message, most: usize, counters: &Counters) {
+fn bounded(queue: &mut VecDeque<Message>, message: Message, most: usize, counters: &BrokerCounters) {
     if queue.len() >= most
         && let Some(oldest) = queue.pop_front()
     {
@@ -207,7 +207,7 @@ mod tests {
         name.into()
     }
 
-    fn push(outbox: &mut Outbox, name: &str, text: &str, family: Family, counters: &Counters) {
+    fn push(outbox: &mut Outbox, name: &str, text: &str, family: Family, counters: &BrokerCounters) {
         outbox.push(&topic(name), Bytes::copy_from_slice(text.as_bytes()), family, counters);
     }
 
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn statuses_lead_and_the_rest_keeps_its_order() {
-        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
         push(&mut outbox, "f", "f0", Family::Frame, &counters);
         push(&mut outbox, "t", "t1", Family::Track, &counters);
         push(&mut outbox, "f", "f2", Family::Frame, &counters);
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_full_window_lets_only_frames_pass() {
-        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
         push(&mut outbox, "t", "t0", Family::Track, &counters);
         push(&mut outbox, "f", "f1", Family::Frame, &counters);
         assert_eq!(outbox.pop(false).map(|m| m.family), Some(Family::Frame));
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room_and_are_counted() {
-        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
         for i in 0..MAX_FRAMES + 3 {
             push(&mut outbox, "f", &i.to_string(), Family::Frame, &counters);
         }
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_new_connection_tells_every_status_again_and_a_cleared_one_until_it_is_heard() {
-        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
         push(&mut outbox, "a", "A", Family::CameraStatus, &counters);
         push(&mut outbox, "b", "", Family::CameraStatus, &counters);
         assert_eq!(texts(&mut outbox), ["A", ""]);
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_is_next_again() {
-        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
         push(&mut outbox, "t", "t0", Family::Track, &counters);
         push(&mut outbox, "t", "t1", Family::Track, &counters);
         let (first, second) = (outbox.pop(true).expect("first"), outbox.pop(true).expect("second"));
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_on_disk_is_answered_forgotten_and_marked() {
-        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
         let delivery = |number, delayed| Delivery {
             number,
             class: crate::publish::spool::Class::Event,
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_is_abandoned_is_counted() {
-        let (mut outbox, counters) = (Outbox::default(), Counters::default());
+        let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
         push(&mut outbox, "f", "f0", Family::Frame, &counters);
         outbox.abandon(&counters);
         assert_eq!((outbox.len(), counters.dropped(Family::Frame, DropReason::Shutdown)), (0, 1));

@@ -14,7 +14,7 @@ use super::{
     message,
     outbox::Message,
 };
-use crate::config::{FrameFormat, MqttConfig, MqttVersion};
+use crate::config::{BrokerConfig, FrameFormat, MqttVersion};
 
 /// Most messages that are sent and not acknowledged, where the broker does not ask for fewer.
 const WINDOW: u16 = 64;
@@ -144,9 +144,9 @@ impl Codec {
     /// CONNECT. `will` is what the broker says for us when the connection breaks.
     pub(super) fn connect(
         &self,
-        config: &MqttConfig,
+        config: &BrokerConfig,
         keep_alive: Duration,
-        will: (&str, &Bytes),
+        will: Option<(&str, Bytes)>,
         out: &mut BytesMut,
     ) -> Result<(), LinkError> {
         let keep_alive = keep_alive.as_secs() as u16;
@@ -164,9 +164,10 @@ impl Codec {
                     clean_start: false,
                     properties: Some(properties),
                 };
-                let will = v5::LastWill::new(will.0, will.1.to_vec(), mqttbytes5::QoS::AtLeastOnce, true, None);
+                let will = will
+                    .map(|(topic, payload)| v5::LastWill::new(topic, payload.to_vec(), mqttbytes5::QoS::AtLeastOnce, true, None));
                 let login = config.username.as_ref().map(|username| v5::Login::new(username, password));
-                connect.write(&Some(will), &login, out).map_err(unsendable)?;
+                connect.write(&will, &login, out).map_err(unsendable)?;
             }
             Self::V311 => {
                 let connect = v4::Connect {
@@ -175,7 +176,8 @@ impl Codec {
                     client_id: config.client_id.clone(),
                     // 3.1.1 knows no expiry: a session would stay at the broker for good, and we subscribe to nothing.
                     clean_session: true,
-                    last_will: Some(v4::LastWill::new(will.0, will.1.to_vec(), mqttbytes::QoS::AtLeastOnce, true)),
+                    last_will: will
+                        .map(|(topic, payload)| v4::LastWill::new(topic, payload.to_vec(), mqttbytes::QoS::AtLeastOnce, true)),
                     login: config.username.as_ref().map(|username| v4::Login::new(username, password)),
                 };
                 connect.write(out).map_err(unsendable)?;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     boot_id,
-    broker::Broker,
+    broker::{Broker, Ears},
     commands::{self, Commands},
     compose::Composer,
     counters::Counters,
@@ -23,7 +23,13 @@ use super::{
     lane::Lane,
     writer::Writer,
 };
-use crate::{config::MqttConfig, control::Request, media::Tracked, observe::StageTimes, status::StatusBoard};
+use crate::{
+    config::{BrokerConfig, MqttConfig},
+    control::Request,
+    media::Tracked,
+    observe::StageTimes,
+    status::StatusBoard,
+};
 
 /// Publishes until the input ends, and goes.
 pub(super) async fn run(
@@ -42,9 +48,10 @@ pub(super) async fn run(
     let dialects = Arc::new(Mutex::new(dialects));
     let herald = Arc::new(Herald::new(&config.base_topic, device, &boot_id, started_at));
     let mut composer = Composer::new(&config, device, &boot_id);
-    let lanes = vec![Arc::new(Lane::new(counters.clone()))];
+    let lane = |broker: &BrokerConfig| Arc::new(Lane::new(broker, counters.add(&broker.name)));
+    let lanes: Vec<_> = config.brokers().map(lane).collect();
     let teller = keeper::Teller::new(&config.base_topic, device, &boot_id);
-    let (keeper, backlogs) = keeper::open(config.queue.as_ref(), &["mqtt".to_owned()], (&boot_id, teller), &counters);
+    let (keeper, backlogs) = keeper::open(config.queue.as_ref(), (&boot_id, teller), &counters);
     // Without a queue the ends would be as lost as their beginnings.
     let journal = config.queue.as_ref().filter(|_| keeper.is_some()).map(|queue| Journal::open(queue, &boot_id));
     let orphans = match journal {
@@ -59,13 +66,17 @@ pub(super) async fn run(
         None => Vec::new(),
     };
     let (leave, leaving) = watch::channel(None);
-    let brokers: FuturesUnordered<_> = lanes
-        .iter()
+    let brokers: FuturesUnordered<_> = config
+        .brokers()
+        .zip(&lanes)
         .zip(backlogs)
-        .map(|(lane, backlog)| {
-            let (herald, dialects) = (herald.clone(), dialects.clone());
-            let commands = Commands::new(&config, device, &boot_id, door.clone(), lane.counters.clone());
-            Broker::new(config.clone(), lane.clone(), backlog, (herald, dialects, commands), leaving.clone()).run()
+        .enumerate()
+        .map(|(number, ((broker, lane), backlog))| {
+            // Commands and dialects listen at the first broker alone.
+            let ears = if number == 0 { Ears::Open } else { Ears::Closed };
+            let commands = Commands::new(&config, device, &boot_id, door.clone(), counters.clone());
+            let voices = (herald.clone(), dialects.clone());
+            Broker::new(broker.clone(), lane.clone(), backlog, voices, (commands, ears), leaving.clone()).run()
         })
         .collect();
     let mut writer = Writer::new(composer, (herald, dialects), lanes, keeper, (input, board), (stages, counters), cancel);

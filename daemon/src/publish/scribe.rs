@@ -28,6 +28,8 @@ pub struct Line {
 /// is written in the very moment of its frame's capture, by the wall clock and by the steady one.
 pub struct Scribe {
     composer: Composer,
+    /// Whether frames are told of.
+    frames: bool,
     origin: Instant,
     first: Option<SystemTime>,
 }
@@ -35,9 +37,8 @@ pub struct Scribe {
 impl Scribe {
     /// A writer for one recording.
     pub fn new(config: &MqttConfig, device: &str, boot_id: &str) -> Self {
-        // A line is JSON.
-        let config = MqttConfig { frame_format: FrameFormat::Json, ..config.clone() };
-        Self { composer: Composer::new(&config, device, boot_id), origin: Instant::now(), first: None }
+        let frames = config.first.publish_frames;
+        Self { composer: Composer::new(config, device, boot_id), frames, origin: Instant::now(), first: None }
     }
 
     /// The steady clock at a frame's capture: what its [`Mark::Received`] is to be, for a latency of nothing.
@@ -52,6 +53,12 @@ impl Scribe {
         let steady = tracked.times.at(Mark::Received);
         let steady = steady.unwrap_or_else(|| self.steady(tracked.capture.wall));
         let now = Now { wall: tracked.capture.wall, steady };
+        // A line is JSON.
+        let frames = self.frames;
+        let wanted = |_: &str, format| frames && format == FrameFormat::Json;
+        self.composer.look(tracked, now, wanted, |topic, payload, _| {
+            send(Line { topic: topic.clone(), payload, retained: false });
+        });
         self.composer.frame(tracked, now, |topic, payload, family| {
             send(Line { topic: topic.clone(), payload, retained: family.retained() });
         });

@@ -14,26 +14,41 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use super::*;
 use crate::{
-    config::MqttVersion,
+    config::{BrokerConfig, MqttVersion},
     media::{BBox, Capture, Detection, ModelInfo, StreamId, TimeBasis, TimeCard, Track, TrackId, TrackPhase, TrackedDetection},
 };
 
 /// No test waits longer for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(super) fn config(port: u16, version: MqttVersion) -> MqttConfig {
-    MqttConfig {
+pub(super) fn broker(port: u16, version: MqttVersion) -> BrokerConfig {
+    BrokerConfig {
+        name: MqttConfig::FIRST.into(),
         host: "127.0.0.1".into(),
         port,
         tls: None,
         version,
         client_id: "egret-test".into(),
-        base_topic: "egret".into(),
         username: None,
         password: None,
         keep_alive: Duration::from_secs(5),
         publish_frames: true,
         frame_format: crate::config::FrameFormat::Json,
+        topics: crate::config::TopicFilter::default(),
+        max_bytes_per_second: None,
+    }
+}
+
+pub(super) fn config(port: u16, version: MqttVersion) -> MqttConfig {
+    to(broker(port, version))
+}
+
+/// All to one broker.
+pub(super) fn to(first: BrokerConfig) -> MqttConfig {
+    MqttConfig {
+        first,
+        others: Vec::new(),
+        base_topic: "egret".into(),
         track_update_interval: Duration::ZERO,
         queue: None,
         commands: std::collections::BTreeSet::new(),

@@ -9,10 +9,10 @@ use tokio::{
 use super::{
     contract_tests::scene,
     message::Compact,
-    testing::{Line, PATIENCE, config},
+    testing::{Line, PATIENCE, broker, to},
 };
 use crate::{
-    config::{FrameFormat, MqttConfig, MqttVersion},
+    config::{BrokerConfig, FrameFormat, MqttVersion},
     media::{Mark, TimeCard, Tracked},
 };
 
@@ -38,8 +38,8 @@ async fn packet(stream: &mut TcpStream) -> Vec<u8> {
 async fn captured(format: FrameFormat, aliases: u8, frame: &Tracked) -> Vec<Vec<u8>> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let line = Line::start(Some(MqttConfig { frame_format: format, ..config(port, MqttVersion::V5) }));
-    let broker = async {
+    let line = Line::start(Some(to(BrokerConfig { frame_format: format, ..broker(port, MqttVersion::V5) })));
+    let serving = async {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         packet(&mut stream).await;
         stream.write_all(&[0x20, 6, 0, 0, 3, 0x22, 0, aliases]).await.expect("CONNACK");
@@ -61,7 +61,7 @@ async fn captured(format: FrameFormat, aliases: u8, frame: &Tracked) -> Vec<Vec<
         }
         frames
     };
-    let frames = timeout(PATIENCE, broker).await.expect("in time");
+    let frames = timeout(PATIENCE, serving).await.expect("in time");
     line.task.abort();
     frames
 }

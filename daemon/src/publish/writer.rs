@@ -27,6 +27,7 @@ use super::{
     lane::Lane,
     message::{Presence, PresenceReason, Queue},
     outbox,
+    spool::Class,
     topics::Family,
 };
 use crate::{
@@ -189,8 +190,8 @@ impl Writer {
     }
 
     fn keep_or_put_down(&mut self, (camera, at): (&str, SystemTime), topic: &Arc<str>, payload: Bytes, family: Family) {
-        let Self { keeper, lanes, counters, .. } = self;
-        keep_or_put_down((keeper.as_mut(), lanes, counters), (camera, at), topic, payload, family);
+        let Self { keeper, lanes, .. } = self;
+        keep_or_put_down((keeper.as_mut(), lanes), (camera, at), topic, payload, family);
     }
 
     fn frames(&mut self) {
@@ -199,8 +200,13 @@ impl Writer {
         let mut dialects = dialects.lock().unwrap_or_else(PoisonError::into_inner);
         for mut tracked in batches.drain(..).flatten() {
             let (stream, at) = (tracked.stream.name(), tracked.capture.wall);
+            let wanted = |topic: &str, format| lanes.iter().any(|lane| lane.takes_frames(topic, format));
+            composer.look(&tracked, now, wanted, |topic, payload, format| {
+                let takers = lanes.iter().filter(|lane| lane.takes_frames(topic, format));
+                put_down_for(takers, topic, payload, Family::Frame);
+            });
             composer.frame(&tracked, now, |topic, payload, family| {
-                keep_or_put_down((keeper.as_mut(), lanes, counters), (stream, at), topic, payload, family);
+                keep_or_put_down((keeper.as_mut(), lanes), (stream, at), topic, payload, family);
             });
             dialects.frame(&tracked, |topic, payload, family| put_down(lanes, topic, payload, family));
             if !tracked.closing {
@@ -271,29 +277,49 @@ impl Writer {
 
 /// A message that is kept on disk where there is a queue and it is of such importance.
 fn keep_or_put_down(
-    (keeper, lanes, counters): (Option<&mut Keeper>, &[Arc<Lane>], &Counters),
+    (keeper, lanes): (Option<&mut Keeper>, &[Arc<Lane>]),
     (camera, at): (&str, SystemTime),
     topic: &Arc<str>,
     payload: Bytes,
     family: Family,
 ) {
     match (keeper, Kept::class(topic, family)) {
-        (Some(keeper), Some(class)) => {
-            if !keeper.keep((class, camera), topic, payload, at, 1) {
-                counters.lost(family, DropReason::Overflow);
-            }
-        }
+        (Some(keeper), Some(class)) => keep(keeper, lanes, (class, camera), topic, payload, at),
         _ => put_down(lanes, topic, payload, family),
     }
 }
 
-/// A message for each broker.
+/// A message for each broker that gets what is said on its topic.
 fn put_down(lanes: &[Arc<Lane>], topic: &Arc<str>, payload: Bytes, family: Family) {
-    let Some((last, others)) = lanes.split_last() else { return };
-    for lane in others {
+    put_down_for(lanes.iter().filter(|lane| lane.takes(topic)), topic, payload, family);
+}
+
+/// A message for these brokers. The last one takes it as it is: a first copy of a handle costs an allocation.
+fn put_down_for<'a>(lanes: impl Iterator<Item = &'a Arc<Lane>>, topic: &Arc<str>, payload: Bytes, family: Family) {
+    let mut lanes = lanes.peekable();
+    while let Some(lane) = lanes.next() {
+        if lanes.peek().is_none() {
+            lane.push(topic, payload, family);
+            return;
+        }
         lane.push(topic, payload.clone(), family);
     }
-    last.push(topic, payload, family);
+}
+
+/// The same through the queue on disk.
+fn keep(
+    keeper: &mut Keeper,
+    lanes: &[Arc<Lane>],
+    (class, stream): (Class, &str),
+    topic: &Arc<str>,
+    payload: Bytes,
+    at: SystemTime,
+) {
+    let takers = || lanes.iter().enumerate().filter(|(_, lane)| lane.takes(topic));
+    let brokers = takers().fold(0, |bits, (number, _)| bits | 1 << number);
+    if brokers != 0 && !keeper.keep((class, stream), topic, payload, at, brokers) {
+        takers().for_each(|(_, lane)| lane.counters.lost(Kept::family(class), DropReason::Overflow));
+    }
 }
 
 /// Lets the brokers' tasks take what was put down before more is written: without this a burst would drop frames that a connection has

@@ -77,8 +77,8 @@ fn a_first_try_needs_no_file() {
     let loaded = loaded(config::load(&camera_only()));
     let config = loaded.config;
     let mqtt = config.mqtt.expect("a broker");
-    assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.base_topic.as_str()), ("broker", 1883, "base"));
-    assert_eq!(mqtt.username.as_deref(), Some("a"));
+    assert_eq!((mqtt.first.host.as_str(), mqtt.first.port, mqtt.base_topic.as_str()), ("broker", 1883, "base"));
+    assert_eq!(mqtt.first.username.as_deref(), Some("a"));
     let SourceConfig::Rtsp(rtsp) = &config.cameras[0].source else { panic!("no RTSP source") };
     assert_eq!(rtsp.url.as_str(), "rtsp://10.0.0.9/live");
     assert_eq!(rtsp.credentials.as_ref().map(|c| (c.username.as_str(), c.password.expose())), Some(("u", "p")));
@@ -129,9 +129,12 @@ fn the_environment_wins_over_files_and_options_over_all() {
     ]);
     let config = loaded(config::load(&sources)).config;
     let mqtt = config.mqtt.expect("a broker");
-    assert_eq!((config.device.as_str(), mqtt.keep_alive, mqtt.version), ("from-env", Duration::from_mins(1), MqttVersion::V311));
-    assert!(!mqtt.publish_frames);
-    assert_eq!(mqtt.password.as_ref().map(Secret::expose), Some("0123"), "a password of digits stays a text");
+    assert_eq!(
+        (config.device.as_str(), mqtt.first.keep_alive, mqtt.first.version),
+        ("from-env", Duration::from_mins(1), MqttVersion::V311)
+    );
+    assert!(!mqtt.first.publish_frames);
+    assert_eq!(mqtt.first.password.as_ref().map(Secret::expose), Some("0123"), "a password of digits stays a text");
     let confirm_after = Duration::from_millis(400);
     assert_eq!((config.track.confirm_after, config.track.match_iou, config.log.filter.as_str()), (confirm_after, 0.25, "info"));
     assert_eq!(mqtt.base_topic, "site");
@@ -146,7 +149,10 @@ fn the_environment_wins_over_files_and_options_over_all() {
     };
     let config = loaded(config::load(&sources)).config;
     let mqtt = config.mqtt.expect("a broker");
-    assert_eq!((config.device.as_str(), mqtt.host.as_str(), mqtt.base_topic.as_str()), ("from-option", "option-broker", "egret"));
+    assert_eq!(
+        (config.device.as_str(), mqtt.first.host.as_str(), mqtt.base_topic.as_str()),
+        ("from-option", "option-broker", "egret")
+    );
     assert_eq!((config.log.filter.as_str(), config.http), ("debug", None));
     assert!(matches!(&config.cameras[0].source, SourceConfig::Rtsp(rtsp) if rtsp.url.as_str() == "rtsp://10.0.0.2/other"));
     assert_eq!(config.cameras[0].max_fps, Some(5.0), "the rest of the camera stays");

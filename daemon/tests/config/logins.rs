@@ -127,13 +127,16 @@ fn the_brokers_login_works_the_same_way() {
     let text = "[mqtt]\nurl = \"mqtts://egret:p%23w@broker\"\n";
     let mqtt = loaded(load_at(directory.path(), text, &[], false)).config.mqtt.expect("a broker");
     assert_eq!(
-        (mqtt.port, mqtt.username.as_deref(), mqtt.password.as_ref().map(Secret::expose)),
+        (mqtt.first.port, mqtt.first.username.as_deref(), mqtt.first.password.as_ref().map(Secret::expose)),
         (8883, Some("egret"), Some("p#w"))
     );
-    assert!(mqtt.tls.is_some());
+    assert!(mqtt.first.tls.is_some());
     let text = "[mqtt]\nurl = \"mqtt://[::1]:1884\"\nusername = \"egret\"\npassword = \"hunter2\"\n";
     let loaded = loaded(load_at(directory.path(), text, &[], false));
     let mqtt = loaded.config.mqtt.expect("a broker");
-    assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.password.as_ref().map(Secret::expose)), ("::1", 1884, Some(PASSWORD)));
+    assert_eq!(
+        (mqtt.first.host.as_str(), mqtt.first.port, mqtt.first.password.as_ref().map(Secret::expose)),
+        ("::1", 1884, Some(PASSWORD))
+    );
     assert_eq!(loaded.advice.len(), 1, "in clear in the file, but not on a network: {:?}", loaded.advice);
 }

@@ -64,7 +64,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let queue = args.events.as_ref().map(|events| events.join(format!("egret-bench-queue-{}", std::process::id())));
     if let Some(mqtt) = &mut config.mqtt {
         mqtt.queue = queue.clone().map(QueueConfig::at);
-        mqtt.frame_format = match args.format {
+        mqtt.first.frame_format = match args.format {
             Format::Json => FrameFormat::Json,
             Format::Cbor => FrameFormat::Cbor,
             Format::Protobuf => FrameFormat::Protobuf,

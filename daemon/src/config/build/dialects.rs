@@ -55,6 +55,11 @@ fn topics(config: &DialectsConfig) -> impl Iterator<Item = (&'static str, &str)>
     topics.into_iter().flatten()
 }
 
+/// The first levels of the topics of each.
+pub(super) fn first_levels(config: &DialectsConfig) -> impl Iterator<Item = &str> {
+    topics(config).map(|(_, level)| level)
+}
+
 /// Whether a topic is, or is below, another one.
 fn below(topic: &str, base: &str) -> bool {
     topic == base || topic.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'))

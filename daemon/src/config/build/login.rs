@@ -123,6 +123,20 @@ impl Login<'_> {
     }
 }
 
+/// The file of a systemd credential.
+pub(super) fn credential(path: &str, name: &str, ledger: &mut Ledger, around: &Surroundings<'_>) -> Option<PathBuf> {
+    let remedy = format!("write LoadCredential={name}:/path/of/the/file in the unit");
+    match around.variable("CREDENTIALS_DIRECTORY") {
+        _ if !is_file_name(name) => ledger.problem(path, "a credential's name holds no slash", remedy),
+        Some(directory) => return Some(Path::new(directory).join(name)),
+        None if around.checking => {
+            ledger.advise(path, "it cannot be looked at here: only systemd provides it", "start the service to see");
+        }
+        None => ledger.problem(path, "systemd passed no credentials", remedy),
+    }
+    None
+}
+
 fn is_file_name(name: &str) -> bool {
     !name.contains('/') && name != "." && name != ".."
 }
@@ -154,7 +168,7 @@ fn read_file(path: &Path) -> Result<String, String> {
 }
 
 /// Others may not read it, and only the owner may write it.
-fn advise_mode(file: &Path, path: &str, ledger: &mut Ledger) {
+pub(super) fn advise_mode(file: &Path, path: &str, ledger: &mut Ledger) {
     use std::os::unix::fs::PermissionsExt as _;
     let Ok(metadata) = fs::metadata(file) else { return };
     let mode = metadata.permissions().mode() & 0o777;

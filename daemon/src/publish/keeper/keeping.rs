@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{
     super::{
-        counters::{Counters, DropReason},
+        counters::{BrokerCounters, Counters, DropReason},
         disk::DiskQueue,
         spool::{Class, Damage, DamageKind, LossReason, Record, Spool, SpoolError, since_boot},
     },
@@ -60,6 +60,7 @@ impl Pace {
 /// What the thread knows of one broker.
 struct Out {
     come: mpsc::Sender<Come>,
+    counters: Arc<BrokerCounters>,
     connection: Option<u64>,
     /// Numbers that the broker has not answered.
     under_way: BTreeSet<u64>,
@@ -93,13 +94,13 @@ impl Keeping {
     pub(super) fn new(
         spool: Spool,
         counters: Arc<Counters>,
-        outs: Vec<mpsc::Sender<Come>>,
+        outs: Vec<(mpsc::Sender<Come>, Arc<BrokerCounters>)>,
         config: &QueueConfig,
         teller: Teller,
     ) -> Self {
-        let out = |come| {
+        let out = |(come, counters)| {
             let pace = Pace { rate: config.replay_rate, next: Duration::ZERO };
-            Out { come, connection: None, under_way: BTreeSet::new(), pace, finishing: false }
+            Out { come, counters, connection: None, under_way: BTreeSet::new(), pace, finishing: false }
         };
         let outs = outs.into_iter().map(out).collect();
         let (held, losses) = (VecDeque::new(), Losses::default());
@@ -144,7 +145,7 @@ impl Keeping {
         }
         self.tell_losses(since_boot(), true);
         for (kept, _) in std::mem::take(&mut self.held) {
-            self.counters.lost(Kept::family(kept.class), DropReason::Shutdown);
+            self.lost(&kept, DropReason::Shutdown);
         }
         self.counted = Duration::ZERO;
         self.tell(since_boot());
@@ -158,12 +159,12 @@ impl Keeping {
         match word {
             Word::Keep(kept) => self.keep(kept, now),
             Word::Connected(broker, connection) => self.outs[broker].connection = Some(connection),
-            Word::Lost(broker) => {
+            Word::Lost(broker, in_order) => {
                 let out = &mut self.outs[broker];
                 out.connection = None;
                 out.under_way.clear();
                 // As far back as it is kept.
-                let again = self.spool.unacknowledge_since(broker, Duration::ZERO);
+                let again = if in_order { 0 } else { self.spool.unacknowledge_since(broker, Duration::ZERO) };
                 self.spool.rewind(broker);
                 if again > 0 {
                     tracing::info!(messages = again, "acknowledged shortly before the broker was lost: they are sent again");
@@ -187,7 +188,7 @@ impl Keeping {
     fn keep(&mut self, kept: Kept, now: Duration) {
         if self.held.len() >= HELD {
             self.refused(&kept);
-            self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
+            self.lost(&kept, DropReason::Overflow);
             return;
         }
         let taken = if self.held.is_empty() { self.append(&kept, now) } else { Taken::DeviceFails };
@@ -196,10 +197,12 @@ impl Keeping {
             Taken::DeviceFails => self.held.push_back((kept, now)),
             // Nobody waits for it, and it waits for nobody.
             Taken::Never => {
-                let sent = brokers(kept.brokers).filter(|broker| self.outs[*broker].unkept(&kept, false)).count();
-                if sent < kept.brokers.count_ones() as usize {
+                let refused = brokers(kept.brokers).filter(|broker| !self.outs[*broker].unkept(&kept, false));
+                let brokers = refused.fold(0, |bits, broker| bits | 1 << broker);
+                if brokers != 0 {
+                    let kept = Kept { brokers, ..kept };
                     self.refused(&kept);
-                    self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
+                    self.lost(&kept, DropReason::Overflow);
                 }
             }
         }
@@ -209,6 +212,11 @@ impl Keeping {
     fn refused(&mut self, kept: &Kept) {
         self.losses.refused(kept);
         self.disk.lost += 1;
+    }
+
+    /// Counts a record as lost for its brokers.
+    fn lost(&self, kept: &Kept, reason: DropReason) {
+        brokers(kept.brokers).for_each(|broker| self.outs[broker].counters.lost(Kept::family(kept.class), reason));
     }
 
     /// Tries the disk again with what is held.
@@ -222,7 +230,7 @@ impl Keeping {
                 }
                 Taken::Never => {
                     self.refused(&kept);
-                    self.counters.lost(Kept::family(kept.class), DropReason::Overflow);
+                    self.lost(&kept, DropReason::Overflow);
                 }
             }
         }
@@ -330,8 +338,10 @@ impl Keeping {
             };
             let (class, camera, reason_) = (loss.class.as_str(), &*loss.stream, loss.reason.as_str());
             tracing::warn!(class, camera, messages = loss.count, reason = reason_, at = ?loss.at, "given up before the broker had them");
-            for _ in 0..loss.count {
-                self.counters.lost(Kept::family(loss.class), reason);
+            for broker in brokers(loss.brokers) {
+                for _ in 0..loss.count {
+                    self.outs[broker].counters.lost(Kept::family(loss.class), reason);
+                }
             }
         }
         self.tell_losses(now, false);
@@ -342,7 +352,8 @@ impl Keeping {
         let stats = self.spool.stats(now);
         self.disk.stands(&stats);
         self.counters.set_disk(self.disk);
-        self.counters.set_kept(stats.waiting.iter().sum(), stats.bytes);
+        self.outs.iter().zip(stats.waiting).for_each(|(out, waiting)| out.counters.set_kept(waiting));
+        self.counters.set_kept_bytes(stats.bytes);
     }
 }
 
