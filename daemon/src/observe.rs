@@ -17,7 +17,8 @@ pub use http::{AskStill, HttpError, Panel, Server};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics};
 pub use process::Process;
 pub use snapshot::{
-    CameraGraph, CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, StepSnapshot, View,
+    CameraGraph, CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, ReasonSnapshot, Snapshot,
+    StepSnapshot, View,
 };
 pub use stages::{StageSummary, StageTimes};
 

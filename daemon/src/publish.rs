@@ -25,6 +25,7 @@ pub mod message;
 mod outbox;
 mod packet;
 mod publisher;
+pub mod reason;
 mod scene;
 mod scribe;
 pub mod shape;
@@ -36,6 +37,7 @@ pub mod told;
 pub mod topics;
 mod trail;
 pub mod verdict;
+mod way;
 mod writer;
 
 use std::{
@@ -46,6 +48,7 @@ use std::{
 pub use counters::{BrokerCounters, Counters, DropReason, Failure};
 pub use disk::DiskQueue;
 pub use outbox::CAPACITY as QUEUE_MESSAGES;
+pub use packet::Spoken;
 pub use scribe::{Line, Scribe};
 pub(crate) use stamp::parse as parse_time;
 pub(crate) use tls::{check_identity, client_config, is_server_name};
@@ -140,6 +143,8 @@ mod contract_tests;
 mod dialect_tests;
 #[cfg(test)]
 mod fake_tests;
+#[cfg(test)]
+mod five_tests;
 #[cfg(test)]
 mod heard_tests;
 #[cfg(test)]

@@ -271,6 +271,16 @@ impl Scrape {
         out.gauge("egret_mqtt_connected", "1 while the broker has us", connected)?;
         let reconnects = brokers.iter().map(|b| (vec![("broker", b.name.as_str())], b.reconnects));
         out.counter("egret_mqtt_reconnects", "Sessions after the first one", reconnects)?;
+        let failures = brokers.iter().flat_map(|b| {
+            b.failures.iter().map(|(reason, count)| (vec![("broker", b.name.as_str()), ("reason", *reason)], *count))
+        });
+        out.counter("egret_mqtt_failures", "Connections that failed or broke, by reason", failures)?;
+        let reasons = brokers.iter().flat_map(|b| {
+            b.reasons
+                .iter()
+                .map(|r| (vec![("broker", b.name.as_str()), ("packet", r.packet), ("code", r.code.as_str())], r.count))
+        });
+        out.counter("egret_mqtt_reason_codes", "Reason codes that the broker gave, by packet", reasons)?;
         let kept = gauge(|b| b.kept.0 as f64);
         out.gauge("egret_mqtt_kept", "Messages on disk that the broker has not acknowledged", kept)?;
         let bytes = brokers.first().map(|b| (vec![], b.kept.1 as f64));

@@ -127,6 +127,10 @@ pub struct PublishSnapshot {
     pub connected: bool,
     /// Sessions after the first one.
     pub reconnects: u64,
+    /// Connections that failed or broke, by reason.
+    pub failures: Vec<(&'static str, u64)>,
+    /// Reason codes that the broker gave.
+    pub reasons: Vec<ReasonSnapshot>,
     /// Messages by family.
     pub families: Vec<FamilySnapshot>,
     /// Why there is no connection: in a word, and for people.
@@ -137,6 +141,19 @@ pub struct PublishSnapshot {
     pub commands: Vec<(&'static str, &'static str, u64)>,
     /// Whether a broker has taken the subscription to commands.
     pub commands_heard: bool,
+}
+
+/// A reason code that a broker gave.
+#[derive(Clone, Debug)]
+pub struct ReasonSnapshot {
+    /// In which packet: `connack`, `puback` or `disconnect`.
+    pub packet: &'static str,
+    /// The code, e.g. `0x8e`.
+    pub code: String,
+    /// What it means.
+    pub meaning: &'static str,
+    /// How often.
+    pub count: u64,
 }
 
 /// Messages of one family.

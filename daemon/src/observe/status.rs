@@ -67,6 +67,8 @@ fn broker(broker: &PublishSnapshot) -> Value {
         "broker": broker.broker,
         "connected": broker.connected,
         "failure": broker.failure.as_ref().map(|(reason, detail)| json!({"reason": reason, "detail": detail})),
+        "reason_codes": broker.reasons.iter()
+            .map(|r| json!({"packet": r.packet, "code": r.code, "meaning": r.meaning, "count": r.count})).collect::<Vec<_>>(),
         "reconnects": broker.reconnects,
         "commands_heard": broker.commands_heard,
         "kept": {"messages": broker.kept.0, "bytes": broker.kept.1},

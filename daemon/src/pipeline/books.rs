@@ -15,10 +15,10 @@ use crate::{
     config::{BrokerConfig, CameraConfig, Config, ModelConfig, MqttConfig, SourceConfig},
     media::{ModelInfo, StreamId, Tracked},
     observe::{
-        CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, Snapshot, StageTimes, StepSnapshot, View,
-        still::Stills,
+        CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, ReasonSnapshot, Snapshot, StageTimes,
+        StepSnapshot, View, still::Stills,
     },
-    publish::{self, DropReason, Family},
+    publish::{self, DropReason, Failure, Family, Spoken},
     status::StatusBoard,
     step::StepQueue,
     track,
@@ -170,6 +170,8 @@ impl Books {
             broker: address.clone(),
             connected: counters.connected(),
             failure: counters.last_failure().map(|(failure, detail)| (failure.as_str(), detail)),
+            failures: Failure::ALL.map(|failure| (failure.as_str(), counters.failures(failure))).to_vec(),
+            reasons: counters.reasons().into_iter().map(|((packet, code), count)| reason(packet, code, count)).collect(),
             reconnects: counters.connects().saturating_sub(1),
             families: families.to_vec(),
             kept: (counters.kept(), self.publishing.kept().1),
@@ -215,6 +217,10 @@ fn step_snapshot(step: &StepEntry) -> StepSnapshot {
 }
 
 /// Host and port, never credentials.
+fn reason(packet: Spoken, code: u8, count: u64) -> ReasonSnapshot {
+    ReasonSnapshot { packet: packet.as_str(), code: format!("0x{code:02x}"), meaning: publish::reason::meaning(code), count }
+}
+
 fn address(broker: &BrokerConfig) -> (String, String) {
     (broker.name.clone(), format!("{}:{}", broker.host, broker.port))
 }

@@ -8,7 +8,7 @@ use std::{
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A connection that held this long was a good one.
-const GOOD: Duration = Duration::from_secs(5);
+pub(super) const GOOD: Duration = Duration::from_secs(5);
 
 /// Doubles up to [`LONGEST`]; each pause is a random part of that, so that a fleet does not come back as one wave.
 #[derive(Debug)]

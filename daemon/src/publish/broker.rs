@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    backoff::Backoff,
+    backoff::{Backoff, GOOD},
     budget::Budget,
     commands::{Commands, Reply},
     connection::{self, Connection, Happened},
@@ -25,9 +25,10 @@ use super::{
     link::Link,
     message::{Presence, PresenceReason},
     outbox,
-    packet::{LinkError, Said},
+    packet::{LinkError, Said, Turn},
     tls::{self, Look, Prepared, TlsError},
     topics::Family,
+    way::Way,
     writer::Leaving,
 };
 use crate::config::BrokerConfig;
@@ -79,7 +80,7 @@ enum Goodbye {
 }
 
 pub(super) struct Broker {
-    config: BrokerConfig,
+    way: Way,
     lane: Arc<Lane>,
     herald: Arc<Herald>,
     dialects: Arc<Mutex<Dialects>>,
@@ -117,7 +118,7 @@ impl Broker {
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let budget = config.max_bytes_per_second.map(|rate| Budget::new(rate, Instant::now()));
         Self {
-            config,
+            way: Way::new(config),
             lane,
             herald,
             dialects,
@@ -147,6 +148,7 @@ impl Broker {
                 }
                 (Ended::Lost(error), held) => (error, held),
             };
+            let Some(error) = self.turned(error, held) else { continue };
             self.complain(&error);
             self.lane.counters.failed(error.failure, error.detail);
             if self.leaving.is_some() {
@@ -162,9 +164,39 @@ impl Broker {
         self.lane.counters.is_disconnected();
     }
 
+    /// Notes what the broker said last, and does what it would have us do; `None`: so a connection is made at once.
+    fn turned(&mut self, mut error: LinkError, held: Option<Duration>) -> Option<LinkError> {
+        if let Some((packet, code)) = error.code {
+            self.lane.counters.gave_reason(packet, code);
+        }
+        if held.is_some_and(|held| held >= GOOD) {
+            self.way.held();
+        }
+        let Some(turn) = error.turn.take().filter(|_| self.leaving.is_none()) else {
+            self.way.lost(held.is_some());
+            return Some(error);
+        };
+        if let Err(refused) = self.way.turn(&turn) {
+            error.detail = format!("{}; {refused}", error.detail);
+            return Some(error);
+        }
+        self.lane.counters.is_disconnected();
+        let BrokerConfig { name: broker, host, port, .. } = self.way.now();
+        match turn {
+            Turn::OlderVersion => {
+                tracing::warn!(broker, "the broker does not speak MQTT 5: speaking 3.1.1; write version = \"3.1.1\"");
+            }
+            Turn::Elsewhere { for_good: true, .. } => {
+                tracing::warn!(broker, host, port, "the broker has moved for good: following it; change the url");
+            }
+            Turn::Elsewhere { .. } => tracing::info!(broker, host, port, "the broker sends us to another server for now"),
+        }
+        None
+    }
+
     /// Says what is wrong, once per kind of failure and connection.
     fn complain(&mut self, error: &LinkError) {
-        let BrokerConfig { name: broker, host, port, .. } = &self.config;
+        let BrokerConfig { name: broker, host, port, .. } = self.way.now();
         let reason = error.failure.as_str();
         if self.complained == Some(error.failure) {
             tracing::debug!(broker, host, port, reason, detail = %error.detail, "still no connection to the broker");
@@ -201,7 +233,7 @@ impl Broker {
             .lane
             .takes(topic)
             .then(|| (&**topic, self.herald.say(Presence::Offline, PresenceReason::ConnectionLost, SystemTime::now())));
-        let mut link = Link::new(Connection::new(&self.config, tls, will));
+        let mut link = Link::new(Connection::new(self.way.now(), tls, will));
         let ended = self.serve(&mut link).await;
         if self.ears == Ears::Open {
             self.commands.set_heard(false);
@@ -218,16 +250,16 @@ impl Broker {
 
     /// TLS from the files as they are now.
     async fn secure(&mut self) -> Result<Option<Secured>, TlsError> {
-        let Some(config) = &self.config.tls else { return Ok(None) };
-        let name = tls::server_name(config, &self.config.host)?;
+        let Some(config) = &self.way.now().tls else { return Ok(None) };
+        let name = tls::server_name(config, &self.way.now().host)?;
         let prepared = self.tls.insert(Prepared::load(config).await?);
         Ok(Some((prepared.client.clone(), name)))
     }
 
     /// Whether the files of TLS have changed, and can be used.
     async fn is_outdated(&mut self) -> bool {
-        let (Some(config), Some(prepared)) = (&self.config.tls, &mut self.tls) else { return false };
-        let broker = &self.config.name;
+        let (Some(config), Some(prepared)) = (&self.way.now().tls, &mut self.tls) else { return false };
+        let broker = &self.way.now().name;
         match prepared.look(config).await {
             Look::Same => return false,
             Look::Changed => {
@@ -267,7 +299,7 @@ impl Broker {
                     return Ended::Lost(LinkError::new(Failure::Timeout, "the last messages were not acknowledged in time"));
                 }
             }
-            if check && link.silent_for() > connection::longest_silence(&self.config) {
+            if check && link.silent_for() > connection::longest_silence(self.way.now()) {
                 let detail = format!("no sign of life, or no acknowledgement, for {} s", link.silent_for().as_secs());
                 return Ended::Lost(LinkError::new(Failure::Timeout, detail));
             }
@@ -317,12 +349,8 @@ impl Broker {
         match happened {
             Happened::Connected(_) => {
                 lane.counters.is_connected();
-                tracing::info!(
-                    broker = self.config.name,
-                    host = self.config.host,
-                    port = self.config.port,
-                    "connected to the broker"
-                );
+                let BrokerConfig { name: broker, host, port, .. } = self.way.now();
+                tracing::info!(broker, host, port, "connected to the broker");
                 self.complained = None;
                 self.renewing = false;
                 let reason = if lane.counters.connects() > 1 { PresenceReason::Reconnected } else { PresenceReason::Started };

@@ -38,8 +38,8 @@ pub(super) enum Happened {
     Connected(Terms),
     /// All was written up to this [`Connection::position`].
     Wrote(u64),
-    /// The broker acknowledged a message, perhaps by refusing it.
-    Acknowledged { id: u16, refused: bool },
+    /// The broker acknowledged a message, or refused it for a reason.
+    Acknowledged { id: u16, refused: Option<u8> },
     /// Somebody said something on a topic that we asked for.
     Heard(Said),
     /// Somebody said more than we take in.

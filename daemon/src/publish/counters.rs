@@ -1,11 +1,14 @@
 //! What publishing counts, for metrics and health.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, RwLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
-use super::{disk::DiskQueue, topics::Family};
+use super::{disk::DiskQueue, packet::Spoken, topics::Family};
 use crate::control::Tally;
 
 /// Why a message was not delivered.
@@ -112,6 +115,7 @@ pub struct BrokerCounters {
     queued: AtomicU64,
     kept: AtomicU64,
     last_failure: Mutex<Option<(Failure, String)>>,
+    reasons: Mutex<BTreeMap<(Spoken, u8), u64>>,
 }
 
 impl BrokerCounters {
@@ -163,6 +167,15 @@ impl BrokerCounters {
     /// Why the last connection failed or broke; `None` while connected.
     pub fn last_failure(&self) -> Option<(Failure, String)> {
         self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often the broker refused something or ended a connection for a reason of the standard's, by packet and code.
+    pub fn reasons(&self) -> BTreeMap<(Spoken, u8), u64> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn gave_reason(&self, packet: Spoken, code: u8) {
+        *self.reasons.lock().unwrap_or_else(PoisonError::into_inner).entry((packet, code)).or_default() += 1;
     }
 
     pub(super) fn delivered(&self, family: Family) {

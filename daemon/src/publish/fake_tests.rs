@@ -11,18 +11,19 @@ use super::*;
 use crate::{config::MqttVersion, media::StreamId};
 
 const CONNECT: u8 = 1;
-const PUBLISH: u8 = 3;
+pub(super) const PUBLISH: u8 = 3;
 const PINGREQ: u8 = 12;
 
-struct Packet {
-    kind: u8,
+pub(super) struct Packet {
+    pub(super) kind: u8,
     /// Of an acknowledged publish.
-    id: Option<u16>,
-    topic: String,
+    pub(super) id: Option<u16>,
+    pub(super) topic: String,
+    pub(super) body: Vec<u8>,
 }
 
 /// The next packet; `None`: the connection is gone.
-async fn read(stream: &mut TcpStream) -> Option<Packet> {
+pub(super) async fn read(stream: &mut TcpStream) -> Option<Packet> {
     let first = stream.read_u8().await.ok()?;
     let mut length = 0usize;
     for shift in (0..).step_by(7) {
@@ -41,10 +42,10 @@ async fn read(stream: &mut TcpStream) -> Option<Packet> {
         topic = String::from_utf8_lossy(&body[2..end]).into_owned();
         id = (first & 0b110 != 0).then(|| u16::from_be_bytes([body[end], body[end + 1]]));
     }
-    Some(Packet { kind, id, topic })
+    Some(Packet { kind, id, topic, body })
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
     let (mut stream, _) = listener.accept().await.expect("a connection");
     let packet = read(&mut stream).await.expect("a packet");
     assert_eq!(packet.kind, CONNECT);
@@ -52,7 +53,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// Serves a connection until it ends: answers pings, acknowledges what `acknowledge` says.
-async fn serve(mut stream: TcpStream, mut acknowledge: impl FnMut(u16, &str) -> bool) {
+pub(super) async fn serve(mut stream: TcpStream, mut acknowledge: impl FnMut(u16, &str) -> bool) {
     while let Some(packet) = read(&mut stream).await {
         let answered = match (packet.kind, packet.id) {
             (PINGREQ, _) => stream.write_all(&[0xd0, 0]).await,
@@ -67,7 +68,7 @@ async fn serve(mut stream: TcpStream, mut acknowledge: impl FnMut(u16, &str) -> 
     }
 }
 
-async fn listen() -> (TcpListener, u16) {
+pub(super) async fn listen() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     (listener, port)

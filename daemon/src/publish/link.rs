@@ -3,7 +3,7 @@
 //! A link lives for one connection only. After any error it is thrown away, and what was not acknowledged is sent again on the next one.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -14,7 +14,8 @@ use super::{
     connection::{Connection, Happened},
     counters::{BrokerCounters, DropReason},
     outbox::{Message, Outbox},
-    packet::{LinkError, Terms},
+    packet::{LinkError, Spoken, Terms},
+    reason,
     topics::Family,
 };
 
@@ -32,6 +33,8 @@ pub(super) struct Link {
     last_id: u16,
     /// The topics that the broker was asked for.
     asked: Vec<String>,
+    /// Reasons for which it has refused messages.
+    refusals: BTreeSet<u8>,
 }
 
 impl Link {
@@ -44,6 +47,7 @@ impl Link {
             unacknowledged: BTreeMap::new(),
             last_id: 0,
             asked: Vec::new(),
+            refusals: BTreeSet::new(),
         }
     }
 
@@ -166,14 +170,26 @@ impl Link {
         }
     }
 
-    pub(super) fn acknowledged(&mut self, id: u16, refused: bool, outbox: &mut Outbox, counters: &BrokerCounters) {
+    /// `refused`: for this reason.
+    pub(super) fn acknowledged(&mut self, id: u16, refused: Option<u8>, outbox: &mut Outbox, counters: &BrokerCounters) {
         let Some((_, message)) = self.unacknowledged.remove(&id) else { return };
-        if refused {
+        if let Some(code) = refused {
             counters.lost(message.family, DropReason::Refused);
+            counters.gave_reason(Spoken::Puback, code);
+            if self.refusals.insert(code) {
+                let (broker, topic) = (counters.name(), &*message.topic);
+                tracing::warn!(
+                    broker,
+                    topic,
+                    reason = reason::meaning(code),
+                    code,
+                    "the broker refuses a message; further ones are counted"
+                );
+            }
         } else {
             counters.delivered(message.family);
         }
-        outbox.answer(&message, refused);
+        outbox.answer(&message, refused.is_some());
         outbox.acknowledged(&message);
     }
 

@@ -13,6 +13,7 @@ use super::{
     counters::Failure,
     message,
     outbox::Message,
+    reason,
 };
 use crate::config::{BrokerConfig, FrameFormat, MqttVersion};
 
@@ -37,12 +38,47 @@ const OVERHEAD: usize = 96;
 pub(super) struct LinkError {
     pub(super) failure: Failure,
     pub(super) detail: String,
+    /// The broker's word: the packet and its reason code.
+    pub(super) code: Option<(Spoken, u8)>,
+    /// What the broker would have us do.
+    pub(super) turn: Option<Turn>,
+}
+
+/// A packet in which a broker gives a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Spoken {
+    /// The answer to our CONNECT.
+    Connack,
+    /// The answer to a message.
+    Puback,
+    /// The end that the broker makes.
+    Disconnect,
+}
+
+impl Spoken {
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connack => "connack",
+            Self::Puback => "puback",
+            Self::Disconnect => "disconnect",
+        }
+    }
+}
+
+/// What a broker would have us do instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Connect to one of these servers (MQTT 5, 4.13): for now, or for good.
+    Elsewhere { servers: String, for_good: bool },
+    /// Speak MQTT 3.1.1.
+    OlderVersion,
 }
 
 impl LinkError {
     #[expect(clippy::needless_pass_by_value, reason = "literals and errors alike")]
     pub(super) fn new(failure: Failure, detail: impl ToString) -> Self {
-        Self { failure, detail: detail.to_string() }
+        Self { failure, detail: detail.to_string(), code: None, turn: None }
     }
 }
 
@@ -51,8 +87,8 @@ impl LinkError {
 pub(super) enum Came {
     /// It takes us.
     Accepted(Terms),
-    /// It has a message, or refuses it.
-    Acknowledged { id: u16, refused: bool },
+    /// It has a message, or refuses it for a reason.
+    Acknowledged { id: u16, refused: Option<u8> },
     /// Somebody said something.
     Heard(Said),
     /// It has taken a subscription, but for these filters of it, by their places.
@@ -258,11 +294,11 @@ impl Codec {
     /// # Errors
     /// What came is no MQTT of this version, or says that the broker does not want us.
     pub(super) fn decode(&self, input: &mut BytesMut) -> Result<Option<Came>, LinkError> {
-        // A broker may leave the reason out (MQTT 5, 3.14.2.1); the codec does not.
-        if input.starts_with(&[0xe0, 0]) {
-            return Err(LinkError::new(Failure::Closed, "the broker disconnected"));
-        }
         match self {
+            // Brokers leave out what they may, and the codec knows neither that nor all reasons.
+            Self::V5 { .. } if reason::is_disconnect(input) => reason::disconnect(input).map_or(Ok(None), Err),
+            // The answer of a broker that knows no MQTT 5, in the form of 3.1.1 (§3.2).
+            Self::V5 { .. } if input.starts_with(&[0x20, 2, 0, 1]) => Err(reason::refused(0x84, "", None)),
             Self::V5 { .. } => match v5::Packet::read(input, Some(MAX_INCOMING as u32)) {
                 Ok(packet) => came_v5(&packet).map(Some),
                 Err(mqttbytes5::Error::InsufficientBytes(_)) => Ok(None),
@@ -306,17 +342,22 @@ fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
             Ok(Came::Accepted(Terms { window, largest, keep_alive, aliases }))
         }
         Packet::ConnAck(ack) => {
-            let failure = match ack.code {
-                Code::BadUserNamePassword | Code::NotAuthorized | Code::BadAuthenticationMethod | Code::Banned => {
-                    Failure::AuthFailed
-                }
-                _ => Failure::Refused,
-            };
-            let said = ack.properties.as_ref().and_then(|p| p.reason_string.as_deref()).unwrap_or_default();
-            Err(LinkError::new(failure, format!("the broker refused: {:?} {said}", ack.code).trim_end()))
+            let properties = ack.properties.as_ref();
+            let said = properties.and_then(|p| p.reason_string.as_deref()).unwrap_or_default();
+            let elsewhere = properties.and_then(|p| p.server_reference.clone());
+            Err(reason::refused(reason::of_connack(ack.code), said, elsewhere))
         }
         Packet::PubAck(ack) => {
-            let refused = !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers);
+            let refused = match ack.reason {
+                PubAckReason::Success | PubAckReason::NoMatchingSubscribers => None,
+                PubAckReason::UnspecifiedError => Some(0x80),
+                PubAckReason::ImplementationSpecificError => Some(0x83),
+                PubAckReason::NotAuthorized => Some(0x87),
+                PubAckReason::TopicNameInvalid => Some(0x90),
+                PubAckReason::PacketIdentifierInUse => Some(0x91),
+                PubAckReason::QuotaExceeded => Some(0x97),
+                PubAckReason::PayloadFormatInvalid => Some(0x99),
+            };
             Ok(Came::Acknowledged { id: ack.pkid, refused })
         }
         Packet::Publish(publish) => {
@@ -332,9 +373,6 @@ fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
         }
         Packet::SubAck(ack) => Ok(refused(&ack.return_codes, |code| matches!(code, v5::SubscribeReasonCode::Success(_)))),
         Packet::PingResp(_) => Ok(Came::Pong),
-        Packet::Disconnect(disconnect) => {
-            Err(LinkError::new(Failure::Closed, format!("the broker disconnected: {:?}", disconnect.reason_code)))
-        }
         _ => Ok(Came::Other),
     }
 }
@@ -345,14 +383,8 @@ fn came_v311(packet: &v4::Packet) -> Result<Came, LinkError> {
         Packet::ConnAck(ack) if ack.code == Code::Success => {
             Ok(Came::Accepted(Terms { window: WINDOW, largest: MAX_OUTGOING - OVERHEAD, keep_alive: None, aliases: 0 }))
         }
-        Packet::ConnAck(ack) => {
-            let failure = match ack.code {
-                Code::BadUserNamePassword | Code::NotAuthorized => Failure::AuthFailed,
-                _ => Failure::Refused,
-            };
-            Err(LinkError::new(failure, format!("the broker refused: {:?}", ack.code)))
-        }
-        Packet::PubAck(ack) => Ok(Came::Acknowledged { id: ack.pkid, refused: false }),
+        Packet::ConnAck(ack) => Err(reason::refused_by_old(ack.code)),
+        Packet::PubAck(ack) => Ok(Came::Acknowledged { id: ack.pkid, refused: None }),
         Packet::Publish(publish) => {
             let said = Said { payload: publish.payload.clone(), retained: publish.retain, ..Said::default() };
             Ok(heard(publish.topic.as_bytes(), said))
@@ -395,6 +427,14 @@ mod tests {
         assert_eq!(failure(MqttVersion::V311, &[0x20, 2, 0, 3]), Failure::Refused);
         assert_eq!(failure(MqttVersion::V5, &[0xe0, 0]), Failure::Closed);
         assert_eq!(failure(MqttVersion::V5, &[0xe0, 2, 0x8b, 0]), Failure::Closed);
+        assert_eq!(failure(MqttVersion::V5, &[0xe0, 1, 0x87]), Failure::AuthFailed, "without properties");
+        assert_eq!(failure(MqttVersion::V5, &[0xe0, 1, 0x42]), Failure::Closed, "for a reason that nobody knows");
+        let old = decode(MqttVersion::V5, &[0x20, 2, 0, 1]).expect_err("no MQTT 5");
+        assert_eq!((old.failure, old.turn), (Failure::Refused, Some(Turn::OlderVersion)));
+        let moved = [&[0x20, 10, 0, 0x9d, 7, 0x1c, 0, 4][..], b"b:18"].concat();
+        let moved = decode(MqttVersion::V5, &moved).expect_err("moved");
+        assert_eq!(moved.turn, Some(Turn::Elsewhere { servers: "b:18".into(), for_good: true }));
+        assert_eq!(moved.code, Some((Spoken::Connack, 0x9d)));
         assert_eq!(failure(MqttVersion::V5, &b"HTTP/1.1 400 Bad Request\r\n".repeat(4)), Failure::Protocol);
         assert_eq!(failure(MqttVersion::V311, &[0x30, 0xff, 0xff, 0xff, 0x7f]), Failure::Protocol, "256 MB are not awaited");
     }
@@ -429,7 +469,7 @@ mod tests {
         assert_eq!(codec.decode(&mut input).expect("MQTT"), Some(Came::Pong));
         assert_eq!(codec.decode(&mut input).expect("MQTT"), None);
         input.extend_from_slice(&[2]);
-        assert_eq!(codec.decode(&mut input).expect("MQTT"), Some(Came::Acknowledged { id: 258, refused: false }));
+        assert_eq!(codec.decode(&mut input).expect("MQTT"), Some(Came::Acknowledged { id: 258, refused: None }));
         assert!(input.is_empty());
     }
 

@@ -2,6 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
 use super::*;
 use super::{
     keeper_tests::with_queue,
@@ -118,62 +123,75 @@ async fn compact_frames(port: u16) -> mpsc::Receiver<(String, Vec<u8>)> {
     heard
 }
 
-/// One broker is away from the beginning, another goes and comes back: the first never waits, and both have everything in the end, in order.
+/// The way to a broker: there, until it is aborted.
+fn way(port: u16, to: u16) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is ours");
+        let mut ways = JoinSet::new();
+        loop {
+            let (mut near, _) = listener.accept().await.expect("a connection");
+            ways.spawn(async move {
+                let mut far = TcpStream::connect(("127.0.0.1", to)).await.expect("a broker");
+                let _ends = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    })
+}
+
+/// One broker cannot be reached from the beginning, another is lost and found: the first never waits, and all have everything in the end, in
+/// order.
 #[tokio::test]
 async fn a_broker_that_is_away_holds_up_no_other_and_misses_nothing() {
-    let dirs = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
+    let dirs = [(); 4].map(|()| tempfile::tempdir().expect("a directory"));
     let Some(near) = Mosquitto::start(dirs[0].path(), ANYBODY) else { return };
+    let Some(second) = Mosquitto::start(dirs[1].path(), ANYBODY) else { return };
+    let Some(third) = Mosquitto::start(dirs[2].path(), ANYBODY) else { return };
     let (away, shaky) = (free_port(), free_port());
-    let Some(broken) = Mosquitto::start_on(dirs[1].path(), shaky, ANYBODY) else { return };
-    let config = MqttConfig { others: vec![named("away", away), named("shaky", shaky)], ..with_queue(near.port, dirs[2].path()) };
+    let config = MqttConfig { others: vec![named("away", away), named("shaky", shaky)], ..with_queue(near.port, dirs[3].path()) };
     let mut subscriber = Subscriber::connect(near.port).await;
+    let (mut late, mut twice) = (Subscriber::connect(second.port).await, Subscriber::connect(third.port).await);
+    let open = way(shaky, third.port);
     let line = Line::start(Some(config));
-    let (near_counts, away_counts, shaky_counts) =
-        (of(&line, MqttConfig::FIRST).await, of(&line, "away").await, of(&line, "shaky").await);
+    let near_counts = of(&line, MqttConfig::FIRST).await;
+    let (away_counts, shaky_counts) = (of(&line, "away").await, of(&line, "shaky").await);
     line.until("two of three", |_| near_counts.connected() && shaky_counts.connected()).await;
     let door = StreamId::new(1, "door");
-    let mut next = 0;
-    let mut send = async |line: &Line, count: u64| {
-        for _ in 0..count {
-            line.send(vec![end(&door, next)]).await;
-            next += 1;
-        }
-    };
-    send(&line, 20).await;
+    for number in 0..20 {
+        line.send(vec![end(&door, number)]).await;
+    }
     line.until("both have them", |_| near_counts.published(Family::Track) + shaky_counts.published(Family::Track) == 40).await;
-    drop(broken);
+    open.abort();
     line.until("noticed", |_| !shaky_counts.connected()).await;
-    send(&line, 20).await;
+    for number in 20..40 {
+        line.send(vec![end(&door, number)]).await;
+    }
     line.until("the first has them", |_| near_counts.published(Family::Track) == 40).await;
     let is_end = |heard: &Heard| heard.topic.ends_with("/track/end");
     for number in 0..40 {
-        let heard = subscriber.until(is_end).await.json();
-        assert_eq!((heard["seq"].as_u64(), heard.get("delayed")), (Some(number), None), "the first broker is never late");
+        assert_eq!(subscriber.until(is_end).await.json()["seq"], number);
     }
     line.until("the others wait", |_| away_counts.kept() == 40 && near_counts.kept() == 0).await;
-
-    let _back = Mosquitto::start_on(dirs[1].path(), shaky, ANYBODY).expect("the port is ours");
-    let mut late = Subscriber::connect(shaky).await;
-    let _new = Mosquitto::start_on(dirs[0].path(), away, ANYBODY).expect("the port is ours");
-    let mut never = Subscriber::connect(away).await;
-    for number in 0..40 {
-        let heard = never.until(is_end).await.json();
-        assert_eq!((heard["seq"].as_u64(), heard["delayed"].as_bool()), (Some(number), Some(true)));
-    }
-    // What it had acknowledged shortly before it was killed comes again.
+    let ways = [way(away, second.port), way(shaky, third.port)];
     for number in 0..40 {
         assert_eq!(late.until(is_end).await.json()["seq"], number);
+    }
+    // What was acknowledged shortly before the connection broke comes again.
+    for number in (0..20).chain(0..40) {
+        assert_eq!(twice.until(is_end).await.json()["seq"], number);
     }
     line.until("nothing waits", |c| c.kept().0 == 0).await;
     let counters = line.finish().await;
     assert_eq!(DropReason::ALL.iter().map(|reason| counters.dropped(Family::Track, *reason)).sum::<u64>(), 0);
+    ways.iter().for_each(JoinHandle::abort);
 }
 
 /// The disk refuses, one broker is there and one is not: each has everything once it can.
 #[tokio::test]
 async fn what_the_disk_refuses_waits_for_each_broker() {
-    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let dirs = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
     let Some(near) = Mosquitto::start(dirs[0].path(), ANYBODY) else { return };
+    let Some(far) = Mosquitto::start(dirs[2].path(), ANYBODY) else { return };
+    let mut late = Subscriber::connect(far.port).await;
     let away = free_port();
     let (queue, gone) = (dirs[1].path().join("queue"), dirs[1].path().join("gone"));
     let line = Line::start(Some(MqttConfig { others: vec![named("away", away)], ..with_queue(near.port, dirs[1].path()) }));
@@ -186,14 +204,14 @@ async fn what_the_disk_refuses_waits_for_each_broker() {
     }
     line.until("out of memory", |_| near_counts.published(Family::Track) == 5).await;
     std::fs::rename(&gone, &queue).expect("renamed");
-    let _new = Mosquitto::start_on(dirs[0].path(), away, ANYBODY).expect("the port is ours");
-    let mut late = Subscriber::connect(away).await;
+    let far = way(away, far.port);
     for number in 0..5 {
         assert_eq!(late.until(|heard| heard.topic.ends_with("/track/end")).await.json()["seq"], number);
     }
     line.until("acknowledged", |_| away_counts.published(Family::Track) == 5).await;
     let counters = line.finish().await;
     assert_eq!((counters.published(Family::Track), near_counts.published(Family::Track)), (10, 5), "to each once");
+    far.abort();
 }
 
 #[tokio::test]

@@ -230,6 +230,9 @@ fn explain(fault: &rustls::Error) -> String {
             CertificateError::UnknownIssuer => {
                 "nobody who is trusted has signed the broker's certificate: name its authority by ca_file"
             }
+            CertificateError::BadSignature => {
+                "the broker's certificate is not signed by the authority of ca_file, but by another one of this name"
+            }
             CertificateError::Revoked => "the broker's certificate has been revoked",
             // webpki's own word for it has no variant here.
             other if format!("{other:?}").contains("CaUsedAsEndEntity") => {

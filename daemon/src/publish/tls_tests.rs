@@ -29,13 +29,14 @@ struct Authority<'a>(&'a Path);
 const FOR_EVER: [&str; 2] = ["20200101000000Z", "20491231000000Z"];
 
 impl<'a> Authority<'a> {
-    fn new(dir: &'a Path) -> Option<Self> {
+    fn new(dir: &'a Path, name: &str) -> Option<Self> {
         let text = "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n\
                     unique_subject=no\n[p]\ncommonName=supplied\n";
         std::fs::write(dir.join("ca.conf"), text).expect("written");
         std::fs::write(dir.join("index"), "").expect("written");
         let authority = Self(dir);
-        let made = authority.with_key("ca", &["req", "-x509", "-days", "2", "-subj", "/CN=authority", "-out", "ca.pem"]);
+        let subject = format!("/CN={name}");
+        let made = authority.with_key("ca", &["req", "-x509", "-days", "2", "-subj", &subject, "-out", "ca.pem"]);
         if !made {
             eprintln!("SKIPPED: openssl is not installed or makes no certificates");
         }
@@ -101,7 +102,7 @@ async fn refusal(port: u16, tls: TlsConfig) -> String {
 #[tokio::test]
 async fn both_sides_show_certificates() {
     let dir = tempfile::tempdir().expect("a directory");
-    let Some(authority) = Authority::new(dir.path()) else { return };
+    let Some(authority) = Authority::new(dir.path(), "authority") else { return };
     authority.sign("broker", "IP:127.0.0.1", FOR_EVER);
     authority.sign("camera", "DNS:camera", FOR_EVER);
     authority.sign("stale", "DNS:stale", ["20200101000000Z", "20200102000000Z"]);
@@ -122,18 +123,20 @@ async fn both_sides_show_certificates() {
 #[tokio::test]
 async fn bad_certificates_are_told_apart() {
     let dir = tempfile::tempdir().expect("a directory");
-    let Some(authority) = Authority::new(dir.path()) else { return };
+    let Some(authority) = Authority::new(dir.path(), "authority") else { return };
     authority.sign("expired", "IP:127.0.0.1", ["20200101000000Z", "20200102000000Z"]);
     authority.sign("early", "IP:127.0.0.1", ["20480101000000Z", "20490102000000Z"]);
     authority.sign("elsewhere", "DNS:broker.example", FOR_EVER);
     let trusted = authority.trusted();
-    let other = tempfile::tempdir().expect("a directory");
-    let Some(stranger) = Authority::new(other.path()) else { return };
+    let others = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let Some(stranger) = Authority::new(others[0].path(), "stranger") else { return };
+    let Some(namesake) = Authority::new(others[1].path(), "authority") else { return };
     for (name, trusted, part) in [
         ("expired", trusted.clone(), "has expired"),
         ("early", trusted.clone(), "not valid yet"),
         ("elsewhere", trusted.clone(), "for another name"),
         ("elsewhere", stranger.trusted(), "name its authority by ca_file"),
+        ("elsewhere", namesake.trusted(), "another one of this name"),
         ("ca", trusted.clone(), "self-signed"),
     ] {
         let Some(broker) = Mosquitto::start(dir.path(), &authority.shows(name)) else { return };
@@ -155,7 +158,7 @@ async fn bad_certificates_are_told_apart() {
 #[tokio::test]
 async fn a_new_certificate_is_taken_without_a_word() {
     let dir = tempfile::tempdir().expect("a directory");
-    let Some(authority) = Authority::new(dir.path()) else { return };
+    let Some(authority) = Authority::new(dir.path(), "authority") else { return };
     for name in ["broker", "old", "new"] {
         authority.sign(name, "IP:127.0.0.1", FOR_EVER);
     }
@@ -222,7 +225,7 @@ async fn listening(port: u16, tls: TlsConfig) -> tokio::sync::mpsc::Receiver<Hea
 #[tokio::test]
 async fn changes_of_files_are_seen_and_bad_ones_are_not_taken() {
     let dir = tempfile::tempdir().expect("a directory");
-    let Some(authority) = Authority::new(dir.path()) else { return };
+    let Some(authority) = Authority::new(dir.path(), "authority") else { return };
     authority.sign("one", "DNS:one", FOR_EVER);
     authority.sign("two", "DNS:two", FOR_EVER);
     let config = authority.known("one");
@@ -242,7 +245,7 @@ async fn changes_of_files_are_seen_and_bad_ones_are_not_taken() {
 #[tokio::test]
 async fn the_server_is_told_its_name_and_the_protocol() {
     let dir = tempfile::tempdir().expect("a directory");
-    let Some(authority) = Authority::new(dir.path()) else { return };
+    let Some(authority) = Authority::new(dir.path(), "authority") else { return };
     authority.sign("broker", "DNS:iot.example", FOR_EVER);
     let chain = vec![CertificateDer::from_pem_file(dir.path().join("broker.pem")).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_file(dir.path().join("broker.key")).expect("a key");

@@ -98,7 +98,6 @@ fn certificates_are_looked_at_before_they_are_used() {
         (secure(&format!("cert_file = \"{nothing}\"\nkey_file = \"{missing}\"\n")), "key_file", "No such file"),
         (secure(&format!("key_file = \"{nothing}\"\nkey_credential = \"k\"\n")), "key_credential", "key_file is given too"),
         (secure("key_credential = \"a/b\"\n"), "key_credential", "no slash"),
-        (secure("key_credential = \"k\"\n"), "key_credential", "LoadCredential=k:"),
         (secure("server_name = \"bro ker\"\n"), "server_name", "no certificate is for such a name"),
         (secure(&format!("alpn = [\"{}\"]\n", "x".repeat(256))), "alpn", "256 bytes"),
         (secure("alpn = [\"mqtt\"]\n").replace("mqtts", "mqtt"), "alpn", "nothing without TLS"),
