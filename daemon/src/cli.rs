@@ -1,7 +1,9 @@
 //! The command line. Each command lives in a file of its own and returns the process's exit code.
 
 mod bench;
+mod broker;
 mod check;
+mod command;
 #[cfg(feature = "demo")]
 mod demo;
 mod eval;
@@ -40,6 +42,9 @@ enum Command {
     Graph(graph::Args),
     /// Show what daemons publish: lines, or a table with gaps and latencies.
     Listen(listen::Args),
+    /// Tell a daemon over its broker what to do, and wait for the reply.
+    #[command(name = "command")]
+    Tell(command::Args),
     /// Inspect, store and download networks.
     Model(model::Args),
     /// Measure the daemon's own cost.
@@ -84,6 +89,7 @@ impl Cli {
             Command::Schema(args) => schema::run(&args),
             Command::Graph(args) => graph::run(&args),
             Command::Listen(args) => listen::run(args),
+            Command::Tell(args) => command::run(&args),
             Command::Model(args) => model::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Eval(args) => eval::run(args),

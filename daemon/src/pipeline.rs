@@ -183,7 +183,7 @@ impl Pipeline {
     /// Starts the cameras of the configuration, on the current runtime. Cameras that cannot be reached are retried.
     pub fn start_cameras(&mut self) {
         for camera in self.config.cameras.clone() {
-            self.add_camera(camera);
+            self.add_camera(camera, None);
         }
     }
 
@@ -225,33 +225,39 @@ impl Pipeline {
     pub async fn reload(&mut self, new: Config) -> Change {
         let change = config::diff(&self.config, &new);
         for name in &change.cameras_removed {
-            self.remove_camera(name).await;
+            if let Some(stream) = self.remove_camera(name).await {
+                self.board.remove(&stream);
+            }
         }
         let find = |name: &str| new.cameras.iter().find(|camera| camera.name == name).cloned();
         for changed in &change.cameras_changed {
             let Some(camera) = find(&changed.name) else { continue };
             if changed.restart {
-                self.remove_camera(&camera.name).await;
-                self.add_camera(camera);
+                let before = self.remove_camera(&camera.name).await;
+                self.add_camera(camera, before.as_ref());
             } else {
                 self.reconfigure(camera);
             }
         }
-        change.cameras_added.iter().filter_map(|name| find(name)).for_each(|camera| self.add_camera(camera));
+        change.cameras_added.iter().filter_map(|name| find(name)).for_each(|camera| self.add_camera(camera, None));
         self.config.cameras = new.cameras;
         change
     }
 
-    fn add_camera(&mut self, config: CameraConfig) {
+    /// Starts a camera, on the status board in place of the one that it was before.
+    fn add_camera(&mut self, config: CameraConfig, before: Option<&StreamId>) {
         // A checked configuration names only models that it has, but those of a reload are loaded only by a restart.
         let Some(line) = self.lines.get(&config.model) else {
             tracing::error!(camera = config.name, model = config.model, "the model of this camera is not loaded: restart egret");
+            if let Some(before) = before {
+                self.board.remove(before);
+            }
             return;
         };
         let stream = StreamId::new(self.next_stream, &config.name);
         self.next_stream += 1;
-        self.board.add(&stream);
-        self.board.update(&stream, |status| status.rules = Arc::clone(&config.rules));
+        let state = if config.enabled { CameraState::Connecting } else { CameraState::Disabled };
+        self.board.put(&stream, state, Arc::clone(&config.rules), before);
         self.books.stills.veil(&stream, &config.rules.masks);
         let camera = if config.enabled {
             let slot = line.batcher.add(stream.clone(), stream_settings(&config, &line.config, self.config.track.lost_after));
@@ -260,22 +266,22 @@ impl Pipeline {
             let context = source::Context { graph_dir: self.config.graph_dir.clone(), ..source::Context::default() };
             Some(source::start(&config, stream.clone(), slot, Arc::clone(&self.board), context))
         } else {
-            self.board.set(&stream, CameraState::Disabled, "");
             None
         };
         self.books.add_camera(&config, stream.clone(), camera.as_ref().map(Camera::graph_source));
         self.cameras.insert(config.name.clone(), Running { config, stream, camera });
     }
 
-    async fn remove_camera(&mut self, name: &str) {
-        let Some(running) = self.cameras.remove(name) else { return };
+    /// Stops a camera; what it was on the status board, where it still is.
+    async fn remove_camera(&mut self, name: &str) -> Option<StreamId> {
+        let running = self.cameras.remove(name)?;
         if let Some(camera) = running.camera {
             camera.stop().await;
         }
         self.books.remove_camera(&running.stream);
         self.books.stills.veil(&running.stream, &[]);
-        self.board.remove(&running.stream);
-        tell(&self.to_track, ToTrack::Gone(running.stream));
+        tell(&self.to_track, ToTrack::Gone(running.stream.clone()));
+        Some(running.stream)
     }
 
     fn reconfigure(&mut self, config: CameraConfig) {

@@ -183,6 +183,14 @@ struct Inner {
     dirty: Vec<StreamId>,
 }
 
+impl Inner {
+    fn take_off(&mut self, stream: &StreamId) {
+        self.cameras.remove(stream);
+        self.dirty.retain(|known| known != stream);
+        self.removed.push(stream.clone());
+    }
+}
+
 /// What changed since the last [`StatusBoard::take_changes`].
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
@@ -211,8 +219,17 @@ impl StatusBoard {
 
     /// Puts a camera on the board, `connecting`.
     pub fn add(&self, stream: &StreamId) {
+        self.put(stream, CameraState::Connecting, Arc::default(), None);
+    }
+
+    /// Puts a camera on the board, with its state and its rules. In place of another one it comes in the same moment as that goes, so that
+    /// nobody sees the board without either.
+    pub fn put(&self, stream: &StreamId, state: CameraState, rules: Arc<CameraRules>, in_place_of: Option<&StreamId>) {
         let mut inner = self.lock();
-        inner.cameras.insert(stream.clone(), CameraStatus::new(SystemTime::now()));
+        if let Some(old) = in_place_of {
+            inner.take_off(old);
+        }
+        inner.cameras.insert(stream.clone(), CameraStatus { state, rules, ..CameraStatus::new(SystemTime::now()) });
         inner.dirty.push(stream.clone());
         drop(inner);
         self.changed.notify_one();
@@ -220,11 +237,7 @@ impl StatusBoard {
 
     /// Takes a camera off the board.
     pub fn remove(&self, stream: &StreamId) {
-        let mut inner = self.lock();
-        inner.cameras.remove(stream);
-        inner.dirty.retain(|s| s != stream);
-        inner.removed.push(stream.clone());
-        drop(inner);
+        self.lock().take_off(stream);
         self.changed.notify_one();
     }
 
@@ -305,8 +318,12 @@ mod tests {
         let changes = board.take_changes();
         assert_eq!(changes.changed[0].1.state, CameraState::AuthFailed);
         assert_eq!(changes.changed[0].1.packets_lost, 3);
-        board.remove(&door);
-        assert_eq!(board.take_changes().removed, [door]);
+        let again = StreamId::new(2, "door");
+        board.put(&again, CameraState::Disabled, Arc::default(), Some(&door));
+        let changes = board.take_changes();
+        assert_eq!((&changes.removed, changes.changed[0].1.state), (&vec![door], CameraState::Disabled), "in one step");
+        board.remove(&again);
+        assert_eq!(board.take_changes().removed, [again]);
     }
 
     #[test]

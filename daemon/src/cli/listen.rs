@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant, SystemTime},
 };
@@ -10,9 +9,9 @@ use std::{
 use anyhow::Context as _;
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
+use super::broker::{self, BrokerArgs};
 use crate::{
-    config::{self, MqttConfig, MqttVersion, Overrides, Problem, Secret, Sources, TlsConfig},
-    file,
+    config::{self, MqttConfig},
     life::{Exit, Signals},
     listen::{self, Arrived, Lost, Subscription, Tally, Wanted, printable},
 };
@@ -21,37 +20,18 @@ use crate::{
 const REDRAW: Duration = Duration::from_millis(500);
 /// Between two attempts to connect.
 const AGAIN: Duration = Duration::from_millis(250);
-/// Longest password that a file may hold.
-const LONGEST_PASSWORD: usize = 4096;
 
 /// Arguments of `egret listen`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Args {
-    /// The broker, mqtt://host:port or mqtts://host:port; a path is the base topic [default: that of the configuration, else
-    /// mqtt://localhost]
-    #[arg(long, value_name = "URL")]
-    broker: Option<Secret>,
-    /// The configuration whose [mqtt] is used: broker, TLS, user and password.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// User name at the broker.
-    #[arg(long, value_name = "NAME")]
-    username: Option<String>,
-    /// File that holds the password.
-    #[arg(long, value_name = "FILE", requires = "username")]
-    password_file: Option<PathBuf>,
-    /// PEM file with the authorities that an mqtts broker's certificate is checked against.
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// Protocol version, 5 or 3.1.1 [default: that of the configuration, else 5]
-    #[arg(long, value_name = "VERSION", value_parser = version)]
-    mqtt: Option<MqttVersion>,
+    #[command(flatten)]
+    broker: BrokerArgs,
     /// Only of this device.
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(long, value_name = "NAME", value_parser = broker::name)]
     device: Option<String>,
     /// Only of this camera; may be repeated.
-    #[arg(long, value_name = "NAME", value_parser = name)]
+    #[arg(long, value_name = "NAME", value_parser = broker::name)]
     camera: Vec<String>,
     /// Only messages of this kind, as their `kind` says; may be repeated.
     #[arg(long, value_name = "KIND", value_parser = listen::kind)]
@@ -88,12 +68,6 @@ fn span(text: &str) -> Result<Duration, String> {
     config::span(text).ok_or_else(|| "write it such as 20s, 500ms or 5m".to_owned())
 }
 
-/// One level of a topic.
-fn name(text: &str) -> Result<String, String> {
-    let plain = !text.is_empty() && !text.contains(['/', '+', '#', '\0']);
-    plain.then(|| text.to_owned()).ok_or_else(|| "a name has no `/`, `+` or `#`; --topic takes filters".to_owned())
-}
-
 /// A topic filter (MQTT 5, section 4.7).
 fn filter(text: &str) -> Result<String, String> {
     let last = text.split('/').count() - 1;
@@ -108,14 +82,6 @@ fn filter(text: &str) -> Result<String, String> {
         .ok_or_else(|| "no topic filter: `+` and `#` stand for whole levels, `#` for the last".to_owned())
 }
 
-fn version(text: &str) -> Result<MqttVersion, String> {
-    match text {
-        "5" => Ok(MqttVersion::V5),
-        "3.1.1" => Ok(MqttVersion::V311),
-        _ => Err("write 5 or 3.1.1".to_owned()),
-    }
-}
-
 /// How messages are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -125,7 +91,7 @@ enum Form {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mqtt = match mqtt(&args) {
+    let (mqtt, _) = match broker::resolve(&args.broker) {
         Ok(mqtt) => mqtt?,
         Err(problems) => return super::run::reject(&problems),
     };
@@ -144,56 +110,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok::<_, anyhow::Error>(exit)
     })?;
     Ok(exit.into())
-}
-
-/// The broker. The outer error: the configuration is wrong.
-fn mqtt(args: &Args) -> Result<anyhow::Result<MqttConfig>, Vec<Problem>> {
-    let config = if let Some(file) = &args.config {
-        let overrides = Overrides { broker: args.broker.clone(), ..Overrides::default() };
-        let config = config::load(&Sources::of_process(Some(file.clone()), overrides))?.config;
-        let Some(mqtt) = config.mqtt else {
-            return Ok(Err(anyhow::anyhow!("{}: no broker is configured; name one with --broker", file.display())));
-        };
-        mqtt
-    } else {
-        // A configuration needs a camera; nobody connects to this one.
-        let overrides = Overrides {
-            broker: Some(args.broker.clone().unwrap_or_else(|| Secret::new("mqtt://localhost"))),
-            cameras: vec![Secret::new("none=test:smpte")],
-            model: Some("builtin:null".to_owned()),
-            ..Overrides::default()
-        };
-        match config::load_options(&overrides, "listen")?.config.mqtt {
-            Some(mqtt) => mqtt,
-            None => return Ok(Err(anyhow::anyhow!("--broker off: there is nobody to listen to"))),
-        }
-    };
-    Ok(with_options(config, args))
-}
-
-/// What the command line says of the connection.
-fn with_options(mut mqtt: MqttConfig, args: &Args) -> anyhow::Result<MqttConfig> {
-    let broker = &mut mqtt.first;
-    if let Some(path) = &args.ca_file {
-        anyhow::ensure!(broker.tls.is_some(), "--ca-file means nothing without TLS: write mqtts:// in --broker");
-        broker.tls = Some(TlsConfig { ca_file: Some(path.clone()), ..broker.tls.take().unwrap_or_default() });
-    }
-    if let Some(username) = &args.username {
-        broker.username = Some(username.clone());
-    }
-    if let Some(path) = &args.password_file {
-        let text = file::text(path, LONGEST_PASSWORD).with_context(|| path.display().to_string())?;
-        let password = text.trim_end_matches(['\r', '\n']);
-        anyhow::ensure!(
-            !password.is_empty() && password.len() <= LONGEST_PASSWORD,
-            "{}: it holds no password of at most {LONGEST_PASSWORD} bytes",
-            path.display()
-        );
-        broker.password = Some(Secret::new(password));
-    }
-    anyhow::ensure!(broker.password.is_none() || broker.username.is_some(), "a password needs --username");
-    broker.version = args.mqtt.unwrap_or(broker.version);
-    Ok(mqtt)
 }
 
 struct Listener {
@@ -294,7 +210,7 @@ mod tests {
             ("listen --mqtt 4", "write 5 or 3.1.1"),
             ("listen --for soon", "write it such as 20s"),
             ("listen --topic a --camera b", "cannot be used with"),
-            ("listen --broker off", "nobody to listen to"),
+            ("listen --broker off", "nobody to connect to"),
         ] {
             let said = refused(words);
             assert!(said.contains(why), "{words}: {said}");

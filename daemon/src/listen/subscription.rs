@@ -113,6 +113,14 @@ impl Subscription {
     /// # Errors
     /// [`Lost::Tls`]: the authorities cannot be read.
     pub fn new(config: &BrokerConfig, filters: &[String]) -> Result<Self, Lost> {
+        Self::saying(config, filters, None)
+    }
+
+    /// The same, and a message for a topic that goes out behind it, so that no answer to it is missed.
+    ///
+    /// # Errors
+    /// [`Lost::Tls`]: the authorities cannot be read.
+    pub fn saying(config: &BrokerConfig, filters: &[String], say: Option<(&str, Vec<u8>)>) -> Result<Self, Lost> {
         let tls = config.tls.as_ref().map(publish::client_config).transpose().map_err(|error| Lost::Tls(error.to_string()))?;
         let transport = tls.map_or_else(Transport::tcp, |tls| Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
         let (host, keep_alive) = (config.host.as_str(), config.keep_alive.max(Duration::from_secs(5)));
@@ -129,6 +137,10 @@ impl Subscription {
                 let (client, events) = v5::AsyncClient::new(options, REQUESTS);
                 let wanted = filters.iter().map(|filter| v5::mqttbytes::v5::Filter::new(filter, v5::mqttbytes::QoS::AtLeastOnce));
                 client.try_subscribe_many(wanted).map_err(|error| refused(error.to_string()))?;
+                if let Some((topic, payload)) = say {
+                    let said = client.try_publish(topic, v5::mqttbytes::QoS::AtLeastOnce, false, payload);
+                    said.map_err(|error| refused(error.to_string()))?;
+                }
                 Events::V5(Box::new(events))
             }
             MqttVersion::V311 => {
@@ -142,6 +154,10 @@ impl Subscription {
                 let wanted =
                     filters.iter().map(|filter| rumqttc::SubscribeFilter::new(filter.clone(), rumqttc::QoS::AtLeastOnce));
                 client.try_subscribe_many(wanted).map_err(|error| refused(error.to_string()))?;
+                if let Some((topic, payload)) = say {
+                    let said = client.try_publish(topic, rumqttc::QoS::AtLeastOnce, false, payload);
+                    said.map_err(|error| refused(error.to_string()))?;
+                }
                 Events::V311(Box::new(events))
             }
         };

@@ -361,4 +361,6 @@ fn too_large(bytes: usize) -> Refusal {
 }
 
 #[cfg(test)]
+mod broker_tests;
+#[cfg(test)]
 mod tests;

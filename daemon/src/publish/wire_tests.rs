@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// One packet with its header.
-async fn packet(stream: &mut TcpStream) -> Vec<u8> {
+pub(super) async fn packet(stream: &mut TcpStream) -> Vec<u8> {
     let mut packet = vec![stream.read_u8().await.expect("a packet")];
     let mut length = 0usize;
     for shift in (0..28).step_by(7) {
