@@ -208,7 +208,8 @@ impl Refusal {
             reason: problem.reason.clone(),
             remedy: problem.remedy.clone(),
         };
-        let message = format!("{} of the configuration would be wrong, so nothing was changed", problems.len());
+        let places = if problems.len() == 1 { "place" } else { "places" };
+        let message = format!("the configuration would be wrong in {} {places}, so nothing was changed", problems.len());
         Self { problems: problems.iter().map(wrong).collect(), ..Self::new(Reason::Configuration, message, "see problems") }
     }
 }

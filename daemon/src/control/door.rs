@@ -60,7 +60,7 @@ impl<R: Read> Door<R> {
             Action::Health => return Ok(Done { health: Some(condition(pipeline)), ..Done::default() }),
             Action::Reload => {
                 return self.reload(pipeline).await.map_err(|problems| Refusal {
-                    message: format!("{} of the configuration is wrong: egret goes on with the old one", problems.len()),
+                    message: "the configuration is wrong: egret goes on with the old one".to_owned(),
                     ..Refusal::of_problems(&problems)
                 });
             }

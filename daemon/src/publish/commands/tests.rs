@@ -122,8 +122,11 @@ fn replies_are_as_their_fixtures() {
         reason: "out of range".into(),
         remedy: "write a number above 0, up to 1000".into(),
     };
-    let refusal =
-        Refusal::new(Reason::Configuration, "1 of the configuration would be wrong, so nothing was changed", "see problems");
+    let refusal = Refusal::new(
+        Reason::Configuration,
+        "the configuration would be wrong in 1 place, so nothing was changed",
+        "see problems",
+    );
     write("reply_refused", Verb::CameraAdd, Err(Refusal { problems: vec![problem], ..refusal }));
     let since = Stamp(SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_226_584_415));
     let camera = control::CameraCondition {
