@@ -286,3 +286,69 @@ async fn the_server_is_told_its_name_and_the_protocol() {
     let asked = timeout(PATIENCE, asked).await.expect("in time").expect("no panic");
     assert_eq!(asked, (Some("iot.example".to_owned()), Some(b"x-amzn-mqtt-ca".to_vec())));
 }
+
+/// A second broker of another make: rumqttd, which is built here without TLS, behind an end of a tunnel that asks for certificates.
+#[cfg(feature = "demo")]
+mod embedded {
+    use std::net::SocketAddr;
+
+    use rustls::{RootCertStore, server::WebPkiClientVerifier};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::{demo::EmbeddedBroker, publish::testing::Subscriber};
+
+    /// The end of the tunnel, and its port.
+    async fn tunnel(authority: &Authority<'_>, to: SocketAddr) -> u16 {
+        let chain = vec![CertificateDer::from_pem_file(authority.path("broker.pem")).expect("a certificate")];
+        let key = PrivateKeyDer::from_pem_file(authority.path("broker.key")).expect("a key");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(authority.path("ca.pem")).expect("an authority")).expect("good");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().expect("a verifier");
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain, key)
+            .expect("a server");
+        let acceptor = TlsAcceptor::from(Arc::new(server));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.expect("a connection");
+                let Ok(mut near) = acceptor.accept(socket).await else { continue };
+                let mut far = TcpStream::connect(to).await.expect("the broker");
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn another_broker_hears_it_over_mutual_tls() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let Some(authority) = Authority::new(dir.path(), "authority") else { return };
+        authority.sign("broker", "IP:127.0.0.1", FOR_EVER);
+        authority.sign("camera", "DNS:camera", FOR_EVER);
+        for version in [MqttVersion::V5, MqttVersion::V311] {
+            // One for each: rumqttd 0.20 panics when it hands a message with MQTT 5 properties to a subscriber of 3.1.1.
+            let broker = EmbeddedBroker::start().await.expect("a broker");
+            let address = if version == MqttVersion::V5 { broker.v5() } else { broker.v4() };
+            let mut subscriber = Subscriber::connect_as(version, address.port()).await;
+            let port = tunnel(&authority, address).await;
+            let line = Line::start(Some(with(port, version, authority.known("camera"))));
+            line.until("connected", Counters::connected).await;
+            line.send((0..5).map(|number| frame(&StreamId::new(1, "door"), number)).collect()).await;
+            line.until("delivered", |c| c.published(Family::Track) == 5 && c.published(Family::Frame) == 5).await;
+            for number in 0..5 {
+                let update = subscriber.until(|heard| heard.topic.contains("/track/")).await;
+                assert_eq!(update.json()["seq"], number);
+            }
+            line.finish().await;
+            let told = refusal(port, authority.trusted()).await;
+            assert!(told.contains("cert_file and key_file"), "{told}");
+        }
+    }
+}
