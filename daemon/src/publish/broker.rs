@@ -1,12 +1,13 @@
 //! The task of one broker: makes its connection again and again, and drives it. Nobody waits for it.
 
+mod secure;
+
 use std::{
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     sync::watch,
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
@@ -26,7 +27,7 @@ use super::{
     message::{Presence, PresenceReason},
     outbox,
     packet::{LinkError, Said, Turn},
-    tls::{self, Look, Prepared, TlsError},
+    tls::Prepared,
     topics::Family,
     way::Way,
     writer::Leaving,
@@ -61,9 +62,6 @@ enum Ended {
     /// Left to come back at once, with new certificates.
     Renewed,
 }
-
-/// What a connection is secured with, and the name that the broker has to have.
-type Secured = (Arc<ClientConfig>, ServerName<'static>);
 
 /// Whether commands and dialects listen at a broker.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -246,31 +244,6 @@ impl Broker {
             backlog.lost(matches!(ended, Ended::Renewed));
         }
         (ended, held)
-    }
-
-    /// TLS from the files as they are now.
-    async fn secure(&mut self) -> Result<Option<Secured>, TlsError> {
-        let Some(config) = &self.way.now().tls else { return Ok(None) };
-        let name = tls::server_name(config, &self.way.now().host)?;
-        let prepared = self.tls.insert(Prepared::load(config).await?);
-        Ok(Some((prepared.client.clone(), name)))
-    }
-
-    /// Whether the files of TLS have changed, and can be used.
-    async fn is_outdated(&mut self) -> bool {
-        let (Some(config), Some(prepared)) = (&self.way.now().tls, &mut self.tls) else { return false };
-        let broker = &self.way.now().name;
-        match prepared.look(config).await {
-            Look::Same => return false,
-            Look::Changed => {
-                tracing::info!(broker, "certificates have changed: connecting anew with them");
-                return true;
-            }
-            Look::Unusable(error) => {
-                tracing::warn!(broker, %error, "certificates have changed and cannot be used: the connection stays as it is");
-            }
-        }
-        false
     }
 
     async fn serve(&mut self, link: &mut Link) -> Ended {
