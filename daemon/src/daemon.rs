@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Loaded},
-    control::{Door, Read, Request},
+    control::{Action, Door, Read, Request},
     life::{self, Exit, FaultSender, Notifier, Progress, Signals, Supervision},
     observe::{Panel, Server, View, log::Knob},
     pipeline::{Pipeline, StartError},
@@ -151,9 +151,10 @@ impl<R: Read> Line<'_, R> {
 
     /// Carries a command out.
     async fn obey(&mut self, Request { action, answer }: Request, pipeline: &mut Pipeline) {
-        let told = format!("{action:?}");
+        let (told, asks) = (format!("{action:?}"), matches!(action, Action::Status | Action::Health));
         let done = self.door.act(action, pipeline).await;
         match &done {
+            Ok(_) if asks => tracing::debug!(command = told, "answered"),
             Ok(_) => tracing::info!(command = told, "carried out"),
             Err(refusal) => tracing::warn!(command = told, reason = refusal.reason.as_str(), "refused: {}", refusal.message),
         }
