@@ -143,7 +143,8 @@ fn assemble(sources: &Sources, ledger: &mut Ledger) -> (Option<Config>, Vec<Diff
     layers.push(sources.overrides.read(ledger, layers.len(), &mut entries));
     let Sources { variables, host_name, checking, classes, edits, .. } = sources;
     let differences = edits.lay(&mut layers, &mut entries, ledger);
-    let around = Surroundings { variables, host_name, checking: *checking, classes };
+    let settled = sources.texts.is_some();
+    let around = Surroundings { variables, host_name, checking: *checking, settled, classes };
     (lay_over(layers, &entries, ledger, &around), differences, texts)
 }
 
@@ -169,7 +170,7 @@ fn lay_over(layers: Vec<Tree>, entries: &Entries, ledger: &mut Ledger, around: &
 pub fn load_options(overrides: &Overrides, host_name: &str) -> Result<Loaded, Vec<Problem>> {
     let (mut ledger, mut entries) = (Ledger::default(), Entries::default());
     let tree = overrides.read(&mut ledger, 0, &mut entries);
-    let around = Surroundings { variables: &[], host_name, checking: true, classes: &BTreeMap::new() };
+    let around = Surroundings { variables: &[], host_name, checking: true, settled: false, classes: &BTreeMap::new() };
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
     let (problems, advice) = ledger.finish();
     match config {
@@ -185,7 +186,7 @@ pub fn load_options(overrides: &Overrides, host_name: &str) -> Result<Loaded, Ve
 pub fn load_text(path: &Path, content: &str) -> Result<Loaded, Vec<Problem>> {
     let (mut ledger, mut entries) = (Ledger::default(), Entries::default());
     let tree = document::read(&mut ledger, 0, path, content, &mut entries);
-    let around = Surroundings { variables: &[], host_name: "egret", checking: true, classes: &BTreeMap::new() };
+    let around = Surroundings { variables: &[], host_name: "egret", checking: true, settled: false, classes: &BTreeMap::new() };
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
     let (problems, advice) = ledger.finish();
     match config {

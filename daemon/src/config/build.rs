@@ -30,6 +30,9 @@ pub(super) struct Surroundings<'a> {
     pub(super) host_name: &'a str,
     /// Only checked, not run.
     pub(super) checking: bool,
+    /// The files were good when they were read, and only commands have changed anything: what they name may be about to be replaced, and a
+    /// camera can be switched off meanwhile.
+    pub(super) settled: bool,
     /// Class names of models, by the model's name, where they are known beside the configuration.
     pub(super) classes: &'a BTreeMap<String, Vec<String>>,
 }

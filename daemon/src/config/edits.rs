@@ -211,6 +211,24 @@ mod tests {
         load(&Sources { file: Some(path), edits: edits.clone(), ..Sources::default() })
     }
 
+    #[test]
+    fn files_that_are_being_replaced_keep_no_camera_on() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (path, authority) = (dir.path().join("egret.toml"), dir.path().join("ca.pem"));
+        let text = format!("[mqtt]\nurl = \"mqtts://b\"\nca_file = {authority:?}\n{FILE}");
+        std::fs::write(&path, text).expect("room");
+        std::fs::write(&authority, "-----BEGIN CERTIFICATE-----\n").expect("room");
+        let sources = Sources { file: Some(path), ..Sources::default() };
+        let texts = load(&sources).expect("good").texts;
+        std::fs::write(&authority, "").expect("room");
+        let mut edits = Edits::default();
+        edits.set("door", "enabled", Some(false.into()));
+        let problems = load(&Sources { edits: edits.clone(), ..sources.clone() }).expect_err("a reload looks at it");
+        assert_eq!(problems[0].key, "mqtt.ca_file");
+        let now = load(&Sources { edits, texts: Some(texts), ..sources }).expect("a command does not");
+        assert!(!now.config.cameras[0].enabled);
+    }
+
     fn loaded(file: &str, edits: &Edits) -> Loaded {
         read(file, edits).unwrap_or_else(|problems| panic!("{problems:?}"))
     }

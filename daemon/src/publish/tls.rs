@@ -153,8 +153,8 @@ pub(crate) fn is_server_name(name: &str) -> bool {
 pub(super) struct Prepared {
     files: Files,
     pub(super) client: Arc<ClientConfig>,
-    /// What the files hold now cannot be used, and that was said.
-    said: bool,
+    /// Why what the files hold now cannot be used, as it was said.
+    said: Option<String>,
 }
 
 /// What has become of the files.
@@ -172,12 +172,12 @@ impl Prepared {
         elsewhere(move || {
             let files = Files::read(&config)?;
             let client = Arc::new(files.client_config(&config)?);
-            Ok(Self { files, client, said: false })
+            Ok(Self { files, client, said: None })
         })
         .await
     }
 
-    /// Looks at the files again; says only once that they cannot be used. A store of the system's is not looked at: each new connection
+    /// Looks at the files again; says of each fault only once that they cannot be used. A store of the system's is not looked at: each new connection
     /// reads it.
     pub(super) async fn look(&mut self, config: &TlsConfig) -> Look {
         if config.ca_file.is_none() && config.identity.is_none() {
@@ -189,8 +189,10 @@ impl Prepared {
             Ok(_) => Self::load(config).await.map_or_else(Look::Unusable, |_| Look::Changed),
             Err(error) => Look::Unusable(error),
         };
-        let unusable = matches!(look, Look::Unusable(_));
-        if std::mem::replace(&mut self.said, unusable) && unusable { Look::Same } else { look }
+        let fault = if let Look::Unusable(error) = &look { Some(error.to_string()) } else { None };
+        let known = fault.is_some() && fault == self.said;
+        self.said = fault;
+        if known { Look::Same } else { look }
     }
 }
 

@@ -34,7 +34,9 @@ impl Typed {
             }
             return None;
         }
-        login::check_ca(&key("ca_file"), self.ca_file.as_deref(), ledger);
+        if !around.settled {
+            login::check_ca(&key("ca_file"), self.ca_file.as_deref(), ledger);
+        }
         for protocol in self.alpn.iter().flatten().filter(|protocol| protocol.len() > LONGEST_PROTOCOL) {
             let reason = format!("a protocol of {} bytes; at most {LONGEST_PROTOCOL} are possible", protocol.len());
             ledger.problem(&key("alpn"), reason, "write e.g. [\"mqtt\"]");
@@ -82,7 +84,7 @@ impl Typed {
             (Some(certificate), Some(private)) => (certificate.clone(), private),
         };
         let alone = TlsConfig { identity: Some((certificate.clone(), private.clone())), ..TlsConfig::default() };
-        if let Err((of_key, reason)) = publish::check_identity(&alone) {
+        if let Some((of_key, reason)) = (!around.settled).then(|| publish::check_identity(&alone)).and_then(Result::err) {
             let at = if of_key { private_key } else { "cert_file" };
             let remedy = "name PEM files: our certificate, with those between it and the authority, and its private key";
             ledger.problem(&key(at), reason, remedy);

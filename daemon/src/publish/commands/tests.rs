@@ -199,7 +199,8 @@ fn garbage_retained_and_oversized_commands_are_refused() {
     let mut rig = rig(&Verb::ALL);
     let (message, _) = rig.refused(&said("reload", "\u{0}\u{1}{{{"));
     assert!(message["error"]["message"].as_str().is_some_and(|text| text.starts_with("it is no JSON")), "{message}");
-    assert_eq!(rig.reason(&Said { retained: true, ..said("reload", "") }), "retained");
+    assert_eq!(rig.reason(&Said { retained: true, ..said("reload", "{}") }), "retained");
+    assert_eq!(rig.heard(&Said { retained: true, ..said("reload", "") }), None, "it is cleared");
     assert_eq!(rig.reason(&said("reload", &" ".repeat(LARGEST + 1))), "too_large");
     assert_eq!(rig.reason(&Said { correlation: Some(vec![1; 1025].into()), ..said("reload", "") }), "malformed");
     let reply = rig.commands.heard_too_large("egret/box1/cmd/reload", 70_000, rig.now).expect("an answer");

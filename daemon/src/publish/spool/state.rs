@@ -133,6 +133,8 @@ impl<F: Folder> States<F> {
     fn read(&mut self, name: &str, which: usize) -> Result<Copy, SpoolError> {
         let file = file(name, which);
         let bytes = match self.folder.read(&file, (PRELUDE + frame::HEAD + frame::LONGEST + 1) as u64) {
+            // Made, and never written: the disk was full.
+            Ok(bytes) if bytes.is_empty() => return Ok(Copy::Absent),
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Copy::Absent),
             Err(error) => return Err(SpoolError::new(file, error)),
