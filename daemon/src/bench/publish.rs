@@ -192,7 +192,7 @@ fn unsent(counters: &Counters, family: Family) -> u64 {
 /// Publishes for a while and measures it.
 ///
 /// # Errors
-/// [`BenchError`].
+/// `BenchError`.
 pub fn publish(options: &PublishOptions) -> Result<Publishing, BenchError> {
     let (family, most) = match options.messages {
         Messages::Frames(_) => (Family::Frame, FRAMES),
