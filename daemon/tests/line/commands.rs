@@ -349,7 +349,7 @@ async fn tell(version: &str, log: Option<observe::log::Knob>) {
     rig.hear("/cmd/log/reply", |reply| reply["error"]["reason"] == "too_large").await;
     if version == "5" {
         // Seen on the message itself; a forged event is not written.
-        rig.client.say("egret/cmd/cmd/reload", Vec::new(), true, None);
+        rig.client.say("egret/cmd/cmd/reload", b"{}".to_vec(), true, None);
         rig.hear("/cmd/reload/reply", |reply| reply["error"]["reason"] == "retained").await;
         rig.client.say("egret/cmd/cmd/reload", Vec::new(), false, Some(("egret/cmd/cam/door/event/gate", "x")));
         rig.hear("/cmd/reload/reply", |reply| reply["error"]["reason"] == "response_topic").await;
