@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{
     health::Findings,
     journal::{Journal, Orphan, RENEW, What},
-    message::{self, CameraStatus, Compact, FrameMessage, HealthMessage, Kind, SCHEMA, Stamp},
+    message::{self, CameraStatus, Compact, FrameMessage, HealthMessage, Kind, SCHEMA, Stamp, TrackMessage},
     scene::{Scene, Times, wall_ms},
     topics::{self, Channel, Family, Place},
     trail::{self, Trail},
@@ -424,14 +424,16 @@ impl Composer {
                 TrackPhase::Update => &camera.track_topics[1],
                 TrackPhase::End => &camera.track_topics[2],
             };
-            if track.phase == TrackPhase::End {
+            let seq = count(&camera.numbers.track);
+            let message = if track.phase == TrackPhase::End {
                 camera.updated.remove(&track.id);
+                let trail = camera.trails.remove(&track.id);
+                TrackMessage { best_shot: scene.best_shot(track), ..scene.track(track, trail.as_ref(), seq) }
             } else {
                 camera.updated.insert(track.id, (now.steady, track.stationary));
-            }
-            let trail = if track.phase == TrackPhase::End { camera.trails.remove(&track.id) } else { None };
-            let payload = write(buffer, &scene.track(track, trail.as_ref(), count(&camera.numbers.track)));
-            send(topic, payload, Family::Track);
+                scene.track(track, None, seq)
+            };
+            send(topic, write(buffer, &message), Family::Track);
         }
         if let Some(journal) = journal {
             camera.note(&scene, journal, buffer);

@@ -217,10 +217,10 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// What a track that ends looked like at its best.
-    fn best_shot(&self, track: &Track) -> Option<BestShot> {
+    /// What a track looked like at its best. Asked for only when its end is told: it costs a JPEG.
+    pub(super) fn best_shot(&self, track: &Track) -> Option<BestShot> {
         let Tracked { shots, size, .. } = self.tracked;
-        let (_, shot) = shots.iter().find(|(of, _)| *of == track.id && track.phase == TrackPhase::End)?;
+        let (_, shot) = shots.iter().find(|(of, _)| *of == track.id)?;
         let bbox = message::within(&shot.bbox, *size);
         let (width, height) = shot.canvas.size();
         Some(BestShot {
@@ -272,7 +272,7 @@ impl<'a> Scene<'a> {
             model: self.model(),
             path: trail.map(Trail::path),
             dwell: trail.map(|trail| trail.dwell(track.last_seen)).unwrap_or_default(),
-            best_shot: self.best_shot(track),
+            best_shot: None,
             findings: told::of_track(tracked.steps.as_deref(), track.id, tracked.size, true),
             ended: None,
             of_boot: None,

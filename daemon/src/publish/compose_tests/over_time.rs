@@ -6,7 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use super::*;
-use crate::media::{Canvas, Shot};
+use crate::{
+    media::{Canvas, Shot},
+    publish::journal::Journal,
+};
 
 #[test]
 fn latency_is_that_of_the_basis() {
@@ -72,8 +75,12 @@ fn the_end_of_a_track_shows_what_it_looked_like_at_its_best() {
     let arrived = Instant::now();
     let other = TrackId(7);
     let mut story = tracked(TimeBasis::Arrival, arrived);
-    story.tracks = vec![track(TrackPhase::End), Track { id: other, ..track(TrackPhase::End) }];
     story.shots = vec![(story.tracks[0].id, Arc::new(shot))];
+    let mut noting = composer();
+    noting.keep(Journal::new("boot"));
+    messages(&mut noting, &story, now_after(arrived, Duration::ZERO));
+    assert!(story.shots[0].1.jpeg.get().is_none(), "what an end would be is noted without the cost of a picture");
+    story.tracks = vec![track(TrackPhase::End), Track { id: other, ..track(TrackPhase::End) }];
     let out = messages(&mut composer(), &story, now_after(arrived, Duration::ZERO));
     let of = |track: TrackId| -> Value {
         let told = out.iter().filter(|(_, _, family)| *family == Family::Track);
