@@ -1,22 +1,19 @@
 //! What the tests of publishing share: something to publish, brokers, and a subscriber.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use rumqttc::v5;
 use serde_json::Value;
 use tokio::{task::JoinHandle, time::timeout};
 
+pub(super) use self::mosquitto::{Mosquitto, free_port};
 use super::*;
 use crate::{
     config::{BrokerConfig, MqttVersion},
     media::{BBox, Capture, Detection, ModelInfo, StreamId, TimeBasis, TimeCard, Track, TrackId, TrackPhase, TrackedDetection},
 };
+
+mod mosquitto;
 
 /// No test waits longer for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -246,55 +243,5 @@ impl Subscriber {
                 return heard;
             }
         }
-    }
-}
-
-pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
-}
-
-/// Debian's broker, killed on drop.
-pub(super) struct Mosquitto {
-    child: Child,
-    pub(super) port: u16,
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("gone");
-    }
-}
-
-impl Mosquitto {
-    /// Starts one with these lines in its configuration; `None`, said loudly, where it is not installed.
-    pub(super) fn start(dir: &Path, lines: &str) -> Option<Self> {
-        (0..5).find_map(|_| Self::start_on(dir, free_port(), lines)).or_else(|| {
-            eprintln!("SKIPPED: mosquitto is not installed or does not start");
-            None
-        })
-    }
-
-    pub(super) fn start_on(dir: &Path, port: u16, lines: &str) -> Option<Self> {
-        let file = dir.join("mosquitto.conf");
-        let text = format!("listener {port} 127.0.0.1\nlog_dest stderr\npersistence false\n{lines}\n");
-        std::fs::write(&file, text).expect("configuration written");
-        let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto"]
-            .into_iter()
-            .find(|path| Path::new(path).exists())
-            .unwrap_or("mosquitto");
-        let mut child = Command::new(program).arg("-c").arg(&file).stderr(Stdio::piped()).spawn().ok()?;
-        let mut log = BufReader::new(child.stderr.take()?);
-        let mut line = String::new();
-        while log.read_line(&mut line).is_ok_and(|n| n > 0) {
-            if line.contains(" running") {
-                // It goes on talking, and must not choke on a full pipe.
-                std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-                return Some(Self { child, port });
-            }
-            line.clear();
-        }
-        child.wait().expect("gone");
-        None
     }
 }

@@ -1,11 +1,6 @@
 //! A whole daemon that is commanded over a real broker, with both versions of the protocol.
 
-use std::{
-    fmt::Write as _,
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use std::{fmt::Write as _, path::PathBuf};
 
 use egret::{
     config::{self, Edits, LogConfig, LogFormat, Sources, Texts},
@@ -26,50 +21,10 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Debian's broker, killed on drop.
-struct Mosquitto {
-    child: Child,
-    port: u16,
-}
+#[path = "../../src/publish/testing/mosquitto.rs"]
+mod mosquitto;
 
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("gone");
-    }
-}
-
-impl Mosquitto {
-    /// `None`, said loudly, where it is not installed.
-    fn start(dir: &Path) -> Option<Self> {
-        let started = (0..5).find_map(|_| Self::try_start(dir));
-        if started.is_none() {
-            eprintln!("SKIPPED: mosquitto is not installed or does not start");
-        }
-        started
-    }
-
-    fn try_start(dir: &Path) -> Option<Self> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let file = dir.join("mosquitto.conf");
-        let text = format!("listener {port} 127.0.0.1\nlog_dest stderr\npersistence false\nallow_anonymous true\n");
-        std::fs::write(&file, text).expect("room");
-        let known = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"];
-        let program = known.into_iter().find(|path| Path::new(path).exists()).unwrap_or("mosquitto");
-        let mut child = Command::new(program).arg("-c").arg(&file).stderr(Stdio::piped()).spawn().ok()?;
-        let mut log = BufReader::new(child.stderr.take()?);
-        let mut line = String::new();
-        while log.read_line(&mut line).is_ok_and(|n| n > 0) {
-            if line.contains(" running") {
-                std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-                return Some(Self { child, port });
-            }
-            line.clear();
-        }
-        child.wait().expect("gone");
-        None
-    }
-}
+use mosquitto::Mosquitto;
 
 /// Somebody at the broker.
 enum Client {
@@ -174,7 +129,7 @@ fn configuration(version: &str, port: u16, cameras: &[&str]) -> String {
 impl Commanded {
     async fn start(version: &str, log: Option<observe::log::Knob>) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a folder");
-        let broker = Mosquitto::start(dir.path())?;
+        let broker = Mosquitto::start(dir.path(), "allow_anonymous true")?;
         let file = dir.path().join("egret.toml");
         std::fs::write(&file, configuration(version, broker.port, &["door"])).expect("room");
         let client = Client::connect(version, broker.port).await;
