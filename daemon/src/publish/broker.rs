@@ -332,11 +332,7 @@ impl Broker {
                     lane.push(self.herald.topic(), payload, Family::DeviceStatus);
                 }
                 let mut dialects = self.dialects();
-                dialects.connected(|topic, payload, family| {
-                    if lane.takes(topic) {
-                        lane.push(topic, payload, family);
-                    }
-                });
+                dialects.connected(|topic, payload, family| lane.offer(topic, payload, family));
                 if self.ears == Ears::Open {
                     link.subscribe(self.commands.filter().into_iter().chain(dialects.subscriptions()));
                 }
@@ -366,11 +362,7 @@ impl Broker {
             lane.reply(reply);
         }
         let mut dialects = self.dialects.lock().unwrap_or_else(PoisonError::into_inner);
-        dialects.heard(&said.topic, &said.payload, |topic, payload, family| {
-            if lane.takes(topic) {
-                lane.push(topic, payload, family);
-            }
-        });
+        dialects.heard(&said.topic, &said.payload, |topic, payload, family| lane.offer(topic, payload, family));
         if let Some(wish) = dialects.wish(&said.topic, &said.payload) {
             self.commands.switch(wish, said.retained, now);
         }

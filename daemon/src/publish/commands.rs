@@ -150,11 +150,11 @@ impl Commands {
             return Some(self.refuse(&asked, too_large(said.payload.len())));
         }
         asked.id = control::id(&said.payload);
-        if said.retained && said.payload.is_empty() {
-            // Somebody clears what was retained.
-            return None;
-        }
         if said.retained {
+            if said.payload.is_empty() {
+                // Somebody clears what was retained.
+                return None;
+            }
             let remedy = "publish it again without the retain flag, and clear what is retained (an empty retained message)";
             let message = "it is retained, so that it would come again with each connection";
             return Some(self.refuse(&asked, Refusal::new(Reason::Retained, message, remedy)));

@@ -44,6 +44,13 @@ impl Lane {
         self.outbox().push(topic, payload, family, &self.counters);
     }
 
+    /// The same, if the filter takes it.
+    pub(super) fn offer(&self, topic: &Arc<str>, payload: Bytes, family: Family) {
+        if self.takes(topic) {
+            self.push(topic, payload, family);
+        }
+    }
+
     /// Puts the answer to a command in line.
     pub(super) fn reply(&self, reply: Reply) {
         self.outbox().push_reply(reply, &self.counters);

@@ -143,10 +143,11 @@ impl Writer {
         }
         tracing::info!(open = orphans.len(), "the last run ended without a word: what it had under way is told to have ended");
         let now = Now::read();
+        let Self { composer, keeper, lanes, .. } = self;
         for orphan in orphans {
             let (camera, at) = (orphan.camera.clone(), orphan.at);
-            let (topic, payload, family) = self.composer.orphan(orphan, now);
-            self.keep_or_put_down((&camera, at), &topic, payload, family);
+            let (topic, payload, family) = composer.orphan(orphan, now);
+            keep_or_put_down((keeper.as_mut(), lanes), (&camera, at), &topic, payload, family);
         }
     }
 
@@ -187,11 +188,6 @@ impl Writer {
 
     fn dialects(&self) -> MutexGuard<'_, Dialects> {
         self.dialects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn keep_or_put_down(&mut self, (camera, at): (&str, SystemTime), topic: &Arc<str>, payload: Bytes, family: Family) {
-        let Self { keeper, lanes, .. } = self;
-        keep_or_put_down((keeper.as_mut(), lanes), (camera, at), topic, payload, family);
     }
 
     fn frames(&mut self) {
