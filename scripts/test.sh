@@ -46,6 +46,10 @@ if [ -d "$data" ]; then
 else
   skip "comparison with the Python reference: no test data in $data (set EGRET_TEST_DATA)"
 fi
+if [ -z "${EGRET_NVRTC:-}" ]; then
+  # The compiler of the kernels; 114 MB, once. On machines for which none is pinned those tests say that they were skipped.
+  EGRET_NVRTC=$(scripts/nvrtc.sh) && export EGRET_NVRTC || skip "the kernels' PTX: no NVRTC"
+fi
 rm -f target/nextest/ci/junit.xml
 
 check "formatting" cargo fmt --all --check

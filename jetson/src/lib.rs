@@ -3,6 +3,7 @@
 //! Nothing in this crate needs NVIDIA software to build, and nothing panics where there is none.
 
 mod cuda;
+pub mod kernels;
 mod probe;
 
 pub use cuda::{Cuda, CudaError};

@@ -10,6 +10,7 @@
 mod fit;
 mod kernel;
 mod taps;
+mod window;
 
 use egret_models::spec::{ChannelOrder, Fit, InputSpec, Layout as TensorLayout};
 
@@ -203,5 +204,7 @@ fn find_or_add(tables: &mut Vec<((usize, usize), Taps)>, size: (usize, usize), s
     &tables[index].1
 }
 
+#[cfg(test)]
+mod device_tests;
 #[cfg(test)]
 mod tests;

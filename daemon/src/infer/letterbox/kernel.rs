@@ -2,6 +2,7 @@
 //! the result with scalar loads; then blend those and convert all pixels of the row in vectors. `dispatch!` runs the vector loops
 //! compiled for the widest instructions that the processor has.
 
+use egret_jetson::kernels::letterbox::Channel;
 use fearless_simd::{Level as Instructions, Simd, dispatch};
 
 use super::{
@@ -15,20 +16,9 @@ const LEVEL: f64 = 256.0;
 /// Y'CbCr to R'G'B' as one multiply-add chain per channel, the tensor's scale, mean and deviation included.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Coefficients {
-    red: Channel,
-    green: Channel,
-    blue: Channel,
-}
-
-/// One colour: `(y·luma + u·… + v·…) + base`, within what 0..255 becomes.
-#[derive(Clone, Copy, Debug)]
-struct Channel {
-    luma: f32,
-    u: f32,
-    v: f32,
-    base: f32,
-    least: f32,
-    most: f32,
+    pub(super) red: Channel,
+    pub(super) green: Channel,
+    pub(super) blue: Channel,
 }
 
 /// What a sample of 0..255 becomes in the tensor: `(sample·scale − mean) / std`.

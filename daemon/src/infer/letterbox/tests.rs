@@ -11,7 +11,18 @@ fn input(width: usize, height: usize, order: ChannelOrder) -> InputSpec {
 }
 
 /// A picture with any strides and plane gaps, filled by a small generator.
-fn picture(layout: Layout, (w, h): (u32, u32), color: Color, slack: [usize; 3], seed: u32) -> HostPicture {
+fn picture(layout: Layout, size: (u32, u32), color: Color, slack: [usize; 3], seed: u32) -> HostPicture {
+    aligned_picture(layout, size, color, (slack, 1), seed)
+}
+
+/// The same with planes that begin at multiples of `alignment` bytes.
+pub(super) fn aligned_picture(
+    layout: Layout,
+    (w, h): (u32, u32),
+    color: Color,
+    (slack, alignment): ([usize; 3], usize),
+    seed: u32,
+) -> HostPicture {
     let (cw, ch) = (w.div_ceil(2) as usize, h.div_ceil(2) as usize);
     let rows = [h as usize, ch, ch];
     let widths = match layout {
@@ -21,6 +32,7 @@ fn picture(layout: Layout, (w, h): (u32, u32), color: Color, slack: [usize; 3], 
     let mut planes = [Plane::default(); 3];
     let mut offset = slack[0];
     for i in 0..3 {
+        offset = offset.next_multiple_of(alignment);
         planes[i] = Plane { offset, stride: widths[i] + slack[i] };
         offset += rows[i] * planes[i].stride;
     }
@@ -110,7 +122,7 @@ fn any_picture() -> impl Strategy<Value = HostPicture> {
         .prop_map(|(layout, w, h, color, slack, seed)| picture(layout, (w, h), color, slack, seed))
 }
 
-fn any_region() -> impl Strategy<Value = Option<BBox>> {
+pub(super) fn any_region() -> impl Strategy<Value = Option<BBox>> {
     prop::option::of((-20.0..100.0_f32, -20.0..100.0_f32, 0.0..60.0_f32, 0.0..60.0_f32))
         .prop_map(|region| region.map(|(x, y, w, h)| BBox::new(x, y, x + w, y + h)))
 }
