@@ -81,6 +81,8 @@ install_runtime() {
 
 cargo_present
 [ "$what" = runtime ] || install_packages
+# The feature `tensorrt` compiles against headers only.
+[ "$what" != test ] || scripts/tensorrt-headers.sh
 if ! install_runtime; then
   say "=================================================================="
   say "ONNX Runtime could not be fetched."
