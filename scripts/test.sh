@@ -56,6 +56,7 @@ check "formatting" cargo fmt --all --check
 check "lints, all features" features --all-features
 check "lints, no features" features --no-default-features
 check "lints, sim alone" features --no-default-features --features sim
+check "lints, tensorrt alone" cargo clippy --quiet --locked -p egret-jetson --all-targets --features tensorrt -- -D warnings
 check "tests" tests
 check "documentation tests" cargo test --quiet --locked --workspace --all-features --doc
 check "documentation" documentation

@@ -5,6 +5,7 @@
 mod cuda;
 pub mod kernels;
 mod probe;
+pub mod tensorrt;
 
 pub use cuda::{Cuda, CudaError};
 pub use probe::{L4t, Probe, probe};

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::cuda::{Cuda, CudaError};
+use crate::{
+    cuda::{Cuda, CudaError},
+    tensorrt::{self, Unusable, Version},
+};
 
 /// NVIDIA's Linux for Tegra, e.g. R36.4.3.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +28,13 @@ pub struct Probe {
     pub l4t: Option<L4t>,
     /// The CUDA driver.
     pub cuda: Result<Cuda, CudaError>,
+    /// TensorRT, where this build can use it.
+    pub tensorrt: Result<Version, Unusable>,
 }
 
-/// Looks at the files under `root` (`/` but for tests) and asks the CUDA driver.
+/// Looks at the files under `root` (`/` but for tests), asks the CUDA driver and TensorRT.
 pub fn probe(root: &Path) -> Probe {
-    Probe { cuda: Cuda::probe(), ..files(root) }
+    Probe { cuda: Cuda::probe(), tensorrt: tensorrt::installed(None), ..files(root) }
 }
 
 fn files(root: &Path) -> Probe {
@@ -37,7 +42,8 @@ fn files(root: &Path) -> Probe {
     let model = read("proc/device-tree/model");
     // A device-tree string ends with a NUL.
     let model = model.map(|model| model.trim_end_matches(['\0', '\n']).to_owned()).filter(|model| !model.is_empty());
-    Probe { model, l4t: read("etc/nv_tegra_release").and_then(|text| L4t::parse(&text)), cuda: Err(CudaError::Absent) }
+    let l4t = read("etc/nv_tegra_release").and_then(|text| L4t::parse(&text));
+    Probe { model, l4t, cuda: Err(CudaError::Absent), tensorrt: Err(Unusable::Absent) }
 }
 
 impl Probe {
@@ -74,9 +80,14 @@ impl fmt::Display for Probe {
             Ok(cuda) => {
                 let (major, minor) = cuda.version;
                 let devices = if cuda.devices.is_empty() { "no device".to_owned() } else { cuda.devices.join(", ") };
-                write!(f, ", CUDA driver for {major}.{minor} with {devices}")
+                write!(f, ", CUDA driver for {major}.{minor} with {devices}")?;
             }
-            Err(error) => write!(f, ", {error}"),
+            Err(error) => write!(f, ", {error}")?,
+        }
+        match &self.tensorrt {
+            Ok(version) if cfg!(feature = "tensorrt") => write!(f, ", TensorRT {version}"),
+            Ok(version) => write!(f, ", TensorRT {version}, which this build makes no use of"),
+            Err(unusable) => write!(f, ", {unusable}"),
         }
     }
 }
@@ -108,14 +119,14 @@ mod tests {
         let probe = files(root.path());
         assert!(probe.is_jetson());
         assert_eq!(probe.l4t, Some(L4t { release: 36, revision: "4.3".into() }));
-        assert_eq!(probe.to_string(), "NVIDIA Jetson Orin Nano Developer Kit, L4T R36.4.3, no CUDA driver");
+        assert_eq!(probe.to_string(), "NVIDIA Jetson Orin Nano Developer Kit, L4T R36.4.3, no CUDA driver, no TensorRT");
     }
 
     #[test]
     fn another_board_is_no_jetson() {
         let probe = files(board(b"Raspberry Pi 5 Model B Rev 1.0\0", None).path());
         assert!(!probe.is_jetson());
-        assert_eq!(probe.to_string(), "Raspberry Pi 5 Model B Rev 1.0, no Jetson, no CUDA driver");
+        assert_eq!(probe.to_string(), "Raspberry Pi 5 Model B Rev 1.0, no Jetson, no CUDA driver, no TensorRT");
     }
 
     #[test]
@@ -132,16 +143,20 @@ mod tests {
             assert_eq!((probe.model, probe.l4t), (None, None), "{release:?}");
         }
         let absent = files(Path::new("/nonexistent"));
-        assert_eq!(absent.to_string(), "no board model, no Jetson, no CUDA driver");
+        assert_eq!(absent.to_string(), "no board model, no Jetson, no CUDA driver, no TensorRT");
     }
 
     #[test]
     fn a_device_that_works_and_a_driver_that_fails_are_told_apart() {
         let mut probe = files(Path::new("/nonexistent"));
         probe.cuda = Ok(Cuda { version: (12, 6), devices: vec!["Orin".into()] });
-        assert_eq!(probe.to_string(), "no board model, no Jetson, CUDA driver for 12.6 with Orin");
+        assert_eq!(probe.to_string(), "no board model, no Jetson, CUDA driver for 12.6 with Orin, no TensorRT");
         probe.cuda = Err(CudaError::Call { call: "cuInit", code: 801 });
-        assert_eq!(probe.to_string(), "no board model, no Jetson, the CUDA driver fails in cuInit: error 801");
+        assert_eq!(probe.to_string(), "no board model, no Jetson, the CUDA driver fails in cuInit: error 801, no TensorRT");
+        probe.tensorrt = Err(Unusable::TooOld(Version::from_raw(8602)));
+        assert!(probe.to_string().contains("TensorRT 8.6.2 is installed, egret needs 10.3.0 or later"), "{probe}");
+        probe.tensorrt = Ok(Version::OLDEST);
+        assert!(probe.to_string().contains(", TensorRT 10.3.0"), "{probe}");
     }
 
     /// Whatever machine this runs on: an answer and no panic.
@@ -151,7 +166,7 @@ mod tests {
         eprintln!("{probe}");
         match &probe.cuda {
             Ok(cuda) => assert!(cuda.version >= (11, 0) && cuda.devices.iter().all(|name| !name.is_empty()), "{probe}"),
-            Err(CudaError::Absent) => assert!(probe.to_string().ends_with("no CUDA driver")),
+            Err(CudaError::Absent) => assert!(probe.to_string().contains("no CUDA driver")),
             Err(CudaError::Call { code, .. }) => assert_ne!(*code, 0, "{probe}"),
         }
     }
