@@ -17,6 +17,8 @@ mod build;
 mod builder;
 #[cfg(feature = "tensorrt")]
 mod context;
+#[cfg(feature = "doubles")]
+pub mod doubles;
 #[cfg(feature = "tensorrt")]
 mod engine;
 #[cfg(feature = "tensorrt")]
