@@ -61,6 +61,7 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
         (&device, track.best_shots.is_some()),
         ledger,
     );
+    dialects::zones_apart(&dialects, &cameras, ledger);
     let commands = commands::build(&typed.commands, ledger);
     Config {
         log: log(typed.log, ledger),

@@ -2,12 +2,13 @@
 
 use super::{
     super::{
-        AxisConfig, DeepStreamConfig, DialectsConfig, FrigateConfig, HomeAssistantConfig, OnvifConfig,
-        keys::{Axis, DeepStream, Frigate, HomeAssistant, Onvif},
+        AxisConfig, CameraConfig, DeepStreamConfig, DialectsConfig, FrigateConfig, HomeAssistantConfig, OnvifConfig,
+        keys::{Axis, DeepStream, Frigate, HomeAssistant, Onvif, Rule},
         ledger::Ledger,
     },
     check_topic,
 };
+use crate::analyse::RuleKind;
 
 type Typed = (Frigate, HomeAssistant, DeepStream, Onvif, Axis);
 
@@ -41,6 +42,24 @@ pub(super) fn build(
         }
     }
     config
+}
+
+/// With Frigate a zone's counts stand beside those of cameras, `<prefix>/<camera or zone>/<label>`: under one name nobody could tell them
+/// apart.
+pub(super) fn zones_apart(config: &DialectsConfig, cameras: &[CameraConfig], ledger: &mut Ledger) {
+    if config.frigate.is_none() {
+        return;
+    }
+    for (camera, rule) in cameras.iter().flat_map(|camera| camera.rules.rules.iter().map(move |rule| (camera, rule))) {
+        let is_zone = matches!(rule.kind, RuleKind::Zone | RuleKind::Dwell { .. } | RuleKind::Occupancy { .. });
+        if is_zone && cameras.iter().any(|camera| camera.name == rule.name) {
+            ledger.problem(
+                &Rule::SECTION.path(Some(&format!("{}/{}", camera.name, rule.name)), "name"),
+                "a camera has this name too, and Frigate's topics tell zones and cameras apart by their names alone",
+                "give the rule another name, or switch mqtt.frigate off",
+            );
+        }
+    }
 }
 
 /// The first levels of the topics of each, by key.
@@ -130,6 +149,27 @@ mod tests {
         ] {
             let (found, told) = problem(&text);
             assert!(found.starts_with(key) && told.contains(part), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_zone_of_a_cameras_name_is_refused_where_frigate_is_spoken() {
+        let text = |frigate: bool, kind: &str| {
+            let place =
+                if kind == "line" { "line = [[0.5, 0.0], [0.5, 1.0]]" } else { "zone = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]" };
+            format!(
+                "[mqtt]\nurl = \"mqtt://b\"\n[mqtt.frigate]\nenabled = {frigate}\n[[model]]\nname = \"m\"\nbuiltin = \"null\"\n\
+                 [[camera]]\nname = \"door\"\nurl = \"test:ball\"\n[[camera.rule]]\nname = \"yard\"\nkind = \"{kind}\"\n{place}\n\
+                 [[camera]]\nname = \"yard\"\nurl = \"test:ball\"\n"
+            )
+        };
+        for (frigate, kind) in [(false, "zone"), (true, "line")] {
+            config(&text(frigate, kind));
+        }
+        for kind in ["zone", "dwell\"\ntime = \"5s", "occupancy\"\nmin_count = 2\ntime = \"5s"] {
+            let (key, told) = problem(&text(true, kind));
+            assert_eq!(key, "camera.door.rule.yard.name", "{told}");
+            assert!(told.contains("yard") && told.contains("a camera has this name") && told.contains("another name"), "{told}");
         }
     }
 
