@@ -1,7 +1,7 @@
 //! `egret replay`.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{self, CameraConfig, Config, LogConfig, LogFormat, Overrides, Problem, Secret, Sources},
+    file::{self, Fresh},
     life::{Exit, Signals},
     observe, publish,
     replay::{self, Hints, Options, Outputs, Recording, Report},
@@ -104,6 +105,7 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    apart(args)?;
     let hints =
         Hints { camera: args.camera.clone(), start: args.start, fps: args.fps, size: args.size, class: args.class.clone() };
     let recording = Recording::open(&args.recording, &hints).map_err(|error| anyhow::anyhow!("{error}"))?;
@@ -114,13 +116,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     observe::log::init(&LogConfig { filter: "warn,egret::source=error".into(), format: LogFormat::Text })?;
     let cancel = CancellationToken::new();
     stop_on_signals(&cancel)?;
-    let outputs =
-        Outputs { messages: messages(args)?, video: args.video.clone(), frames: args.frames.clone(), around: args.around };
+    let (messages, fresh) = messages(args)?;
+    let outputs = Outputs { messages, video: args.video.clone(), frames: args.frames.clone(), around: args.around };
     let Site { config, mqtt, camera } = site;
     let options = Options { recording, pictures: args.pictures.clone(), config, mqtt, camera };
     let mut progress = Progress { shown: Instant::now(), begun: Instant::now() };
     // Its text says what lies beneath already.
     let report = replay::run(options, outputs, &mut |report| progress.show(report), &cancel);
+    if let (Some(path), Some(fresh)) = (&args.messages, fresh) {
+        put(fresh, report.as_ref().err()).with_context(|| path.display().to_string())?;
+    }
     let report = report.map_err(|error| match error {
         replay::ReplayError::Messages(source) => anyhow::Error::new(source),
         other => anyhow::anyhow!("{other}"),
@@ -129,14 +134,49 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if report.interrupted { Exit::Interrupted } else { Exit::Clean }.into())
 }
 
-/// Standard output where nothing else is asked for.
-fn messages(args: &Args) -> anyhow::Result<Option<Box<dyn Write>>> {
-    Ok(match &args.messages {
-        Some(path) if path == Path::new("-") => Some(Box::new(BufWriter::new(io::stdout()))),
-        Some(path) => Some(Box::new(BufWriter::new(File::create(path).with_context(|| path.display().to_string())?))),
-        None if args.video.is_none() && args.frames.is_none() => Some(Box::new(BufWriter::new(io::stdout()))),
-        None => None,
-    })
+/// Nothing that is read is written over.
+fn apart(args: &Args) -> anyhow::Result<()> {
+    let model = args.model.as_deref().map(|model| Path::new(model.strip_prefix("scripted:").unwrap_or(model)));
+    let read = [Some(args.recording.as_path()), args.config.as_deref(), args.pictures.as_deref(), model];
+    for (option, path) in [("--messages", &args.messages), ("--video", &args.video)] {
+        let Some(path) = path else { continue };
+        if let Some(input) = read.into_iter().flatten().find(|input| file::same(input, path)) {
+            anyhow::bail!("{}: it is read, and {option} would write over it; name another file", input.display());
+        }
+    }
+    Ok(())
+}
+
+/// What messages are written to, and the file that this is to be.
+type Messages = (Option<Box<dyn Write>>, Option<Fresh>);
+
+/// Where messages go: standard output where nothing else is asked for. A file is there when it is whole.
+fn messages(args: &Args) -> anyhow::Result<Messages> {
+    let path = match &args.messages {
+        Some(path) if path != Path::new("-") => path,
+        None if args.video.is_some() || args.frames.is_some() => return Ok((None, None)),
+        _ => return Ok((Some(Box::new(BufWriter::new(io::stdout()))), None)),
+    };
+    let open = || -> io::Result<(File, Option<Fresh>)> {
+        // A pipe or a device has no other name to be written under.
+        if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            return Ok((File::create(path)?, None));
+        }
+        file::room_for(path)?;
+        let mut fresh = Fresh::begin(path)?;
+        Ok((fresh.file()?, Some(fresh)))
+    };
+    let (file, fresh) = open().with_context(|| path.display().to_string())?;
+    Ok((Some(Box::new(BufWriter::new(file))), fresh))
+}
+
+/// Puts the messages in their place, also those of a recording that breaks off; where they could not be written, what stood there stays.
+fn put(mut fresh: Fresh, failed: Option<&replay::ReplayError>) -> io::Result<()> {
+    match failed {
+        Some(replay::ReplayError::Messages(_)) => Ok(()),
+        Some(_) if fresh.file()?.metadata()?.len() == 0 => Ok(()),
+        _ => fresh.finish(),
+    }
 }
 
 /// The first signal ends the replay in order.

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -24,6 +24,15 @@ pub(crate) struct Fresh {
 impl Fresh {
     /// Writes what is to be at `path`.
     pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
+        let mut fresh = Self::begin(path)?;
+        let file = fresh.lock.file();
+        file.write_all(content)?;
+        file.sync_all()?;
+        Ok(fresh)
+    }
+
+    /// Begins what is to be at `path`, to be written bit by bit.
+    pub(crate) fn begin(path: &Path) -> io::Result<Self> {
         let mut name = OsString::from(".");
         name.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
         name.push(".egret-new");
@@ -31,11 +40,19 @@ impl Fresh {
         let busy = || io::Error::new(io::ErrorKind::ResourceBusy, "another egret is writing it");
         let lock = Lock::attempt(&temporary)?.ok_or_else(busy)?;
         let mut fresh = Self { path: path.to_owned(), temporary, lock, placed: false };
-        let file = fresh.lock.file();
-        file.set_len(0)?;
-        file.write_all(content)?;
-        file.sync_all()?;
+        fresh.lock.file().set_len(0)?;
         Ok(fresh)
+    }
+
+    /// Where it is written.
+    pub(crate) fn file(&mut self) -> io::Result<File> {
+        self.lock.file().try_clone()
+    }
+
+    /// Puts what was written bit by bit in its place, once it is on the disk.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.lock.file().sync_all()?;
+        self.place()
     }
 
     /// Puts it in its place.

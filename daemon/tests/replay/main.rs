@@ -418,6 +418,29 @@ fn what_cannot_be_replayed_is_refused_with_its_place_and_the_remedy() {
     refused(&[&sound, "--frames", &noise], 1, &["noise.mp4"]);
     refused(&[&sound, "--video", "out.avi"], 1, &["out.avi", ".mkv or .mp4"]);
     refused(&[&sound, "--messages", "nowhere/out.jsonl"], 1, &["nowhere/out.jsonl"]);
+    // What is read is not written over, whatever its name.
+    let before = fs::read(&sound).expect("there");
+    let other = dir.path().join("./other.jsonl");
+    std::os::unix::fs::symlink(&sound, &other).expect("a link");
+    for out in [sound.as_str(), text(&other)] {
+        refused(&[&sound, "--messages", out], 1, &["--messages would write over it", "another file"]);
+    }
+    refused(&[&noise, "--config", &config, "--camera", "door", "--messages", &config], 1, &["--messages would write over it"]);
+    assert!(fs::read(&sound).expect("there") == before, "untouched");
+    // What fails before anything is written leaves what stood there; what breaks off is there as far as it goes.
+    let out = file("out.jsonl", b"of yesterday\n");
+    refused(&[&noise, "--model", "builtin:null", "--messages", &out], 1, &["noise.mp4"]);
+    assert_eq!(fs::read_to_string(&out).expect("there"), "of yesterday\n");
+    let lines = replay(&[&sound]).stdout;
+    replay(&[&sound, "--messages", &out]);
+    assert!(fs::read(&out).expect("there") == lines);
+    let cut = file("cut.jsonl", &[&before[..], b"{\"schema\": \"egret/v1\", \"kind\": \"frame\""].concat());
+    refused(&[&cut, "--messages", &out], 1, &["cut.jsonl"]);
+    let left = fs::read_dir(dir.path())
+        .expect("a folder")
+        .flatten()
+        .filter(|file| file.file_name().to_string_lossy().ends_with("egret-new"));
+    assert_eq!(left.count(), 0);
     refused(&[&sound, "--frames", "x", "--around", "2s"], 1, &["--around needs events", "door"]);
     refused(&[&sound, "--around", "2s"], 2, &["--frames"]);
     refused(&[&sound, "--start", "today"], 2, &["2026-11-21T08:00:00Z"]);
