@@ -43,7 +43,7 @@ struct Entry {
 type Script = HashMap<String, HashMap<u64, Vec<Detection>>>;
 
 /// Replays detections from JSON lines
-/// `{"stream":"door","seq":0,"detections":[{"class":"person","confidence":0.9,"bbox":[x1,y1,x2,y2]}]}`.
+/// `{"stream":"door","seq":0,"detections":[{"class":"person","confidence":0.9,"bbox":[x1,y1,x2,y2]}]}`, as `docs/models.md` describes them.
 #[derive(Clone)]
 pub struct Scripted {
     info: Arc<ModelInfo>,
@@ -128,6 +128,15 @@ mod tests {
         let path = dir.path().join("script.jsonl");
         std::fs::write(&path, text).unwrap();
         Scripted::read(&path, "s", vec!["person".into(), "car".into()], 4).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_manuals_example_is_one() {
+        let page = include_str!("../../../docs/models.md");
+        let (_, example) = page.split_once("<!-- example: scripted -->\n```json\n").unwrap();
+        let scripted = read(example.split_once("```").unwrap().0).unwrap();
+        let counts = [("door", 0), ("door", 1), ("yard", 0)].map(|(stream, seq)| scripted.script[stream][&seq].len());
+        assert_eq!(counts, [1, 2, 0]);
     }
 
     #[test]
