@@ -237,6 +237,26 @@ pub enum RuleKind {
 }
 
 impl RuleKind {
+    /// The names of all kinds.
+    pub const WORDS: [&str; 16] = [
+        "line",
+        "zone",
+        "dwell",
+        "occupancy",
+        "absence",
+        "new_high",
+        "new_low",
+        "wrong_way",
+        "direction",
+        "speed",
+        "proximity",
+        "tailgating",
+        "stopped",
+        "crowd",
+        "combine",
+        "summary",
+    ];
+
     /// Its name in the configuration.
     pub fn as_str(&self) -> &'static str {
         match self {

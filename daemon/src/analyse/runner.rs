@@ -179,6 +179,10 @@ impl Runner {
     pub(super) fn look(&mut self, look: &Look<'_>, wall: SystemTime, camera: &str, verdicts: &mut Verdicts) {
         let moment = Moment { now: look.now, wall };
         if !self.force(moment, camera, unit(look), verdicts) {
+            // What a broker retains of an earlier run may say that somebody is there.
+            if self.told.is_none() {
+                self.count(moment, verdicts);
+            }
             return;
         }
         let sights: Vec<Sight> = look.sights.iter().filter(|sight| self.admits(sight, look.aspect)).copied().collect();

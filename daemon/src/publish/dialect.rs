@@ -9,14 +9,16 @@ mod form;
 mod frigate;
 mod homeassistant;
 mod onvif;
+mod remains;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
 use self::{axis::Axis, deepstream::DeepStream, frigate::Frigate, homeassistant::HomeAssistant, onvif::Onvif};
-use super::{compose::Now, topics::Family};
+use super::{compose::Now, journal::Orphan, topics::Family};
 use crate::{
+    analyse::CameraRules,
     config::DialectsConfig,
     media::{StreamId, Tracked},
     status::CameraStatus,
@@ -63,7 +65,11 @@ enum Dialect {
 }
 
 /// The dialects that are spoken.
-pub(super) struct Dialects(Vec<Dialect>);
+pub(super) struct Dialects {
+    spoken: Vec<Dialect>,
+    /// What an earlier run left open, by camera, until it is ended.
+    left: BTreeMap<String, Vec<Orphan>>,
+}
 
 impl Dialects {
     /// Those that are configured. `base` and `device` are the first levels of the native topics.
@@ -76,12 +82,12 @@ impl Dialects {
             config.onvif.as_ref().map(|c| Dialect::Onvif(Box::new(Onvif::new(c)))),
             config.axis.as_ref().map(|c| Dialect::Axis(Box::new(Axis::new(c)))),
         ];
-        Self(spoken.into_iter().flatten().collect())
+        Self { spoken: spoken.into_iter().flatten().collect(), left: BTreeMap::new() }
     }
 
     /// Cameras may be switched on and off: where a dialect has switches, they are announced and heard.
     pub(super) fn have_switches(&mut self) {
-        for dialect in &mut self.0 {
+        for dialect in &mut self.spoken {
             match dialect {
                 Dialect::Frigate(dialect) => dialect.has_switches(),
                 Dialect::HomeAssistant(dialect) => dialect.has_switches(),
@@ -92,7 +98,7 @@ impl Dialects {
 
     /// What is to be heard of the broker, QoS 0.
     pub(super) fn subscriptions(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().flat_map(|dialect| match dialect {
+        self.spoken.iter().flat_map(|dialect| match dialect {
             Dialect::HomeAssistant(dialect) => dialect.subscriptions().collect::<Vec<_>>(),
             Dialect::Frigate(dialect) => dialect.subscriptions().collect(),
             _ => Vec::new(),
@@ -101,7 +107,7 @@ impl Dialects {
 
     /// What somebody wants who turns a switch; `None`: it is no switch of ours.
     pub(super) fn wish(&self, topic: &str, payload: &[u8]) -> Option<Wish> {
-        self.0.iter().find_map(|dialect| match dialect {
+        self.spoken.iter().find_map(|dialect| match dialect {
             Dialect::Frigate(dialect) => dialect.wish(topic, payload),
             Dialect::HomeAssistant(dialect) => dialect.wish(topic, payload),
             _ => None,
@@ -110,7 +116,7 @@ impl Dialects {
 
     /// The broker has accepted a connection. Retained messages are told again by the outbox.
     pub(super) fn connected(&mut self, mut out: impl FnMut(&Arc<str>, Bytes, Family)) {
-        for dialect in &mut self.0 {
+        for dialect in &mut self.spoken {
             match dialect {
                 Dialect::Frigate(dialect) => dialect.connected(&mut out),
                 Dialect::HomeAssistant(dialect) => dialect.connected(&mut out),
@@ -119,9 +125,38 @@ impl Dialects {
         }
     }
 
+    /// An earlier run left this open. It is ended as soon as its camera is known, or when it is clear that there is none of that name.
+    pub(super) fn left_open(&mut self, orphans: &[Orphan]) {
+        if !self.spoken.is_empty() {
+            for orphan in orphans {
+                self.left.entry(orphan.camera.clone()).or_default().push(orphan.clone());
+            }
+        }
+    }
+
+    /// Ends what an earlier run left open of a camera.
+    fn end_left(&mut self, stream: &StreamId, rules: &CameraRules, out: &mut Out<'_>) {
+        for [stood, ended] in remains::stories(stream, &self.left.remove(stream.name()).unwrap_or_default(), rules) {
+            self.frame(&stood, |_, _, _| ());
+            self.frame(&ended, &mut *out);
+        }
+    }
+
+    /// The same of cameras that there are no longer.
+    fn end_gone(&mut self, out: &mut Out<'_>) {
+        let gone: Vec<String> = self.left.keys().cloned().collect();
+        for (name, number) in gone.iter().zip((0..u32::MAX).rev()) {
+            // No camera has this number.
+            let stream = StreamId::new(number, name);
+            self.end_left(&stream, &CameraRules::default(), out);
+            self.removed(&stream, &mut *out);
+        }
+    }
+
     /// The ordered end.
     pub(super) fn leaving(&mut self, mut out: impl FnMut(&Arc<str>, Bytes, Family)) {
-        for dialect in &mut self.0 {
+        self.end_gone(&mut out);
+        for dialect in &mut self.spoken {
             if let Dialect::Frigate(dialect) = dialect {
                 dialect.leaving(&mut out);
             }
@@ -130,7 +165,7 @@ impl Dialects {
 
     /// Something came on one of the [`Self::subscriptions`].
     pub(super) fn heard(&mut self, topic: &str, payload: &[u8], mut out: impl FnMut(&Arc<str>, Bytes, Family)) {
-        for dialect in &mut self.0 {
+        for dialect in &mut self.spoken {
             if let Dialect::HomeAssistant(dialect) = dialect {
                 dialect.heard(topic, payload, &mut out);
             }
@@ -145,7 +180,7 @@ impl Dialects {
         now: Now,
         mut out: impl FnMut(&Arc<str>, Bytes, Family),
     ) {
-        for dialect in &mut self.0 {
+        for dialect in &mut self.spoken {
             match dialect {
                 Dialect::Frigate(dialect) => dialect.camera(stream, status, &mut out),
                 Dialect::HomeAssistant(dialect) => dialect.camera(stream, status, &mut out),
@@ -153,11 +188,12 @@ impl Dialects {
                 Dialect::DeepStream(_) | Dialect::Axis(_) => {}
             }
         }
+        self.end_left(stream, &status.rules, &mut out);
     }
 
     /// A camera was removed. Its last story may still come.
     pub(super) fn removed(&mut self, stream: &StreamId, mut out: impl FnMut(&Arc<str>, Bytes, Family)) {
-        for dialect in &mut self.0 {
+        for dialect in &mut self.spoken {
             match dialect {
                 Dialect::Frigate(dialect) => dialect.removed(stream, &mut out),
                 Dialect::HomeAssistant(dialect) => dialect.removed(stream, &mut out),
@@ -169,7 +205,7 @@ impl Dialects {
 
     /// The story of a frame.
     pub(super) fn frame(&mut self, tracked: &Tracked, mut out: impl FnMut(&Arc<str>, Bytes, Family)) {
-        for dialect in &mut self.0 {
+        for dialect in &mut self.spoken {
             match dialect {
                 Dialect::Frigate(dialect) => dialect.frame(tracked, &mut out),
                 Dialect::HomeAssistant(dialect) => dialect.frame(tracked, &mut out),
@@ -182,7 +218,8 @@ impl Dialects {
 
     /// Time passes: called every few seconds. Forgets cameras that are not `known` any more.
     pub(super) fn tick(&mut self, known: impl Fn(&StreamId) -> bool, now: Now, mut out: impl FnMut(&Arc<str>, Bytes, Family)) {
-        for dialect in &mut self.0 {
+        self.end_gone(&mut out);
+        for dialect in &mut self.spoken {
             match dialect {
                 Dialect::Frigate(dialect) => dialect.tick(&known, now, &mut out),
                 Dialect::HomeAssistant(_) | Dialect::Onvif(_) => {}

@@ -6,6 +6,7 @@ use rumqttc::v5;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::keeper_tests::with_queue;
 use super::testing::{Heard, Line, Mosquitto, PATIENCE, Subscriber, config, frame};
 use super::*;
 use crate::{
@@ -113,4 +114,40 @@ async fn mosquitto_hears_dialects_over_mqtt_3_1_1() {
     let dir = tempfile::tempdir().expect("a directory");
     let Some(broker) = Mosquitto::start(dir.path(), "allow_anonymous true") else { return };
     tell(broker.port, MqttVersion::V311).await;
+}
+
+/// The daemon dies while somebody is in the yard; whoever listens in other dialects hears of the end from the next one.
+#[tokio::test]
+async fn what_a_killed_daemon_had_told_in_dialects_is_ended_in_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Some(broker) = Mosquitto::start(dir.path(), "allow_anonymous true") else { return };
+    let with_dialects = || MqttConfig { dialects: dialects(), ..with_queue(broker.port, dir.path()) };
+    let mut all = Subscriber::connect_to(MqttVersion::V5, broker.port, "#").await;
+    let (line, door) = (Line::start(Some(with_dialects())), StreamId::new(1, "door"));
+    line.board.add(&door);
+    line.send(vec![frame(&door, 0), enters(&door, 1)]).await;
+    let new = all.until(|heard| heard.topic == "frigate/events").await;
+    all.until(|heard| heard.topic == "frigate/yard/person" && heard.text == "1").await;
+    // As long as it takes until that is written down.
+    let open = dir.path().join("queue/open");
+    let written = || {
+        std::fs::read_dir(&open)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|file| std::fs::read(file.path()).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains("\"yard\"")))
+    };
+    line.until("written down", |_| written()).await;
+    line.task.abort();
+    assert!(line.task.await.is_err(), "it is gone without a word");
+
+    let line = Line::start(Some(with_dialects()));
+    line.board.add(&door);
+    let end = all.until(|heard| heard.topic == "frigate/events" && heard.json()["type"] != "update").await;
+    assert_eq!((&end.json()["type"], &after(&end)["id"]), (&"end".into(), &after(&new)["id"]));
+    all.until(|heard| heard.topic == "frigate/door/person" && heard.text == "0").await;
+    let topic = "box1/onvif-ej/RuleEngine/FieldDetector/ObjectsInside/&door/m/yard";
+    let outside = all.until(|heard| heard.topic == topic).await;
+    assert_eq!(outside.json()["Data"]["IsInside"], "false");
+    line.finish().await;
 }

@@ -122,7 +122,7 @@ impl Journal {
     }
 
     /// All of it, if something has changed since this was asked last.
-    fn news(&self) -> Option<Vec<u8>> {
+    pub(super) fn news(&self) -> Option<Vec<u8>> {
         let messages: Vec<Bytes> = {
             let mut open = self.lock();
             if !std::mem::take(&mut open.changed) {
@@ -153,8 +153,13 @@ pub(super) struct Orphan {
 }
 
 impl Orphan {
+    /// What its end would say, but for what [`Self::complete`] adds.
+    pub(super) fn message(&self) -> &Map<String, Value> {
+        &self.message
+    }
+
     /// The whole message.
-    pub(super) fn message(mut self, device: &str, (boot_id, seq): (&str, u64), published_at: SystemTime) -> Bytes {
+    pub(super) fn complete(mut self, device: &str, (boot_id, seq): (&str, u64), published_at: SystemTime) -> Bytes {
         let own = [
             ("device", json!(device)),
             ("boot_id", json!(boot_id)),
@@ -171,7 +176,7 @@ impl Orphan {
     }
 }
 
-fn orphans(saved: &[u8]) -> Result<Vec<Orphan>, String> {
+pub(super) fn orphans(saved: &[u8]) -> Result<Vec<Orphan>, String> {
     let saved: Value = serde_json::from_slice(saved).map_err(|error| error.to_string())?;
     if saved["form"] != FORM {
         return Err(format!("it has form {}, and this version of egret knows form {FORM}", saved["form"]));
@@ -240,7 +245,7 @@ mod tests {
         let (journal, mut orphans) = Journal::open(&config(dir.path()), "two").expect("opens");
         let orphan = orphans.pop().expect("one");
         assert_eq!((orphans.len(), &*orphan.camera, &orphan.rule), (0, "door", &None));
-        let message = orphan.message("new", ("two", 7), SystemTime::UNIX_EPOCH);
+        let message = orphan.complete("new", ("two", 7), SystemTime::UNIX_EPOCH);
         let expected = r#"{"phase":"end","device":"new","camera":"door","boot_id":"two","seq":7,"track":"2a","last_seen":"2026-11-21T02:03:04.500000Z","latency_ms":null,"published_at":"1970-01-01T00:00:00.000000Z","since_arrival_ms":null,"ended":"restart","of_boot":"one","delayed":true}"#;
         assert_eq!(String::from_utf8_lossy(&message), expected);
         drop(journal);
@@ -283,7 +288,7 @@ mod tests {
         let mut second = Composer::new(&compose::config(), "box1", "7d444840-9dc0-11d1-b245-5ffdce74fad2");
         let mut told = |orphan| second.orphan(orphan, now(60));
         let ends: Vec<_> = orphans(&saved).expect("a journal").into_iter().map(&mut told).collect();
-        let topics: Vec<_> = ends.iter().map(|(topic, _, family)| (&**topic, *family)).collect();
+        let topics: Vec<_> = ends.iter().map(|(topic, _, sort)| (&**topic, sort.family)).collect();
         assert_eq!(topics, [("egret/box1/cam/door/track/end", Family::Track), ("egret/box1/cam/door/event/yard", Family::Event)]);
         compose::golden("track_restart", &ends[0].1);
         compose::golden("event_restart", &ends[1].1);

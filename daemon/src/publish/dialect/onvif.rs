@@ -29,8 +29,8 @@ pub(super) struct Onvif {
     prefix: String,
     events: bool,
     metadata: bool,
-    /// What each camera's pictures were last said to be.
-    states: HashMap<StreamId, CameraState>,
+    /// What was last said of each camera's pictures, topic by topic.
+    states: HashMap<StreamId, [Option<bool>; 4]>,
 }
 
 /// An event.
@@ -47,6 +47,11 @@ struct Message {
 /// Names and texts; ONVIF's simple items are texts whatever they mean.
 fn items<const N: usize>(items: [(&str, String); N]) -> Map<String, Value> {
     items.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
+}
+
+fn pictures_come(state: CameraState) -> bool {
+    use CameraState::{Black, Blurred, Frozen, Moved, Online};
+    matches!(state, Online | Frozen | Black | Blurred | Moved)
 }
 
 /// The states of pictures that ONVIF has topics for.
@@ -78,14 +83,17 @@ impl Onvif {
         Self { prefix: config.topic_prefix.clone(), events: config.events, metadata: config.metadata, states: HashMap::new() }
     }
 
-    /// Pictures that are lost, dark, blurred or of something else, when that begins and when it ends.
+    /// Pictures that are lost, dark, blurred or of something else, when that begins and when it ends; and how it stands with the first
+    /// picture, since an earlier run may have told that it began, and no more.
     pub(super) fn camera(&mut self, stream: &StreamId, status: &CameraStatus, now: Now, out: &mut Out<'_>) {
-        let before = self.states.insert(stream.clone(), status.state).unwrap_or(CameraState::Connecting);
         if !self.events {
             return;
         }
-        for ((topic, was), (_, is)) in picture_topics(before).into_iter().zip(picture_topics(status.state)) {
-            if was != is {
+        let told = self.states.entry(stream.clone()).or_default();
+        for ((topic, is), told) in picture_topics(status.state).into_iter().zip(told) {
+            let is_news = told.map_or(is || pictures_come(status.state), |was| was != is);
+            if is_news {
+                *told = Some(is);
                 let source = level(stream.name());
                 let topic = format!("{}/onvif-ej/{topic}/&{source}", self.prefix).into();
                 let message = Message {
