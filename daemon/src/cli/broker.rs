@@ -1,6 +1,6 @@
 //! The options of commands that connect to a broker.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -15,11 +15,11 @@ const LONGEST_PASSWORD: usize = 4096;
 /// How a broker is reached.
 #[derive(Debug, clap::Args)]
 pub(super) struct BrokerArgs {
-    /// The broker, mqtt://host:port or mqtts://host:port; a path is the base topic [default: that of the configuration, else
-    /// mqtt://localhost]
-    #[arg(long, value_name = "URL")]
+    /// The broker, mqtt://host:port or mqtts://host:port; a path is the base topic. Or, with --config, the name of one of its brokers;
+    /// mqtt is that of [mqtt] [default: that one, else mqtt://localhost]
+    #[arg(long, value_name = "URL|NAME")]
     broker: Option<Secret>,
-    /// The configuration whose [mqtt] is used: broker, TLS, user and password.
+    /// The configuration whose brokers are known: address, TLS with server_name and alpn, user and password.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// User name at the broker.
@@ -50,15 +50,40 @@ fn version(text: &str) -> Result<MqttVersion, String> {
     }
 }
 
-/// The broker, and the device's name where a configuration says it. The outer error: the configuration is wrong.
+/// The name of a broker, where that is what was written.
+fn broker_name(args: &BrokerArgs) -> Option<&str> {
+    let text = args.broker.as_ref()?.expose();
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    (text != "off" && !text.is_empty() && text.chars().all(fits)).then_some(text)
+}
+
+/// The configuration with the broker of this name as its first one.
+fn choose(mut mqtt: MqttConfig, name: &str, file: &Path) -> anyhow::Result<MqttConfig> {
+    let Some(broker) = mqtt.brokers().find(|broker| broker.name == name).cloned() else {
+        let known: Vec<&str> = mqtt.brokers().map(|broker| broker.name.as_str()).collect();
+        anyhow::bail!("--broker {name}: {} has no broker of this name; it has {}", file.display(), known.join(", "));
+    };
+    mqtt.first = broker;
+    Ok(mqtt)
+}
+
+/// The broker as the first one of a configuration, and the device's name where that says it. The outer error: the configuration is wrong.
 pub(super) fn resolve(args: &BrokerArgs) -> Result<anyhow::Result<(MqttConfig, Option<String>)>, Vec<Problem>> {
+    let name = broker_name(args);
     let (mqtt, device) = if let Some(file) = &args.config {
-        let overrides = Overrides { broker: args.broker.clone(), ..Overrides::default() };
+        let overrides = Overrides { broker: args.broker.clone().filter(|_| name.is_none()), ..Overrides::default() };
         let config = config::load(&Sources::of_process(Some(file.clone()), overrides))?.config;
         let Some(mqtt) = config.mqtt else {
             return Ok(Err(anyhow::anyhow!("{}: no broker is configured; name one with --broker", file.display())));
         };
-        (mqtt, Some(config.device))
+        match name.map_or(Ok(mqtt.clone()), |name| choose(mqtt, name, file)) {
+            Ok(mqtt) => (mqtt, Some(config.device)),
+            Err(unknown) => return Ok(Err(unknown)),
+        }
+    } else if let Some(name) = name {
+        return Ok(Err(anyhow::anyhow!(
+            "--broker {name}: a name is that of a broker in a configuration: add --config FILE, or write mqtt://{name}"
+        )));
     } else {
         // A configuration needs a camera; nobody connects to this one.
         let overrides = Overrides {
@@ -98,4 +123,46 @@ fn with_options(mut mqtt: MqttConfig, args: &BrokerArgs) -> anyhow::Result<MqttC
     anyhow::ensure!(broker.password.is_none() || broker.username.is_some(), "a password needs --username");
     broker.version = args.mqtt.unwrap_or(broker.version);
     Ok(mqtt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "device = \"box1\"\n[mqtt]\nurl = \"mqtt://one\"\n[[mqtt.broker]]\nname = \"cloud\"\nurl = \"mqtts://two:443\"\n\
+        server_name = \"three.example\"\nalpn = [\"x-amzn-mqtt-ca\"]\nversion = \"3.1.1\"\n";
+
+    fn resolved(broker: Option<&str>, config: Option<&Path>) -> anyhow::Result<MqttConfig> {
+        let args = BrokerArgs {
+            broker: broker.map(Secret::new),
+            config: config.map(Path::to_owned),
+            username: None,
+            password_file: None,
+            ca_file: None,
+            mqtt: None,
+        };
+        resolve(&args).unwrap_or_else(|problems| panic!("{problems:?}")).map(|(mqtt, _)| mqtt)
+    }
+
+    #[test]
+    fn a_broker_of_the_configuration_is_chosen_by_its_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("egret.toml");
+        std::fs::write(&file, CONFIG).expect("written");
+        let first = |broker| resolved(broker, Some(&file)).expect("known").first;
+        assert_eq!((first(None).host, first(Some("mqtt")).host), ("one".into(), "one".into()));
+        assert_eq!(first(Some("mqtt://elsewhere")).host, "elsewhere");
+        let cloud = first(Some("cloud"));
+        let tls = cloud.tls.expect("TLS");
+        assert_eq!((cloud.host.as_str(), cloud.port, cloud.version), ("two", 443, MqttVersion::V311));
+        assert_eq!((tls.server_name.as_deref(), &tls.alpn[..]), (Some("three.example"), &["x-amzn-mqtt-ca".to_owned()][..]));
+        for (broker, config, part) in [
+            ("clod", Some(&*file), "it has mqtt, cloud"),
+            ("cloud", None, "add --config FILE"),
+            ("off", None, "nobody to connect to"),
+        ] {
+            let told = resolved(Some(broker), config).expect_err("refused").to_string();
+            assert!(told.contains(part), "{told}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::broker::{self, BrokerArgs};
 use crate::{
     config::{self, MqttConfig},
     life::{Exit, Signals},
-    listen::{self, Arrived, Lost, Subscription, Tally, Wanted, printable},
+    listen::{self, Arrived, Bad, Lost, Subscription, Tally, Wanted, printable},
 };
 
 /// How often the table is drawn anew.
@@ -159,12 +159,12 @@ impl Listener {
     }
 
     fn take(&mut self, message: &Arrived) -> io::Result<()> {
-        let Arrived { topic, payload, retained } = message;
-        let read = listen::decode(payload);
+        let Arrived { topic, bytes, payload, retained } = message;
+        let read = if *bytes > payload.len() { Err(Bad::TooLarge(*bytes)) } else { listen::decode(payload) };
         let outcome = if let Ok((_, value)) = &read {
-            self.tally.take(value, payload.len(), *retained, Instant::now(), SystemTime::now())
+            self.tally.take(value, *bytes, *retained, Instant::now(), SystemTime::now())
         } else {
-            self.tally.unread(payload.len());
+            self.tally.unread(*bytes);
             listen::Outcome::NotFollowed
         };
         let line = match (self.form, &read) {
@@ -172,7 +172,7 @@ impl Listener {
             (Form::Json, Ok((_, value))) => listen::json_line(topic, *retained, Ok(value), outcome),
             (Form::Json, Err(bad)) => listen::json_line(topic, *retained, Err((bad, payload)), outcome),
             (Form::Pretty, Ok((_, value))) => listen::pretty(topic, value, outcome),
-            (Form::Pretty, Err(bad)) => printable(&format!("{topic}: {} bytes, {bad}", payload.len())).into_owned(),
+            (Form::Pretty, Err(bad)) => printable(&format!("{topic}: {bytes} bytes, {bad}")).into_owned(),
         };
         writeln!(io::stdout().lock(), "{line}")
     }

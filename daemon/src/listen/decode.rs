@@ -26,6 +26,9 @@ pub enum Bad {
     /// It begins as a frame in the compact form and is none.
     #[error("no frame in CBOR or Protobuf: {0}")]
     Compact(#[from] BadCompact),
+    /// It is larger than anything that egret writes.
+    #[error("{0} bytes are more than is taken")]
+    TooLarge(usize),
     /// It begins as nothing that egret writes.
     #[error("neither JSON nor a frame in CBOR or Protobuf")]
     Unknown,

@@ -1,18 +1,12 @@
 //! A subscription at a broker, over MQTT 5 or 3.1.1.
 
-use std::time::Duration;
-
-use rumqttc::{TlsConfiguration, Transport, v5};
-
 use crate::{
-    config::{BrokerConfig, MqttVersion},
-    publish::{self, topics::CHANNELS},
+    config::BrokerConfig,
+    publish::{self, Heard, Hearing, topics::CHANNELS},
 };
 
 /// Larger packets are not taken: larger than any message of egret.
-pub const MAX_PACKET_BYTES: u32 = 4 << 20;
-/// Requests that may wait for the connection; there is one subscription.
-const REQUESTS: usize = 64;
+pub const MAX_PACKET_BYTES: usize = 4 << 20;
 
 /// Which messages are wanted.
 #[derive(Clone, Debug, Default)]
@@ -74,9 +68,11 @@ pub fn filters(wanted: &Wanted, base: &str) -> Result<Vec<String>, String> {
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrived {
-    /// Its topic; what is no UTF-8 of it is replaced.
+    /// Its topic.
     pub topic: String,
-    /// Its payload.
+    /// How many bytes its payload has.
+    pub bytes: usize,
+    /// Its payload; empty where it is larger than anything that is taken.
     pub payload: Vec<u8>,
     /// Whether the broker had kept it.
     pub retained: bool,
@@ -96,22 +92,17 @@ pub enum Lost {
     Connection(String),
 }
 
-enum Events {
-    V5(Box<v5::EventLoop>),
-    V311(Box<rumqttc::EventLoop>),
-}
-
 /// The subscription. Nothing is taken from the broker faster than [`Self::next`] is asked.
 pub struct Subscription {
-    events: Events,
+    hearing: Hearing,
     filters: Vec<String>,
 }
 
 impl Subscription {
-    /// One that is made as [`Self::next`] is polled.
+    /// One that is made as [`Self::next`] is polled, under a client identifier of its own.
     ///
     /// # Errors
-    /// [`Lost::Tls`]: the authorities cannot be read.
+    /// [`Lost::Tls`]: the authorities, or our certificate, cannot be used.
     pub fn new(config: &BrokerConfig, filters: &[String]) -> Result<Self, Lost> {
         Self::saying(config, filters, None)
     }
@@ -119,49 +110,14 @@ impl Subscription {
     /// The same, and a message for a topic that goes out behind it, so that no answer to it is missed.
     ///
     /// # Errors
-    /// [`Lost::Tls`]: the authorities cannot be read.
+    /// [`Lost::Tls`]: the authorities, or our certificate, cannot be used.
     pub fn saying(config: &BrokerConfig, filters: &[String], say: Option<(&str, Vec<u8>)>) -> Result<Self, Lost> {
-        let tls = config.tls.as_ref().map(publish::client_config).transpose().map_err(|error| Lost::Tls(error.to_string()))?;
-        let transport = tls.map_or_else(Transport::tcp, |tls| Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
-        let (host, keep_alive) = (config.host.as_str(), config.keep_alive.max(Duration::from_secs(5)));
-        let password = config.password.as_ref().map_or("", |password| password.expose());
-        let name = format!("egret-listen-{}", &publish::boot_id().get(..8).unwrap_or("x"));
-        let refused = |error: String| Lost::Connection(error);
-        let events = match config.version {
-            MqttVersion::V5 => {
-                let mut options = v5::MqttOptions::new(name, host, config.port);
-                options.set_keep_alive(keep_alive).set_max_packet_size(Some(MAX_PACKET_BYTES)).set_transport(transport);
-                if let Some(username) = &config.username {
-                    options.set_credentials(username, password);
-                }
-                let (client, events) = v5::AsyncClient::new(options, REQUESTS);
-                let wanted = filters.iter().map(|filter| v5::mqttbytes::v5::Filter::new(filter, v5::mqttbytes::QoS::AtLeastOnce));
-                client.try_subscribe_many(wanted).map_err(|error| refused(error.to_string()))?;
-                if let Some((topic, payload)) = say {
-                    let said = client.try_publish(topic, v5::mqttbytes::QoS::AtLeastOnce, false, payload);
-                    said.map_err(|error| refused(error.to_string()))?;
-                }
-                Events::V5(Box::new(events))
-            }
-            MqttVersion::V311 => {
-                let mut options = rumqttc::MqttOptions::new(name, host, config.port);
-                let most = MAX_PACKET_BYTES as usize;
-                options.set_keep_alive(keep_alive).set_max_packet_size(most, most).set_transport(transport);
-                if let Some(username) = &config.username {
-                    options.set_credentials(username, password);
-                }
-                let (client, events) = rumqttc::AsyncClient::new(options, REQUESTS);
-                let wanted =
-                    filters.iter().map(|filter| rumqttc::SubscribeFilter::new(filter.clone(), rumqttc::QoS::AtLeastOnce));
-                client.try_subscribe_many(wanted).map_err(|error| refused(error.to_string()))?;
-                if let Some((topic, payload)) = say {
-                    let said = client.try_publish(topic, rumqttc::QoS::AtLeastOnce, false, payload);
-                    said.map_err(|error| refused(error.to_string()))?;
-                }
-                Events::V311(Box::new(events))
-            }
-        };
-        Ok(Self { events, filters: filters.to_vec() })
+        // The daemon's own would end its connection.
+        let client_id = format!("egret-listen-{}", publish::boot_id().get(..8).unwrap_or("x"));
+        let config = BrokerConfig { client_id, ..config.clone() };
+        let hearing = Hearing::new(&config, filters, say, MAX_PACKET_BYTES);
+        let hearing = hearing.map_err(|error| Lost::Tls(error.to_string()))?;
+        Ok(Self { hearing, filters: filters.to_vec() })
     }
 
     /// The next message; `None`: the broker has taken the subscription. Safe to drop and call again; not after an error.
@@ -169,46 +125,17 @@ impl Subscription {
     /// # Errors
     /// [`Lost`]: it is over.
     pub async fn next(&mut self) -> Result<Option<Arrived>, Lost> {
-        loop {
-            let taken = match &mut self.events {
-                Events::V5(events) => match events.poll().await.map_err(|error| Lost::Connection(error.to_string()))? {
-                    v5::Event::Incoming(v5::Incoming::Publish(publish)) => Taken::Message(Arrived {
-                        topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-                        payload: publish.payload.into(),
-                        retained: publish.retain,
-                    }),
-                    v5::Event::Incoming(v5::Incoming::SubAck(ack)) => Taken::Answer(
-                        ack.return_codes
-                            .iter()
-                            .position(|code| !matches!(code, v5::mqttbytes::v5::SubscribeReasonCode::Success(_))),
-                    ),
-                    _ => continue,
-                },
-                Events::V311(events) => match events.poll().await.map_err(|error| Lost::Connection(error.to_string()))? {
-                    rumqttc::Event::Incoming(rumqttc::Packet::Publish(publish)) => Taken::Message(Arrived {
-                        topic: publish.topic,
-                        payload: publish.payload.into(),
-                        retained: publish.retain,
-                    }),
-                    rumqttc::Event::Incoming(rumqttc::Packet::SubAck(ack)) => {
-                        Taken::Answer(ack.return_codes.iter().position(|code| *code == rumqttc::SubscribeReasonCode::Failure))
-                    }
-                    _ => continue,
-                },
-            };
-            return match taken {
-                Taken::Message(message) => Ok(Some(message)),
-                Taken::Answer(None) => Ok(None),
-                Taken::Answer(Some(refused)) => Err(Lost::Refused(self.filters.get(refused).cloned().unwrap_or_default())),
-            };
-        }
+        Ok(match self.hearing.next().await.map_err(Lost::Connection)? {
+            Heard::Message { topic, payload, retained } => {
+                Some(Arrived { topic, bytes: payload.len(), payload: payload.into(), retained })
+            }
+            Heard::TooLarge { topic, bytes } => Some(Arrived { topic, bytes, payload: Vec::new(), retained: false }),
+            Heard::Subscribed { refused } => match refused.first() {
+                None => None,
+                Some(first) => return Err(Lost::Refused(self.filters.get(*first).cloned().unwrap_or_default())),
+            },
+        })
     }
-}
-
-enum Taken {
-    Message(Arrived),
-    /// Which filter was refused, if any was.
-    Answer(Option<usize>),
 }
 
 #[cfg(test)]

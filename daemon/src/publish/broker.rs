@@ -26,7 +26,7 @@ use super::{
     link::Link,
     message::{Presence, PresenceReason},
     outbox,
-    packet::{LinkError, Said, Turn},
+    packet::{LinkError, Purpose, Said, Turn},
     tls::Prepared,
     topics::Family,
     way::Way,
@@ -231,7 +231,7 @@ impl Broker {
             .lane
             .takes(topic)
             .then(|| (&**topic, self.herald.say(Presence::Offline, PresenceReason::ConnectionLost, SystemTime::now())));
-        let mut link = Link::new(Connection::new(self.way.now(), tls, will));
+        let mut link = Link::new(Connection::new(self.way.now(), tls, will, Purpose::Publish));
         let ended = self.serve(&mut link).await;
         if self.ears == Ears::Open {
             self.commands.set_heard(false);

@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     counters::Failure,
     outbox::Message,
-    packet::{Came, Codec, LinkError, Said, Terms},
+    packet::{Came, Codec, LinkError, Purpose, Said, Terms},
     sieve::{Sieve, Sieved},
     tls,
 };
@@ -101,13 +101,15 @@ impl Connection {
         config: &BrokerConfig,
         tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
         will: Option<(&str, Bytes)>,
+        purpose: Purpose,
     ) -> Self {
         let keep_alive = keep_alive(config);
-        let codec = Codec::new(config.version, config.frame_format);
+        let codec = || Codec::new(config.version, config.frame_format, purpose);
+        let (own, codec) = (codec(), codec());
         let mut hello = BytesMut::new();
-        let state = match codec.connect(config, keep_alive, will, &mut hello) {
+        let state = match own.connect(config, keep_alive, will, &mut hello) {
             Ok(()) => {
-                let opening = open(config.host.clone(), config.port, tls, Codec::new(config.version, config.frame_format), hello);
+                let opening = open(config.host.clone(), config.port, tls, codec, hello);
                 State::Opening(Box::pin(async {
                     let late = |_| LinkError::new(Failure::Unreachable, "no answer within 10 s");
                     timeout(CONNECT_TIMEOUT, opening).await.map_err(late)?
@@ -116,11 +118,11 @@ impl Connection {
             Err(error) => State::Opening(Box::pin(std::future::ready(Err(error)))),
         };
         Self {
-            codec,
+            codec: own,
             state,
             out: BytesMut::new(),
             input: BytesMut::new(),
-            sieve: Sieve::default(),
+            sieve: Sieve::new(purpose.largest()),
             written: 0,
             unflushed: false,
             leaving: false,
@@ -243,7 +245,12 @@ impl Connection {
 
     fn came(&mut self, came: Came) -> Happened {
         match came {
-            Came::Heard(said) => Happened::Heard(said),
+            Came::Heard(said) => {
+                if said.id > 0 {
+                    Codec::acknowledge(said.id, &mut self.out);
+                }
+                Happened::Heard(said)
+            }
             Came::Subscribed { refused } => Happened::Subscribed { refused },
             Came::Acknowledged { id, refused } => Happened::Acknowledged { id, refused },
             Came::Pong => {

@@ -102,6 +102,8 @@ pub(super) enum Came {
 /// What somebody said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
+    /// By which it is to be acknowledged; 0: it is not.
+    pub(super) id: u16,
     pub(super) topic: String,
     pub(super) payload: Bytes,
     /// The broker had kept it, or is to keep it (MQTT 5).
@@ -125,8 +127,32 @@ pub(super) struct Terms {
     pub(super) aliases: u16,
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Messages are published, in a session that the broker keeps for a while. What is heard are words, at most once each.
+    Publish,
+    /// All that is said is heard, in packets of at most so many bytes, and acknowledged. The session ends with the connection.
+    Listen(usize),
+}
+
+impl Purpose {
+    /// Largest packet that is taken.
+    pub(super) fn largest(self) -> usize {
+        match self {
+            Self::Publish => MAX_INCOMING,
+            Self::Listen(largest) => largest,
+        }
+    }
+}
+
 /// Writes and reads packets of one version.
-pub(super) enum Codec {
+pub(super) struct Codec {
+    version: Version,
+    purpose: Purpose,
+}
+
+enum Version {
     /// With a packet for each kind of delivery, properties filled in.
     V5 {
         frame: Box<v5::Publish>,
@@ -140,10 +166,17 @@ pub(super) enum Codec {
 
 impl Codec {
     /// `format`: of frames.
-    pub(super) fn new(version: MqttVersion, format: FrameFormat) -> Self {
-        if version == MqttVersion::V311 {
-            return Self::V311;
-        }
+    pub(super) fn new(version: MqttVersion, format: FrameFormat, purpose: Purpose) -> Self {
+        let version = match version {
+            MqttVersion::V311 => Version::V311,
+            MqttVersion::V5 => Version::v5(format),
+        };
+        Self { version, purpose }
+    }
+}
+
+impl Version {
+    fn v5(format: FrameFormat) -> Self {
         let publish = |qos, properties| Box::new(v5::Publish { qos, properties: Some(properties), ..Default::default() });
         // Frames say their schema and number in the payload only: as properties too they would cost 33 bytes of each message.
         let frame = v5::PublishProperties {
@@ -169,10 +202,12 @@ impl Codec {
             aliases: Aliases::default(),
         }
     }
+}
 
+impl Codec {
     /// The broker has accepted us.
     pub(super) fn accepted(&mut self, terms: Terms) {
-        if let Self::V5 { aliases, .. } = self {
+        if let Version::V5 { aliases, .. } = &mut self.version {
             *aliases = Aliases::new(terms.aliases);
         }
     }
@@ -187,17 +222,18 @@ impl Codec {
     ) -> Result<(), LinkError> {
         let keep_alive = keep_alive.as_secs() as u16;
         let password = config.password.as_ref().map_or("", |p| p.expose());
-        match self {
-            Self::V5 { .. } => {
+        match &self.version {
+            Version::V5 { .. } => {
+                let listens = self.purpose != Purpose::Publish;
                 let properties = v5::ConnectProperties {
-                    session_expiry_interval: Some(SESSION_EXPIRY_S),
-                    max_packet_size: Some(MAX_INCOMING as u32),
+                    session_expiry_interval: (!listens).then_some(SESSION_EXPIRY_S),
+                    max_packet_size: Some(self.purpose.largest() as u32),
                     ..v5::ConnectProperties::new()
                 };
                 let connect = v5::Connect {
                     keep_alive,
                     client_id: config.client_id.clone(),
-                    clean_start: false,
+                    clean_start: listens,
                     properties: Some(properties),
                 };
                 let will = will
@@ -205,7 +241,7 @@ impl Codec {
                 let login = config.username.as_ref().map(|username| v5::Login::new(username, password));
                 connect.write(&will, &login, out).map_err(unsendable)?;
             }
-            Self::V311 => {
+            Version::V311 => {
                 let connect = v4::Connect {
                     protocol: mqttbytes::Protocol::V4,
                     keep_alive,
@@ -225,8 +261,8 @@ impl Codec {
     /// PUBLISH. `id` is 0 where nobody acknowledges.
     pub(super) fn publish(&mut self, message: &Message, id: u16, out: &mut BytesMut) -> Result<(), LinkError> {
         let retain = message.family.retained();
-        match self {
-            Self::V5 { frame, acknowledged, aliases, dialect: [dialect_frame, dialect] } => {
+        match &mut self.version {
+            Version::V5 { frame, acknowledged, aliases, dialect: [dialect_frame, dialect] } => {
                 let packet = match (message.family.acknowledged(), message.family.is_dialect()) {
                     (true, false) => acknowledged,
                     (false, false) => frame,
@@ -247,7 +283,7 @@ impl Codec {
                 (packet.pkid, packet.retain) = (id, retain);
                 packet.write(out).map_err(unsendable)?;
             }
-            Self::V311 => {
+            Version::V311 => {
                 let qos = if message.family.acknowledged() { mqttbytes::QoS::AtLeastOnce } else { mqttbytes::QoS::AtMostOnce };
                 let mut packet = v4::Publish::from_bytes(&*message.topic, qos, message.payload.clone());
                 (packet.pkid, packet.retain) = (id, retain);
@@ -257,26 +293,33 @@ impl Codec {
         Ok(())
     }
 
-    /// SUBSCRIBE, QoS 0. Topics are checked when they are configured, so nothing in it can be too long.
+    /// SUBSCRIBE. Topics are checked when they are configured, so nothing in it can be too long.
     pub(super) fn subscribe(&self, id: u16, topics: &[&str], out: &mut BytesMut) {
-        let written = match self {
-            Self::V5 { .. } => {
-                // Whether a message is retained is to be seen on it also when it is new.
-                let filter =
-                    |topic: &&str| v5::Filter { preserve_retain: true, ..v5::Filter::new(*topic, mqttbytes5::QoS::AtMostOnce) };
+        let commanded = self.purpose == Purpose::Publish;
+        let written = match &self.version {
+            Version::V5 { .. } => {
+                let qos = if commanded { mqttbytes5::QoS::AtMostOnce } else { mqttbytes5::QoS::AtLeastOnce };
+                // Whether a command is retained is to be seen on it also when it is new.
+                let filter = |topic: &&str| v5::Filter { preserve_retain: commanded, ..v5::Filter::new(*topic, qos) };
                 v5::Subscribe { pkid: id, filters: topics.iter().map(filter).collect(), properties: None }
                     .write(out)
                     .map_err(unsendable)
             }
-            Self::V311 => {
-                let filters =
-                    topics.iter().map(|topic| v4::SubscribeFilter { path: (*topic).to_owned(), qos: mqttbytes::QoS::AtMostOnce });
+            Version::V311 => {
+                let qos = if commanded { mqttbytes::QoS::AtMostOnce } else { mqttbytes::QoS::AtLeastOnce };
+                let filters = topics.iter().map(|topic| v4::SubscribeFilter { path: (*topic).to_owned(), qos });
                 v4::Subscribe { pkid: id, filters: filters.collect() }.write(out).map_err(unsendable)
             }
         };
         if let Err(error) = written {
             tracing::error!(%error, "no subscription");
         }
+    }
+
+    /// PUBACK, the same in both.
+    pub(super) fn acknowledge(id: u16, out: &mut BytesMut) {
+        out.extend_from_slice(&[0x40, 2]);
+        out.extend_from_slice(&id.to_be_bytes());
     }
 
     /// PINGREQ, the same in both.
@@ -294,17 +337,17 @@ impl Codec {
     /// # Errors
     /// What came is no MQTT of this version, or says that the broker does not want us.
     pub(super) fn decode(&self, input: &mut BytesMut) -> Result<Option<Came>, LinkError> {
-        match self {
+        match &self.version {
             // Brokers leave out what they may, and the codec knows neither that nor all reasons.
-            Self::V5 { .. } if reason::is_disconnect(input) => reason::disconnect(input).map_or(Ok(None), Err),
+            Version::V5 { .. } if reason::is_disconnect(input) => reason::disconnect(input).map_or(Ok(None), Err),
             // The answer of a broker that knows no MQTT 5, in the form of 3.1.1 (§3.2).
-            Self::V5 { .. } if input.starts_with(&[0x20, 2, 0, 1]) => Err(reason::refused(0x84, "", None)),
-            Self::V5 { .. } => match v5::Packet::read(input, Some(MAX_INCOMING as u32)) {
+            Version::V5 { .. } if input.starts_with(&[0x20, 2, 0, 1]) => Err(reason::refused(0x84, "", None)),
+            Version::V5 { .. } => match v5::Packet::read(input, Some(self.purpose.largest() as u32)) {
                 Ok(packet) => came_v5(&packet).map(Some),
                 Err(mqttbytes5::Error::InsufficientBytes(_)) => Ok(None),
                 Err(error) => Err(LinkError::new(Failure::Protocol, error)),
             },
-            Self::V311 => match v4::Packet::read(input, MAX_INCOMING) {
+            Version::V311 => match v4::Packet::read(input, self.purpose.largest()) {
                 Ok(packet) => came_v311(&packet).map(Some),
                 Err(mqttbytes::Error::InsufficientBytes(_)) => Ok(None),
                 Err(error) => Err(LinkError::new(Failure::Protocol, error)),
@@ -363,6 +406,7 @@ fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
         Packet::Publish(publish) => {
             let properties = publish.properties.as_ref();
             let said = Said {
+                id: publish.pkid,
                 topic: String::new(),
                 payload: publish.payload.clone(),
                 retained: publish.retain,
@@ -386,7 +430,7 @@ fn came_v311(packet: &v4::Packet) -> Result<Came, LinkError> {
         Packet::ConnAck(ack) => Err(reason::refused_by_old(ack.code)),
         Packet::PubAck(ack) => Ok(Came::Acknowledged { id: ack.pkid, refused: None }),
         Packet::Publish(publish) => {
-            let said = Said { payload: publish.payload.clone(), retained: publish.retain, ..Said::default() };
+            let said = Said { id: publish.pkid, payload: publish.payload.clone(), retained: publish.retain, ..Said::default() };
             Ok(heard(publish.topic.as_bytes(), said))
         }
         Packet::SubAck(ack) => Ok(refused(&ack.return_codes, |code| matches!(code, v4::SubscribeReasonCode::Success(_)))),
@@ -396,102 +440,5 @@ fn came_v311(packet: &v4::Packet) -> Result<Came, LinkError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn decode(version: MqttVersion, bytes: &[u8]) -> Result<Option<Came>, LinkError> {
-        Codec::new(version, FrameFormat::Json).decode(&mut BytesMut::from(bytes))
-    }
-
-    #[test]
-    fn terms_of_the_broker() {
-        let accepted = |window, largest, keep_alive, aliases| Came::Accepted(Terms { window, largest, keep_alive, aliases });
-        let plain = decode(MqttVersion::V5, &[0x20, 3, 0, 0, 0]).expect("MQTT");
-        assert_eq!(plain, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None, 0)));
-        // Receive maximum 7, maximum packet size 1000, server keep alive 9 s, topic alias maximum 10.
-        let strict = [0x20, 17, 0, 0, 14, 0x21, 0, 7, 0x27, 0, 0, 3, 232, 0x13, 0, 9, 0x22, 0, 10];
-        let strict = decode(MqttVersion::V5, &strict).expect("MQTT");
-        assert_eq!(strict, Some(accepted(7, 1000 - OVERHEAD, Some(Duration::from_secs(9)), 10)));
-        let old = decode(MqttVersion::V311, &[0x20, 2, 0, 0]).expect("MQTT");
-        assert_eq!(old, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None, 0)));
-    }
-
-    #[test]
-    fn refusals_and_farewells_have_their_reason() {
-        let failure = |version, bytes: &[u8]| decode(version, bytes).expect_err("refused").failure;
-        assert_eq!(failure(MqttVersion::V5, &[0x20, 3, 0, 0x86, 0]), Failure::AuthFailed);
-        assert_eq!(failure(MqttVersion::V5, &[0x20, 3, 0, 0x97, 0]), Failure::Refused);
-        assert_eq!(failure(MqttVersion::V311, &[0x20, 2, 0, 5]), Failure::AuthFailed);
-        assert_eq!(failure(MqttVersion::V311, &[0x20, 2, 0, 3]), Failure::Refused);
-        assert_eq!(failure(MqttVersion::V5, &[0xe0, 0]), Failure::Closed);
-        assert_eq!(failure(MqttVersion::V5, &[0xe0, 2, 0x8b, 0]), Failure::Closed);
-        assert_eq!(failure(MqttVersion::V5, &[0xe0, 1, 0x87]), Failure::AuthFailed, "without properties");
-        assert_eq!(failure(MqttVersion::V5, &[0xe0, 1, 0x42]), Failure::Closed, "for a reason that nobody knows");
-        let old = decode(MqttVersion::V5, &[0x20, 2, 0, 1]).expect_err("no MQTT 5");
-        assert_eq!((old.failure, old.turn), (Failure::Refused, Some(Turn::OlderVersion)));
-        let moved = [&[0x20, 10, 0, 0x9d, 7, 0x1c, 0, 4][..], b"b:18"].concat();
-        let moved = decode(MqttVersion::V5, &moved).expect_err("moved");
-        assert_eq!(moved.turn, Some(Turn::Elsewhere { servers: "b:18".into(), for_good: true }));
-        assert_eq!(moved.code, Some((Spoken::Connack, 0x9d)));
-        assert_eq!(failure(MqttVersion::V5, &b"HTTP/1.1 400 Bad Request\r\n".repeat(4)), Failure::Protocol);
-        assert_eq!(failure(MqttVersion::V311, &[0x30, 0xff, 0xff, 0xff, 0x7f]), Failure::Protocol, "256 MB are not awaited");
-    }
-
-    #[test]
-    fn a_subscription_asks_for_qos_0_and_brings_what_is_said() {
-        let mut out = BytesMut::new();
-        Codec::new(MqttVersion::V311, FrameFormat::Json).subscribe(7, &["ha/status"], &mut out);
-        assert_eq!(&out[..], b"\x82\x0e\x00\x07\x00\x09ha/status\x00");
-        out.clear();
-        Codec::new(MqttVersion::V5, FrameFormat::Json).subscribe(7, &["ha/status"], &mut out);
-        assert_eq!(&out[..], b"\x82\x0f\x00\x07\x00\x00\x09ha/status\x08", "retained as published");
-        let online = Said { topic: "a/b".into(), payload: Bytes::from_static(b"online"), ..Said::default() };
-        let said = Some(Came::Heard(online.clone()));
-        assert_eq!(decode(MqttVersion::V311, b"\x30\x0b\x00\x03a/bonline").expect("MQTT"), said);
-        assert_eq!(decode(MqttVersion::V5, b"\x30\x0c\x00\x03a/b\x00online").expect("MQTT"), said);
-        let retained = Some(Came::Heard(Said { retained: true, ..online.clone() }));
-        assert_eq!(decode(MqttVersion::V311, b"\x31\x0b\x00\x03a/bonline").expect("MQTT"), retained);
-        let asked = Said { response_topic: Some("r".into()), correlation: Some(Bytes::from_static(b"7")), ..online };
-        let bytes = b"\x30\x14\x00\x03a/b\x08\x08\x00\x01r\x09\x00\x017online";
-        assert_eq!(decode(MqttVersion::V5, bytes).expect("MQTT"), Some(Came::Heard(asked)));
-        let subscribed = |refused: &[usize]| Some(Came::Subscribed { refused: refused.to_vec() });
-        assert_eq!(decode(MqttVersion::V311, b"\x90\x03\x00\x07\x00").expect("MQTT"), subscribed(&[]));
-        assert_eq!(decode(MqttVersion::V311, b"\x90\x04\x00\x07\x00\x80").expect("MQTT"), subscribed(&[1]));
-        assert_eq!(decode(MqttVersion::V5, b"\x90\x04\x00\x07\x00\x87").expect("MQTT"), subscribed(&[0]));
-    }
-
-    #[test]
-    fn packets_are_taken_one_by_one_and_only_whole() {
-        let mut input = BytesMut::from(&[0xd0, 0, 0x40, 2, 1][..]);
-        let codec = Codec::new(MqttVersion::V311, FrameFormat::Json);
-        assert_eq!(codec.decode(&mut input).expect("MQTT"), Some(Came::Pong));
-        assert_eq!(codec.decode(&mut input).expect("MQTT"), None);
-        input.extend_from_slice(&[2]);
-        assert_eq!(codec.decode(&mut input).expect("MQTT"), Some(Came::Acknowledged { id: 258, refused: None }));
-        assert!(input.is_empty());
-    }
-
-    proptest! {
-        /// Whatever a broker sends: an answer, no panic, and always less input or a wait for more.
-        #[test]
-        fn anything_may_come(mut bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..16_u8, fits in any::<bool>()) {
-            if fits && bytes.len() >= 2 {
-                bytes[0] = kind << 4;
-                bytes[1] = (bytes.len() - 2).min(127) as u8;
-            }
-            for version in [MqttVersion::V5, MqttVersion::V311] {
-                let codec = Codec::new(version, FrameFormat::Json);
-                let mut input = BytesMut::from(&bytes[..]);
-                let mut left = input.len() + 1;
-                while left > input.len() {
-                    left = input.len();
-                    if !matches!(codec.decode(&mut input), Ok(Some(_))) {
-                        break;
-                    }
-                }
-            }
-        }
-    }
-}
+#[path = "packet_tests.rs"]
+mod tests;

@@ -3,8 +3,6 @@
 
 use bytes::{Buf as _, BytesMut};
 
-use super::packet::MAX_INCOMING;
-
 /// Packet type of PUBLISH.
 const PUBLISH: u8 = 3;
 /// What is larger is not thrown away but taken for a fault of the connection.
@@ -24,13 +22,19 @@ pub(super) enum Sieved {
 }
 
 /// The sieve of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sieve {
+    /// Largest packet that passes.
+    most: usize,
     /// Bytes that are still to be thrown away.
     left: usize,
 }
 
 impl Sieve {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, left: 0 }
+    }
+
     /// Looks at what has come, and takes out what is to be thrown away.
     pub(super) fn look(&mut self, input: &mut BytesMut) -> Sieved {
         self.drop_some(input);
@@ -41,7 +45,7 @@ impl Sieve {
             return Sieved::Passed;
         }
         let Some((length, head)) = length(input) else { return Sieved::Passed };
-        if length + head <= MAX_INCOMING || length > LARGEST {
+        if length + head <= self.most || length > LARGEST {
             return Sieved::Passed;
         }
         let Some(size) = input.get(head..head + 2).map(|size| usize::from(u16::from_be_bytes([size[0], size[1]]))) else {
@@ -78,7 +82,7 @@ fn length(input: &[u8]) -> Option<(usize, usize)> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::packet::MAX_INCOMING, *};
 
     /// A message of so many bytes behind its header, topic `a/b`.
     fn message(length: usize) -> Vec<u8> {
@@ -102,7 +106,7 @@ mod tests {
         fn only_what_is_too_large_is_thrown_away(pieces in prop::collection::vec(1..40_000_usize, 1..40), over in 1..100_000_usize) {
             let large = message(MAX_INCOMING + over);
             let all: Vec<u8> = [&[0xd0, 0][..], &large, &message(10)].concat();
-            let (mut sieve, mut input, mut told, mut passed) = (Sieve::default(), BytesMut::new(), Vec::new(), Vec::new());
+            let (mut sieve, mut input, mut told, mut passed) = (Sieve::new(MAX_INCOMING), BytesMut::new(), Vec::new(), Vec::new());
             let (mut at, mut pieces) = (0, pieces.into_iter().cycle());
             while at < all.len() {
                 let piece = pieces.next().expect("endless").min(all.len() - at);
@@ -127,8 +131,8 @@ mod tests {
     #[test]
     fn what_is_beyond_all_measure_is_left_to_the_codec() {
         let mut input = BytesMut::from(&[0x30, 0xff, 0xff, 0xff, 0x7f][..]);
-        assert_eq!(Sieve::default().look(&mut input), Sieved::Passed);
+        assert_eq!(Sieve::new(MAX_INCOMING).look(&mut input), Sieved::Passed);
         assert_eq!(input.len(), 5);
-        assert_eq!(Sieve::default().look(&mut BytesMut::new()), Sieved::Passed);
+        assert_eq!(Sieve::new(MAX_INCOMING).look(&mut BytesMut::new()), Sieved::Passed);
     }
 }

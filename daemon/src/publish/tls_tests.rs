@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::{BrokerConfig, MqttConfig, MqttVersion, TlsConfig},
+    listen::Subscription,
     media::{StreamId, TrackPhase},
 };
 
@@ -206,8 +207,7 @@ async fn a_new_certificate_is_taken_without_a_word() {
 /// What is said, over TLS.
 async fn listening(port: u16, tls: TlsConfig) -> tokio::sync::mpsc::Receiver<Heard> {
     let broker = BrokerConfig { tls: Some(tls), ..testing::broker(port, MqttVersion::V311) };
-    let mut subscription =
-        crate::listen::Subscription::new(&broker, &["egret/#".to_owned()]).unwrap_or_else(|lost| panic!("{lost}"));
+    let mut subscription = Subscription::new(&broker, &["egret/#".to_owned()]).unwrap_or_else(|lost| panic!("{lost}"));
     let taken = timeout(PATIENCE, subscription.next()).await.expect("in time");
     assert!(taken.is_ok_and(|taken| taken.is_none()));
     let (out, heard) = tokio::sync::mpsc::channel(64);
@@ -220,6 +220,64 @@ async fn listening(port: u16, tls: TlsConfig) -> tokio::sync::mpsc::Receiver<Hea
         }
     });
     heard
+}
+
+/// A server that shows this certificate and takes AWS' protocol.
+fn asking(authority: &Authority<'_>, name: &str) -> Arc<ServerConfig> {
+    let chain = vec![CertificateDer::from_pem_file(authority.path(&format!("{name}.pem"))).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_file(authority.path(&format!("{name}.key"))).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a server");
+    server.alpn_protocols = vec![b"x-amzn-mqtt-ca".to_vec()];
+    Arc::new(server)
+}
+
+/// Whoever listens finds the broker as the daemon does: by another name than the URL's, with a certificate, and with a protocol.
+#[tokio::test]
+async fn who_listens_says_the_configured_name_and_protocol() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Some(authority) = Authority::new(dir.path(), "authority") else { return };
+    authority.sign("broker.example", "DNS:broker.example", FOR_EVER);
+    authority.sign("ours", "DNS:ours", FOR_EVER);
+    let lines = format!("{}\ncafile {}\nrequire_certificate true", authority.shows("broker.example"), authority.path("ca.pem"));
+    let Some(broker) = Mosquitto::start(dir.path(), &lines) else { return };
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let subscribe = async |server_name: Option<&str>| {
+            let tls = TlsConfig { server_name: server_name.map(str::to_owned), ..authority.known("ours") };
+            let config = BrokerConfig { tls: Some(tls), ..testing::broker(broker.port, version) };
+            let mut subscription = Subscription::new(&config, &["egret/#".to_owned()]).expect("certificates");
+            timeout(PATIENCE, subscription.next()).await.expect("in time").map(|taken| assert_eq!(taken, None))
+        };
+        subscribe(Some("broker.example")).await.expect("taken");
+        let told = subscribe(None).await.expect_err("another name").to_string();
+        assert!(told.contains("server_name"), "{told}");
+    }
+    // What is said in the handshake, to somebody who writes it down.
+    let server = asking(&authority, "broker.example");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let alpn = vec!["x-amzn-mqtt-ca".to_owned()];
+    let tls = TlsConfig { server_name: Some("broker.example".into()), alpn, ..authority.known("ours") };
+    let config = BrokerConfig { tls: Some(tls), ..testing::broker(port, MqttVersion::V5) };
+    let mut subscription = Subscription::new(&config, &["egret/#".to_owned()]).expect("certificates");
+    let heard = async {
+        let (socket, _) = listener.accept().await.expect("comes");
+        let mut socket = TlsAcceptor::from(server).accept(socket).await.expect("a handshake");
+        let mut first = [0; 1];
+        socket.read_exact(&mut first).await.expect("a CONNECT");
+        let (_, session) = socket.get_ref();
+        (session.server_name().map(str::to_owned), session.alpn_protocol().map(<[u8]>::to_vec))
+    };
+    let heard = tokio::select! {
+        heard = timeout(PATIENCE, heard) => heard.expect("in time"),
+        lost = subscription.next() => panic!("{lost:?}"),
+    };
+    assert_eq!(heard, (Some("broker.example".into()), Some(b"x-amzn-mqtt-ca".to_vec())));
 }
 
 #[tokio::test]
@@ -247,19 +305,10 @@ async fn the_server_is_told_its_name_and_the_protocol() {
     let dir = tempfile::tempdir().expect("a directory");
     let Some(authority) = Authority::new(dir.path(), "authority") else { return };
     authority.sign("broker", "DNS:iot.example", FOR_EVER);
-    let chain = vec![CertificateDer::from_pem_file(dir.path().join("broker.pem")).expect("a certificate")];
-    let key = PrivateKeyDer::from_pem_file(dir.path().join("broker.key")).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut server = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a server");
-    server.alpn_protocols = vec![b"x-amzn-mqtt-ca".to_vec()];
+    let server = asking(&authority, "broker");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let acceptor = TlsAcceptor::from(Arc::new(server));
+    let acceptor = TlsAcceptor::from(server);
     let asked = tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.expect("a connection");

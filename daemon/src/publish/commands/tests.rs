@@ -342,6 +342,7 @@ proptest! {
         let allowed: Vec<Verb> = Verb::ALL.into_iter().filter(|verb| *verb != Verb::Reload).collect();
         let mut rig = rig(&allowed);
         let said = Said {
+            id: 0,
             topic: format!("egret/box1/cmd/{verb}"),
             payload: payload.clone().into(),
             retained,
