@@ -16,6 +16,7 @@ mod counters;
 mod dialect;
 mod disk;
 mod health;
+mod hearing;
 mod herald;
 pub mod journal;
 mod keeper;
@@ -30,6 +31,7 @@ mod scene;
 mod scribe;
 pub mod shape;
 mod sieve;
+mod sort;
 pub mod spool;
 mod stamp;
 mod tls;
@@ -47,11 +49,12 @@ use std::{
 
 pub use counters::{BrokerCounters, Counters, DropReason, Failure};
 pub use disk::DiskQueue;
+pub(crate) use hearing::{Heard, Hearing};
 pub use outbox::CAPACITY as QUEUE_MESSAGES;
 pub use packet::Spoken;
 pub use scribe::{Line, Scribe};
 pub(crate) use stamp::parse as parse_time;
-pub(crate) use tls::{check_identity, client_config, is_server_name};
+pub(crate) use tls::{check_identity, is_server_name};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 pub use topics::Family;
@@ -135,6 +138,8 @@ pub fn boot_id() -> String {
     )
 }
 
+#[cfg(test)]
+mod bounds_tests;
 #[cfg(test)]
 mod broker_tests;
 #[cfg(test)]

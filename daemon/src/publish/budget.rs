@@ -2,31 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::topics::Family;
+use super::sort::Worth;
 
 /// Of one second's bytes, how many are left for what weighs more than messages of frames.
 const RESERVED: f64 = 0.5;
-
-/// How much a message weighs when bytes are short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Weight {
-    /// The next one of its kind comes with the next frame.
-    Frame,
-    /// The next one of its track comes soon.
-    Update,
-    /// It comes once, or tells what holds.
-    Lasting,
-}
-
-impl Weight {
-    pub(super) fn of(topic: &str, family: Family) -> Self {
-        match family {
-            Family::Frame | Family::DialectFrame => Self::Frame,
-            Family::Track if topic.ends_with("/track/update") => Self::Update,
-            _ => Self::Lasting,
-        }
-    }
-}
 
 /// A bucket of bytes that fills at the configured rate and holds what comes in a second. Messages of frames take of its upper half only,
 /// updates of tracks down to its ground, and what lasts is taken in any case: then there is a debt, of one second's bytes at most, so that
@@ -44,15 +23,15 @@ impl Budget {
         Self { rate, level: rate, at: now }
     }
 
-    /// Whether a message of this weight may leave now.
-    pub(super) fn has_room(&mut self, weight: Weight, now: Instant) -> bool {
+    /// Whether a message of this worth may leave now.
+    pub(super) fn has_room(&mut self, worth: Worth, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at);
         self.at = now;
         self.level = (self.level + self.rate * passed.as_secs_f64()).min(self.rate);
-        match weight {
-            Weight::Frame => self.level > self.rate * RESERVED,
-            Weight::Update => self.level > 0.0,
-            Weight::Lasting => true,
+        match worth {
+            Worth::Frame => self.level > self.rate * RESERVED,
+            Worth::Update => self.level > 0.0,
+            Worth::Lasting | Worth::End | Worth::Event => true,
         }
     }
 
@@ -75,7 +54,7 @@ mod tests {
         let start = Instant::now();
         let (mut budget, mut left, mut due) = (Budget::new(budget, start), [0; 3], [0; 3]);
         for ms in 0..10_000 {
-            for (at, weight) in [Weight::Frame, Weight::Update, Weight::Lasting].into_iter().enumerate() {
+            for (at, weight) in [Worth::Frame, Worth::Update, Worth::Lasting].into_iter().enumerate() {
                 due[at] += offered[at];
                 while due[at] >= 100 * 1000 {
                     due[at] -= 100 * 1000;
@@ -101,21 +80,6 @@ mod tests {
         assert_eq!(left(10_000, [0, 50_000, 80_000])[2], 80_000, "whatever it costs");
     }
 
-    #[test]
-    fn what_is_what() {
-        for (topic, family, weight) in [
-            ("egret/b/cam/d/frame", Family::Frame, Weight::Frame),
-            ("deepstream", Family::DialectFrame, Weight::Frame),
-            ("egret/b/cam/d/track/update", Family::Track, Weight::Update),
-            ("egret/b/cam/d/track/new", Family::Track, Weight::Lasting),
-            ("egret/b/cam/d/track/end", Family::Track, Weight::Lasting),
-            ("egret/b/cam/d/event/update", Family::Event, Weight::Lasting),
-            ("egret/b/status", Family::DeviceStatus, Weight::Lasting),
-        ] {
-            assert_eq!(Weight::of(topic, family), weight, "{topic}");
-        }
-    }
-
     proptest! {
         /// Over any time, frames and updates never cost more than the rate and one full bucket.
         #[test]
@@ -124,7 +88,7 @@ mod tests {
             let (mut budget, mut now, mut spent) = (Budget::new(rate, start), start, 0);
             for (pause, bytes, frame) in messages {
                 now += pause * MS;
-                if budget.has_room(if frame { Weight::Frame } else { Weight::Update }, now) {
+                if budget.has_room(if frame { Worth::Frame } else { Worth::Update }, now) {
                     budget.spend(bytes);
                     spent += bytes;
                 }

@@ -17,6 +17,7 @@ use super::{
     journal::{Journal, Orphan, RENEW, What},
     message::{self, CameraStatus, Compact, FrameMessage, HealthMessage, Kind, SCHEMA, Stamp, TrackMessage},
     scene::{Scene, Times, wall_ms},
+    sort::{Sort, Worth},
     topics::{self, Channel, Family, Place},
     trail::{self, Trail},
 };
@@ -277,17 +278,17 @@ impl Composer {
         self.journal = Some(journal);
     }
 
-    /// The end of something that an earlier run had told the beginning of: topic, message, family.
-    pub(super) fn orphan(&mut self, orphan: Orphan, now: Now) -> (Arc<str>, Bytes, Family) {
+    /// The end of something that an earlier run had told the beginning of: topic, message, sort.
+    pub(super) fn orphan(&mut self, orphan: Orphan, now: Now) -> (Arc<str>, Bytes, Sort) {
         let numbers = self.numbers.entry(orphan.camera.as_str().into()).or_default();
         let rule = orphan.rule.clone().unwrap_or_default();
-        let (channel, seq) = match orphan.rule {
-            Some(_) => (topics::EVENT, count(&numbers.event)),
-            None => (topics::TRACK_END, count(&numbers.track)),
+        let (channel, worth, seq) = match orphan.rule {
+            Some(_) => (topics::EVENT, Worth::Event, count(&numbers.event)),
+            None => (topics::TRACK_END, Worth::End, count(&numbers.track)),
         };
         let place = Place { base: &self.base, device: &self.device, camera: &orphan.camera, rule: &rule, ..Place::default() };
         let topic = channel.topic(place);
-        (topic, orphan.message(&self.device, (&self.boot_id, seq), now.wall), channel.family)
+        (topic, orphan.complete(&self.device, (&self.boot_id, seq), now.wall), Sort::new(channel.family, worth, seq))
     }
 
     /// How the daemon is, and the topic of that.
@@ -389,7 +390,7 @@ impl Composer {
     }
 
     /// The messages of what goes on in a frame: all but that of [`Self::look`].
-    pub(super) fn frame(&mut self, tracked: &Tracked, now: Now, mut send: impl FnMut(&Arc<str>, Bytes, Family)) {
+    pub(super) fn frame(&mut self, tracked: &Tracked, now: Now, mut send: impl FnMut(&Arc<str>, Bytes, Sort)) {
         let update_interval = self.update_interval;
         let Self { base, device, boot_id, cameras, numbers, journal, buffer, .. } = self;
         let name = tracked.stream.name();
@@ -410,8 +411,9 @@ impl Composer {
             if let Some(journal) = journal {
                 camera.forget(journal, What::Track(rename.from.0));
             }
-            let payload = write(buffer, &scene.rename(rename, count(&camera.numbers.track)));
-            send(&camera.rename_topic, payload, Family::Track);
+            let seq = count(&camera.numbers.track);
+            let payload = write(buffer, &scene.rename(rename, seq));
+            send(&camera.rename_topic, payload, Sort::new(Family::Track, Worth::End, seq));
         }
         camera.follow(tracked);
         for track in &tracked.tracks {
@@ -419,10 +421,10 @@ impl Composer {
             if !message::is_told(track, last, update_interval) {
                 continue;
             }
-            let topic = match track.phase {
-                TrackPhase::New => &camera.track_topics[0],
-                TrackPhase::Update => &camera.track_topics[1],
-                TrackPhase::End => &camera.track_topics[2],
+            let (topic, worth) = match track.phase {
+                TrackPhase::New => (&camera.track_topics[0], Worth::Lasting),
+                TrackPhase::Update => (&camera.track_topics[1], Worth::Update),
+                TrackPhase::End => (&camera.track_topics[2], Worth::End),
             };
             let seq = count(&camera.numbers.track);
             let message = if track.phase == TrackPhase::End {
@@ -433,7 +435,7 @@ impl Composer {
                 camera.updated.insert(track.id, (now.steady, track.stationary));
                 scene.track(track, None, seq)
             };
-            send(topic, write(buffer, &message), Family::Track);
+            send(topic, write(buffer, &message), Sort::new(Family::Track, worth, seq));
         }
         if let Some(journal) = journal {
             camera.note(&scene, journal, buffer);
@@ -453,28 +455,29 @@ struct Verdict<'a> {
 }
 
 impl Verdict<'_> {
-    fn tell(self, verdicts: &Verdicts, send: &mut impl FnMut(&Arc<str>, Bytes, Family)) {
+    fn tell(self, verdicts: &Verdicts, send: &mut impl FnMut(&Arc<str>, Bytes, Sort)) {
         let Self { base, camera, scene, buffer } = self;
         let place = (base, scene.device, scene.name);
         for rule in &verdicts.gone {
             let topics = camera.rules.remove(rule).into_iter().flat_map(Camera::retained);
-            topics.for_each(|topic| send(&topic, Bytes::new(), Family::Count));
+            topics.for_each(|topic| send(&topic, Bytes::new(), Family::Count.into()));
         }
         for event in &verdicts.events {
-            let payload = write(buffer, &scene.event(event, count(&camera.numbers.event)));
-            send(&camera.rule(place, &event.rule).event, payload, Family::Event);
+            let seq = count(&camera.numbers.event);
+            let payload = write(buffer, &scene.event(event, seq));
+            send(&camera.rule(place, &event.rule).event, payload, Sort::new(Family::Event, Worth::Event, seq));
         }
         for tallies in &verdicts.counts {
             let payload = write(buffer, &scene.count(tallies, count(&camera.numbers.count)));
             let topics = camera.rule(place, &tallies.rule);
             topics.retained[0] = true;
-            send(&topics.count, payload, Family::Count);
+            send(&topics.count, payload, Family::Count.into());
         }
         for summary in &verdicts.summaries {
             let payload = write(buffer, &scene.summary(summary, count(&camera.numbers.count)));
             let topics = camera.rule(place, &summary.rule);
             topics.retained[1] = true;
-            send(&topics.summary, payload, Family::Count);
+            send(&topics.summary, payload, Family::Count.into());
         }
     }
 }

@@ -96,7 +96,7 @@ fn messages_as(composer: &mut Composer, tracked: &Tracked, now: Now, form: Frame
     let mut out = Vec::new();
     let wanted = |_: &str, format| format == form;
     composer.look(tracked, now, wanted, |topic, payload, _| out.push((topic.to_string(), payload, Family::Frame)));
-    composer.frame(tracked, now, |topic, payload, family| out.push((topic.to_string(), payload, family)));
+    composer.frame(tracked, now, |topic, payload, sort| out.push((topic.to_string(), payload, sort.family)));
     out
 }
 

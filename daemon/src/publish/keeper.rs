@@ -49,16 +49,6 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// How important a message is; `None`: it is not kept.
-    pub(super) fn class(topic: &str, family: Family) -> Option<Class> {
-        match family {
-            Family::Event => Some(Class::Event),
-            // An end is of use only to those who know what the track is called.
-            Family::Track if topic.ends_with("/track/end") || topic.ends_with("/track/rename") => Some(Class::TrackEnd),
-            _ => None,
-        }
-    }
-
     pub(super) fn family(class: Class) -> Family {
         match class {
             Class::Event => Family::Event,
@@ -248,13 +238,13 @@ impl Keeper {
     /// Keeps a message for these brokers, and sends it. `false`: the disk is too slow for all that comes.
     pub(super) fn keep(
         &mut self,
-        (class, stream): (Class, &str),
+        (class, stream, seq): (Class, &str, u64),
         topic: &Arc<str>,
         payload: Bytes,
         at: SystemTime,
         brokers: u16,
     ) -> bool {
-        let (seq, id) = (seq_of(&payload), format!("{}-{:x}", self.boot_id, self.kept));
+        let id = format!("{}-{:x}", self.boot_id, self.kept);
         self.kept += 1;
         let Some(speaker) = &mut self.speaker else { return false };
         if speaker.waiting.len() >= WORDS {
@@ -272,14 +262,6 @@ impl Keeper {
         }
         room
     }
-}
-
-/// The number that a message has among those of its kind: all of ours have one, and no text before it holds another.
-fn seq_of(payload: &[u8]) -> u64 {
-    const KEY: &[u8] = br#""seq":"#;
-    let at = payload.windows(KEY.len()).position(|bytes| bytes == KEY).map(|at| at + KEY.len());
-    let digits = payload.get(at.unwrap_or(payload.len())..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0, |seq, digit| seq.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
 }
 
 impl Drop for Keeper {

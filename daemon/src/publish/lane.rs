@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::{commands::Reply, counters::BrokerCounters, outbox::Outbox, topics::Family};
+use super::{commands::Reply, counters::BrokerCounters, outbox::Outbox, sort::Sort};
 use crate::config::{BrokerConfig, FrameFormat, TopicFilter};
 
 /// One broker's outbox, shared by the writer and the broker's task.
@@ -40,14 +40,14 @@ impl Lane {
     }
 
     /// Puts a message in line, whether the filter takes it or not. [`Self::wake`] tells the task of it.
-    pub(super) fn push(&self, topic: &Arc<str>, payload: Bytes, family: Family) {
-        self.outbox().push(topic, payload, family, &self.counters);
+    pub(super) fn push(&self, topic: &Arc<str>, payload: Bytes, sort: impl Into<Sort>) {
+        self.outbox().push(topic, payload, sort, &self.counters);
     }
 
     /// The same, if the filter takes it.
-    pub(super) fn offer(&self, topic: &Arc<str>, payload: Bytes, family: Family) {
+    pub(super) fn offer(&self, topic: &Arc<str>, payload: Bytes, sort: impl Into<Sort>) {
         if self.takes(topic) {
-            self.push(topic, payload, family);
+            self.push(topic, payload, sort);
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    budget::{Budget, Weight},
+    budget::Budget,
     connection::{Connection, Happened},
     counters::{BrokerCounters, DropReason},
     outbox::{Message, Outbox},
@@ -121,7 +121,7 @@ impl Link {
                 continue;
             }
             if let Some(budget) = budget
-                && !budget.has_room(Weight::of(&message.topic, message.family), Instant::now())
+                && !budget.has_room(message.worth, Instant::now())
             {
                 counters.lost(message.family, DropReason::Budget);
                 continue;

@@ -11,6 +11,7 @@ use super::{
     commands::Reply,
     counters::{BrokerCounters, DropReason},
     keeper::Kept,
+    sort::{Sort, Worth},
     spool::Delivery,
     topics::Family,
 };
@@ -30,6 +31,7 @@ pub(super) struct Message {
     pub(super) topic: Arc<str>,
     pub(super) payload: Bytes,
     pub(super) family: Family,
+    pub(super) worth: Worth,
     /// Order of writing.
     number: u64,
     /// Camera and number in the queue on disk, where it is kept until it is answered.
@@ -64,8 +66,9 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Puts a message in line. Of a retained topic only the latest matters.
-    pub(super) fn push(&mut self, topic: &Arc<str>, payload: Bytes, family: Family, counters: &BrokerCounters) {
-        let message = Message { topic: topic.clone(), payload, family, number: self.next, kept: None, correlation: None };
+    pub(super) fn push(&mut self, topic: &Arc<str>, payload: Bytes, sort: impl Into<Sort>, counters: &BrokerCounters) {
+        let (topic, Sort { family, worth, .. }) = (topic.clone(), sort.into());
+        let message = Message { topic, payload, family, worth, number: self.next, kept: None, correlation: None };
         self.next += 1;
         match family {
             Family::Frame | Family::DialectFrame => bounded(&mut self.frames, message, MAX_FRAMES, counters),
@@ -74,17 +77,18 @@ impl Outbox {
             }
             Family::Event => bounded(&mut self.events, message, MAX_EVENTS, counters),
             Family::DeviceStatus | Family::CameraStatus | Family::Count | Family::DialectState => {
-                if !self.stale.contains(topic) {
-                    self.stale.push_back(topic.clone());
+                if !self.stale.contains(&message.topic) {
+                    self.stale.push_back(message.topic.clone());
                 }
-                self.retained.insert(topic.clone(), message);
+                self.retained.insert(message.topic.clone(), message);
             }
         }
     }
 
     /// Puts the answer to a command in line.
     pub(super) fn push_reply(&mut self, Reply { topic, payload, correlation }: Reply, counters: &BrokerCounters) {
-        let message = Message { topic, payload, family: Family::Reply, number: self.next, kept: None, correlation };
+        let Sort { family, worth, .. } = Family::Reply.into();
+        let message = Message { topic, payload, family, worth, number: self.next, kept: None, correlation };
         self.next += 1;
         bounded(&mut self.tracks, message, MAX_TRACKS, counters);
     }
@@ -97,6 +101,7 @@ impl Outbox {
             topic: topic.into(),
             payload,
             family: Kept::family(class),
+            worth: class.into(),
             number: self.next,
             kept: Some((stream, number)),
             correlation: None,

@@ -59,8 +59,8 @@ impl Scribe {
         self.composer.look(tracked, now, wanted, |topic, payload, _| {
             send(Line { topic: topic.clone(), payload, retained: false });
         });
-        self.composer.frame(tracked, now, |topic, payload, family| {
-            send(Line { topic: topic.clone(), payload, retained: family.retained() });
+        self.composer.frame(tracked, now, |topic, payload, sort| {
+            send(Line { topic: topic.clone(), payload, retained: sort.family.retained() });
         });
     }
 }

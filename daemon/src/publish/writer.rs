@@ -27,6 +27,7 @@ use super::{
     lane::Lane,
     message::{Presence, PresenceReason, Queue},
     outbox,
+    sort::Sort,
     spool::Class,
     topics::Family,
 };
@@ -142,12 +143,13 @@ impl Writer {
             return;
         }
         tracing::info!(open = orphans.len(), "the last run ended without a word: what it had under way is told to have ended");
+        self.dialects().left_open(&orphans);
         let now = Now::read();
         let Self { composer, keeper, lanes, .. } = self;
         for orphan in orphans {
             let (camera, at) = (orphan.camera.clone(), orphan.at);
-            let (topic, payload, family) = composer.orphan(orphan, now);
-            keep_or_put_down((keeper.as_mut(), lanes), (&camera, at), &topic, payload, family);
+            let (topic, payload, sort) = composer.orphan(orphan, now);
+            keep_or_put_down((keeper.as_mut(), lanes), (&camera, at), &topic, payload, sort);
         }
     }
 
@@ -199,10 +201,10 @@ impl Writer {
             let wanted = |topic: &str, format| lanes.iter().any(|lane| lane.takes_frames(topic, format));
             composer.look(&tracked, now, wanted, |topic, payload, format| {
                 let takers = lanes.iter().filter(|lane| lane.takes_frames(topic, format));
-                put_down_for(takers, topic, payload, Family::Frame);
+                put_down_for(takers, topic, payload, Family::Frame.into());
             });
-            composer.frame(&tracked, now, |topic, payload, family| {
-                keep_or_put_down((keeper.as_mut(), lanes), (stream, at), topic, payload, family);
+            composer.frame(&tracked, now, |topic, payload, sort| {
+                keep_or_put_down((keeper.as_mut(), lanes), (stream, at), topic, payload, sort);
             });
             dialects.frame(&tracked, |topic, payload, family| put_down(lanes, topic, payload, family));
             if !tracked.closing {
@@ -277,28 +279,28 @@ fn keep_or_put_down(
     (camera, at): (&str, SystemTime),
     topic: &Arc<str>,
     payload: Bytes,
-    family: Family,
+    sort: Sort,
 ) {
-    match (keeper, Kept::class(topic, family)) {
-        (Some(keeper), Some(class)) => keep(keeper, lanes, (class, camera), topic, payload, at),
-        _ => put_down(lanes, topic, payload, family),
+    match (keeper, sort.worth.class()) {
+        (Some(keeper), Some(class)) => keep(keeper, lanes, (class, camera, sort.seq), topic, payload, at),
+        _ => put_down(lanes, topic, payload, sort),
     }
 }
 
 /// A message for each broker that gets what is said on its topic.
-fn put_down(lanes: &[Arc<Lane>], topic: &Arc<str>, payload: Bytes, family: Family) {
-    put_down_for(lanes.iter().filter(|lane| lane.takes(topic)), topic, payload, family);
+fn put_down(lanes: &[Arc<Lane>], topic: &Arc<str>, payload: Bytes, sort: impl Into<Sort>) {
+    put_down_for(lanes.iter().filter(|lane| lane.takes(topic)), topic, payload, sort.into());
 }
 
 /// A message for these brokers. The last one takes it as it is: a first copy of a handle costs an allocation.
-fn put_down_for<'a>(lanes: impl Iterator<Item = &'a Arc<Lane>>, topic: &Arc<str>, payload: Bytes, family: Family) {
+fn put_down_for<'a>(lanes: impl Iterator<Item = &'a Arc<Lane>>, topic: &Arc<str>, payload: Bytes, sort: Sort) {
     let mut lanes = lanes.peekable();
     while let Some(lane) = lanes.next() {
         if lanes.peek().is_none() {
-            lane.push(topic, payload, family);
+            lane.push(topic, payload, sort);
             return;
         }
-        lane.push(topic, payload.clone(), family);
+        lane.push(topic, payload.clone(), sort);
     }
 }
 
@@ -306,14 +308,14 @@ fn put_down_for<'a>(lanes: impl Iterator<Item = &'a Arc<Lane>>, topic: &Arc<str>
 fn keep(
     keeper: &mut Keeper,
     lanes: &[Arc<Lane>],
-    (class, stream): (Class, &str),
+    (class, stream, seq): (Class, &str, u64),
     topic: &Arc<str>,
     payload: Bytes,
     at: SystemTime,
 ) {
     let takers = || lanes.iter().enumerate().filter(|(_, lane)| lane.takes(topic));
     let brokers = takers().fold(0, |bits, (number, _)| bits | 1 << number);
-    if brokers != 0 && !keeper.keep((class, stream), topic, payload, at, brokers) {
+    if brokers != 0 && !keeper.keep((class, stream, seq), topic, payload, at, brokers) {
         takers().for_each(|(_, lane)| lane.counters.lost(Kept::family(class), DropReason::Overflow));
     }
 }
