@@ -44,6 +44,8 @@ use crate::{
 
 pub use books::Books;
 use books::ModelEntry;
+#[cfg(test)]
+pub(crate) use books::of_broker;
 use steps::StepLine;
 
 /// Batches that may wait for tracking. Tracking is far faster than inference: the queue is empty but for moments.

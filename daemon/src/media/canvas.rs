@@ -56,6 +56,12 @@ impl Canvas {
         Some(Self::whole(width, height, samples))
     }
 
+    /// [`Self::samples`], to be painted over.
+    #[cfg(test)]
+    pub(crate) fn samples_mut(&mut self) -> &mut [u8] {
+        &mut self.samples
+    }
+
     /// Y', Cb, Cr of one pixel after the other, row by row.
     pub(crate) fn samples(&self) -> &[u8] {
         &self.samples

@@ -139,7 +139,7 @@ impl Books {
             masked: self.rules.masked(),
             queues: self.queues(),
             disk: self.publishing.disk(),
-            publish: self.brokers.iter().map(|broker| self.publish_snapshot(broker)).collect(),
+            publish: self.brokers.iter().map(|broker| of_broker(&self.publishing, broker)).collect(),
             stages: self.stages.snapshot(),
         }
     }
@@ -154,30 +154,6 @@ impl Books {
                 capacity: publish::QUEUE_MESSAGES * self.brokers.len().max(1),
             },
         ]
-    }
-
-    fn publish_snapshot(&self, (name, address): &(String, String)) -> PublishSnapshot {
-        let counters = self.publishing.brokers().into_iter().find(|counters| counters.name() == name);
-        // Before publishing has begun there are none.
-        let counters = counters.unwrap_or_default();
-        let families = Family::ALL.map(|family| FamilySnapshot {
-            name: family.as_str(),
-            published: counters.published(family),
-            dropped: DropReason::ALL.map(|reason| (reason.as_str(), counters.dropped(family, reason))),
-        });
-        PublishSnapshot {
-            name: name.clone(),
-            broker: address.clone(),
-            connected: counters.connected(),
-            failure: counters.last_failure().map(|(failure, detail)| (failure.as_str(), detail)),
-            failures: Failure::ALL.map(|failure| (failure.as_str(), counters.failures(failure))).to_vec(),
-            reasons: counters.reasons().into_iter().map(|((packet, code), count)| reason(packet, code, count)).collect(),
-            reconnects: counters.connects().saturating_sub(1),
-            families: families.to_vec(),
-            kept: (counters.kept(), self.publishing.kept().1),
-            commands: self.publishing.commands.rows(),
-            commands_heard: self.publishing.commands.is_heard(),
-        }
     }
 
     /// How metrics, health, status and graph look at this line.
@@ -233,5 +209,30 @@ fn kind(source: &SourceConfig) -> &'static str {
         SourceConfig::V4l2(_) => "v4l2",
         SourceConfig::Test(_) => "test",
         SourceConfig::Gst(_) => "gst",
+    }
+}
+
+/// What publishing has counted of a broker, by name and address.
+pub(crate) fn of_broker(publishing: &publish::Counters, (name, address): &(String, String)) -> PublishSnapshot {
+    let counters = publishing.brokers().into_iter().find(|counters| counters.name() == name);
+    // Before publishing has begun there are none.
+    let counters = counters.unwrap_or_default();
+    let families = Family::ALL.map(|family| FamilySnapshot {
+        name: family.as_str(),
+        published: counters.published(family),
+        dropped: DropReason::ALL.map(|reason| (reason.as_str(), counters.dropped(family, reason))),
+    });
+    PublishSnapshot {
+        name: name.clone(),
+        broker: address.clone(),
+        connected: counters.connected(),
+        failure: counters.last_failure().map(|(failure, detail)| (failure.as_str(), detail)),
+        failures: Failure::ALL.map(|failure| (failure.as_str(), counters.failures(failure))).to_vec(),
+        reasons: counters.reasons().into_iter().map(|((packet, code), count)| reason(packet, code, count)).collect(),
+        reconnects: counters.connects().saturating_sub(1),
+        families: families.to_vec(),
+        kept: (counters.kept(), publishing.kept().1),
+        commands: publishing.commands.rows(),
+        commands_heard: publishing.commands.is_heard(),
     }
 }

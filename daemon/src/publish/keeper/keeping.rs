@@ -18,15 +18,18 @@ use super::{
         spool::{Class, Damage, DamageKind, LossReason, Record, Spool, SpoolError, since_boot},
     },
     Come, Kept, Losses, Teller, UNDER_WAY, Word,
+    losses::STREAM,
 };
 use crate::config::QueueConfig;
 
 /// What waits is counted so often.
 const COUNT: Duration = Duration::from_millis(250);
 /// Most records that wait in memory while the disk takes none.
-const HELD: usize = 4096;
+pub(super) const HELD: usize = 4096;
 /// How long one of these may wait without being told as delayed.
 const PROMPT: Duration = Duration::from_secs(2);
+/// That a message cannot be kept whatever the disk does is said so often at most.
+const DECLINE: Duration = Duration::from_mins(1);
 /// The clock of the queue is looked at so often.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -74,6 +77,13 @@ impl Out {
     }
 }
 
+/// The disk takes nothing, and what has become of what came since.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trouble {
+    waited: u64,
+    lost: u64,
+}
+
 /// The thread's side.
 pub(super) struct Keeping {
     spool: Spool,
@@ -82,7 +92,9 @@ pub(super) struct Keeping {
     /// Records that the disk did not take, and since when.
     held: VecDeque<(Kept, Duration)>,
     counted: Duration,
-    complained: bool,
+    trouble: Option<Trouble>,
+    /// When it was last said that a message cannot be kept whatever the disk does.
+    declined: Option<Duration>,
     ending: bool,
     /// What was given up, and has not been told yet.
     losses: Losses,
@@ -105,7 +117,19 @@ impl Keeping {
         let outs = outs.into_iter().map(out).collect();
         let (held, losses) = (VecDeque::new(), Losses::default());
         let disk = DiskQueue { max_bytes: config.max_bytes, ..DiskQueue::default() };
-        Self { spool, counters, outs, held, counted: Duration::ZERO, complained: false, ending: false, losses, teller, disk }
+        Self {
+            spool,
+            counters,
+            outs,
+            held,
+            counted: Duration::ZERO,
+            trouble: None,
+            declined: None,
+            ending: false,
+            losses,
+            teller,
+            disk,
+        }
     }
 
     /// What was found when the queue was opened: what stood in a damaged piece is lost.
@@ -193,8 +217,11 @@ impl Keeping {
         }
         let taken = if self.held.is_empty() { self.append(&kept, now) } else { Taken::DeviceFails };
         match taken {
-            Taken::Yes => {}
-            Taken::DeviceFails => self.held.push_back((kept, now)),
+            Taken::Yes => self.recovered(),
+            Taken::DeviceFails => {
+                self.trouble.get_or_insert_default().waited += 1;
+                self.held.push_back((kept, now));
+            }
             // Nobody waits for it, and it waits for nobody.
             Taken::Never => {
                 let refused = brokers(kept.brokers).filter(|broker| !self.outs[*broker].unkept(&kept, false));
@@ -212,6 +239,7 @@ impl Keeping {
     fn refused(&mut self, kept: &Kept) {
         self.losses.refused(kept);
         self.disk.lost += 1;
+        self.trouble.iter_mut().for_each(|trouble| trouble.lost += 1);
     }
 
     /// Counts a record as lost for its brokers.
@@ -223,7 +251,7 @@ impl Keeping {
     fn write_held(&mut self, now: Duration) {
         while let Some((kept, since)) = self.held.pop_front() {
             match self.append(&kept, now) {
-                Taken::Yes => {}
+                Taken::Yes => self.recovered(),
                 Taken::DeviceFails => {
                     self.held.push_front((kept, since));
                     return;
@@ -273,28 +301,45 @@ impl Keeping {
         let taken = self.spool.append(&record, kept.brokers, now);
         self.disk.timed(begun, (before, self.spool.syncs()));
         match taken {
-            Ok(_) => {
-                if std::mem::take(&mut self.complained) {
-                    tracing::info!("the queue can be written again");
-                }
-                Taken::Yes
+            Ok(_) => Taken::Yes,
+            Err(error @ (SpoolError::NoRoom { .. } | SpoolError::TooLarge { .. })) => {
+                self.decline(&error, now);
+                Taken::Never
             }
             Err(error) => {
                 self.complain(&error);
-                match error {
-                    SpoolError::NoRoom { .. } | SpoolError::TooLarge { .. } => Taken::Never,
-                    _ => Taken::DeviceFails,
-                }
+                Taken::DeviceFails
             }
         }
     }
 
     /// Says what is wrong with the disk, once.
     fn complain(&mut self, error: &SpoolError) {
-        if !self.complained {
+        if self.trouble.is_none() {
             tracing::error!(%error, "the queue cannot be written: what comes waits in memory");
+            self.trouble = Some(Trouble::default());
         }
-        self.complained = true;
+    }
+
+    /// Says once that this is over, when nothing waits in memory any more.
+    fn recovered(&mut self) {
+        if self.held.is_empty()
+            && let Some(Trouble { waited, lost }) = self.trouble.take()
+        {
+            tracing::info!(
+                waited,
+                lost,
+                "the queue is written again: so many messages had waited in memory, so many were lost meanwhile"
+            );
+        }
+    }
+
+    /// Says now and then that the disk does well, and a message is not for it.
+    fn decline(&mut self, error: &SpoolError, now: Duration) {
+        if self.declined.is_none_or(|said| now.saturating_sub(said) >= DECLINE) {
+            self.declined = Some(now);
+            tracing::warn!(%error, "a message is not kept on disk: it is sent if a broker takes it now, and told to be lost if not");
+        }
     }
 
     /// Hands out what may go to a broker; when more may.
@@ -328,7 +373,14 @@ impl Keeping {
 
     /// What was given up, and how it stands.
     fn tell(&mut self, now: Duration) {
-        for loss in self.spool.take_losses() {
+        for mut loss in self.spool.take_losses() {
+            if *loss.stream == *STREAM {
+                // What such messages said is not lost.
+                loss.count = self.teller.again(&loss, &mut self.losses);
+                if loss.count == 0 {
+                    continue;
+                }
+            }
             self.losses.given_up(&loss);
             self.disk.lost += loss.count;
             let reason = match loss.reason {
@@ -358,8 +410,11 @@ impl Keeping {
 }
 
 impl Keeping {
-    /// What was lost is told by the queue itself.
+    /// What was lost is told by the queue itself, once there is room for the message.
     fn tell_losses(&mut self, now: Duration, ends: bool) {
+        if self.held.len() >= HELD && !ends {
+            return;
+        }
         for kept in self.teller.tell(&mut self.losses, (now, SystemTime::now()), ends) {
             self.keep(kept, now);
         }

@@ -1,7 +1,7 @@
 //! What was given up, told as messages that are themselves kept: coalesced, so that a queue that overflows is not filled with them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -16,6 +16,8 @@ use super::{
     Kept,
 };
 
+/// What stands for a camera where losses are kept: no camera has this name.
+pub(super) const STREAM: &str = "";
 /// Shortest time between two tellings.
 const EVERY: Duration = Duration::from_secs(10);
 /// Most rows that wait. What more there is goes into the log and the counters alone.
@@ -30,9 +32,12 @@ struct Row {
     brokers: u16,
 }
 
+/// Why what was lost, of which camera.
+type Key = (Reason, Lost, Arc<str>);
+
 /// Losses that are to be told.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Losses(BTreeMap<(Reason, Lost, Arc<str>), Row>);
+pub(super) struct Losses(BTreeMap<Key, Row>);
 
 fn lost(class: Class) -> Lost {
     match class {
@@ -43,13 +48,14 @@ fn lost(class: Class) -> Lost {
 }
 
 impl Losses {
-    fn add(&mut self, key: (Reason, Lost, Arc<str>), row: Row) {
+    fn add(&mut self, key: Key, row: Row) {
         let room = self.0.len() < MOST;
         match self.0.get_mut(&key) {
             Some(known) => {
                 known.messages += row.messages;
                 known.brokers |= row.brokers;
-                (known.seqs.1, known.times.1) = (row.seqs.1, row.times.1);
+                known.seqs = (known.seqs.0.min(row.seqs.0), known.seqs.1.max(row.seqs.1));
+                known.times = (known.times.0.min(row.times.0), known.times.1.max(row.times.1));
             }
             None if room => {
                 self.0.insert(key, row);
@@ -94,12 +100,14 @@ pub(in crate::publish) struct Teller {
     boot_id: String,
     seq: u64,
     told: Option<Duration>,
+    /// What was told in this run, and when: the queue may give these messages up too.
+    said: VecDeque<(SystemTime, Key, Row)>,
 }
 
 impl Teller {
     pub(in crate::publish) fn new(base: &str, device: &str, boot_id: &str) -> Self {
         let topic = topics::LOSS.topic(Place { base, device, ..Place::default() });
-        Self { topic, device: device.to_owned(), boot_id: boot_id.to_owned(), seq: 0, told: None }
+        Self { topic, device: device.to_owned(), boot_id: boot_id.to_owned(), seq: 0, told: None, said: VecDeque::new() }
     }
 
     /// The messages about what was lost, if it is time; in an ordered end it is.
@@ -108,10 +116,35 @@ impl Teller {
             return Vec::new();
         }
         self.told = Some(now);
-        std::mem::take(losses).0.into_iter().map(|(key, row)| self.message(key, &row, wall)).collect()
+        let tell = |(key, row): (Key, Row)| {
+            if self.said.len() >= MOST {
+                self.said.pop_front();
+            }
+            self.said.push_back((wall, key.clone(), row.clone()));
+            self.message(key, &row, wall)
+        };
+        std::mem::take(losses).0.into_iter().map(tell).collect()
     }
 
-    fn message(&mut self, (reason, of, camera): (Reason, Lost, Arc<str>), row: &Row, wall: SystemTime) -> Kept {
+    /// Messages about losses have been lost themselves: what they said is to be told again, added up with what is to be told anyway. How
+    /// many of them nobody knows the words of any more, since an earlier run told them.
+    pub(super) fn again(&mut self, loss: &Loss, losses: &mut Losses) -> u64 {
+        // Times are kept in microseconds.
+        let slack = Duration::from_micros(1);
+        let lost = |at: &SystemTime| *at + slack >= loss.times.0 && *at <= loss.times.1 + slack;
+        let (gone, stay): (VecDeque<_>, _) = std::mem::take(&mut self.said).into_iter().partition(|(at, ..)| lost(at));
+        self.said = stay;
+        let known = gone.len() as u64;
+        for (_, key, row) in gone {
+            let brokers = row.brokers & loss.brokers;
+            if brokers != 0 {
+                losses.add(key, Row { brokers, ..row });
+            }
+        }
+        loss.count.saturating_sub(known)
+    }
+
+    fn message(&mut self, (reason, of, camera): Key, row: &Row, wall: SystemTime) -> Kept {
         let (seqs, times) = (Some(row.seqs.into()), Some([Stamp(row.times.0), Stamp(row.times.1)]));
         self.kept((reason, of, &camera), (Some(row.messages), seqs, times), row.brokers, wall)
     }
@@ -148,7 +181,7 @@ impl Teller {
         Kept {
             class: Class::Event,
             // In a row of their own: no camera's events wait for them, nor they for any.
-            stream: "".into(),
+            stream: STREAM.into(),
             seq,
             id: format!("{}-loss-{seq:x}", self.boot_id),
             topic: self.topic.clone(),
@@ -198,6 +231,32 @@ mod tests {
         );
         losses.given_up(&loss(LossReason::Damage, "door", (1, 1), 1));
         assert_eq!(teller.tell(&mut losses, (12 * SECOND, wall), true).len(), 1, "the end tells what is left");
+    }
+
+    /// A queue that overflows for long gives up its oldest messages about that too.
+    #[test]
+    fn what_was_told_and_lost_is_told_again() {
+        let (mut teller, mut losses, wall) = (Teller::new("egret", "box1", "one"), Losses::default(), tests::wall());
+        let text = |losses: &mut Losses, teller: &mut Teller, second: u32| {
+            let now = SECOND * second;
+            let told = teller.tell(losses, (now, wall + now), false);
+            told.iter().map(|kept| String::from_utf8_lossy(&kept.payload).into_owned()).collect::<Vec<_>>()
+        };
+        losses.given_up(&loss(LossReason::Size, "door", (0, 9), 3));
+        assert_eq!(text(&mut losses, &mut teller, 0).len(), 1);
+        losses.given_up(&loss(LossReason::Size, "door", (10, 19), 3));
+        assert_eq!(text(&mut losses, &mut teller, 10).len(), 1);
+        losses.given_up(&loss(LossReason::Size, "door", (20, 29), 3));
+        let of_losses = |times, brokers, count| Loss { times, brokers, count, ..loss(LossReason::Size, STREAM, (0, 0), 1) };
+        // One of an earlier run is among them, and one broker has had it.
+        assert_eq!(teller.again(&of_losses((wall - SECOND, wall), 2, 2), &mut losses), 1);
+        let again = text(&mut losses, &mut teller, 20);
+        assert!(again.len() == 1 && again[0].contains(r#""messages":20,"reason":"size","seqs":[0,29]"#), "{again:?}");
+        assert_eq!(teller.again(&of_losses((wall, wall + 20 * SECOND), 3, 2), &mut losses), 0);
+        let again = text(&mut losses, &mut teller, 30);
+        assert!(again.len() == 1 && again[0].contains(r#""messages":30,"reason":"size","seqs":[0,29]"#), "{again:?}");
+        assert_eq!(teller.again(&of_losses((wall, wall + 29 * SECOND), 3, 1), &mut losses), 1, "that is not known any more");
+        assert!(losses.is_empty());
     }
 
     #[test]

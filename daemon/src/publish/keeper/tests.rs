@@ -26,7 +26,7 @@ fn payload(seq: u64, bytes: usize) -> Bytes {
 
 fn keep(keeper: &mut Keeper, class: Class, seq: u64, bytes: usize) {
     let topic: Arc<str> = "egret/box1/cam/door/event/gate".into();
-    assert!(keeper.keep((class, "door"), &topic, payload(seq, bytes), SystemTime::now(), 1), "there is room for a word");
+    assert!(keeper.keep((class, "door", seq), &topic, payload(seq, bytes), SystemTime::now(), 1), "there is room for a word");
 }
 
 /// The next word that is no answer to us; everything that is delivered is acknowledged.
@@ -36,19 +36,6 @@ async fn next(backlog: &mut Backlog) -> Come {
         backlog.answered(delivery.stream.clone(), delivery.number, false);
     }
     come
-}
-
-#[test]
-fn messages_tell_their_numbers() {
-    for (payload, seq) in [
-        (r#"{"kind":"event","camera":"a","seq":17,"event":"seq"}"#, 17),
-        (r#"{"seq":18446744073709551615}"#, u64::MAX),
-        (r#"{"seq":null}"#, 0),
-        (r#"{"seq":"#, 0),
-        ("", 0),
-    ] {
-        assert_eq!(seq_of(payload.as_bytes()), seq, "{payload}");
-    }
 }
 
 #[tokio::test]
@@ -71,8 +58,8 @@ async fn what_nobody_can_take_is_told_as_lost() {
     let (mut keeper, mut backlog) = queue(dir.path(), &counters);
     let large = Bytes::from(vec![b'x'; 300 << 10]);
     let topic: Arc<str> = "egret/box1/cam/door/event/gate".into();
-    for _ in 0..2 * UNDER_WAY + 3 {
-        assert!(keeper.keep((Class::Event, "door"), &topic, large.clone(), SystemTime::now(), 1));
+    for seq in 0..2 * UNDER_WAY as u64 + 3 {
+        assert!(keeper.keep((Class::Event, "door", seq), &topic, large.clone(), SystemTime::now(), 1));
     }
     drop(keeper);
     assert_eq!(counters.dropped(Family::Event, DropReason::Overflow), 3);
@@ -151,4 +138,77 @@ async fn damage_is_told() {
         }
     }
     assert_eq!((&lost["reason"], &lost["of"], &lost["messages"]), (&"damage".into(), &"event".into(), &Value::Null));
+}
+
+/// A disk that takes nothing for a while and then again: each is said once, with what has become of what came meanwhile.
+#[test]
+fn a_disk_that_takes_records_again_is_told_with_what_it_cost() {
+    const MORE: u64 = keeping::HELD as u64 + 5;
+    let (dir, counters) = (tempfile::tempdir().expect("a directory"), Arc::new(Counters::default()));
+    let brokers = vec![counters.add("mqtt")];
+    let config = QueueConfig { max_bytes: 8 << 20, ..QueueConfig::at(dir.path().join("queue")) };
+    let (spool, _) = Spool::open_at(&config.directory, settings(&config, &brokers)).expect("opens");
+    let away = dir.path().join("away");
+    std::fs::rename(&config.directory, &away).expect("renamed");
+    let (out, _come) = mpsc::channel(8);
+    let told = Teller::new("egret", "box1", "one");
+    let keeping = Keeping::new(spool, counters.clone(), vec![(out, brokers[0].clone())], &config, told);
+    let (words, heard) = sync_channel(WORDS);
+    let (lines, log) = sync_channel(64);
+    let log_to = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Lines(lines.clone())).finish();
+    let thread = thread::spawn(move || tracing::subscriber::with_default(log_to, || keeping.run(&heard)));
+    let keep = |seq| {
+        let (id, topic, payload) = (format!("one-{seq:x}"), "egret/box1/cam/door/event/gate".into(), payload(seq, 0));
+        let kept =
+            Kept { class: Class::Event, stream: "door".into(), seq, id, topic, payload, at: SystemTime::now(), brokers: 1 };
+        words.send(Word::Keep(kept)).expect("it runs");
+    };
+    let line = |part: &str| {
+        let line = log.recv_timeout(PATIENCE).expect("a line in time");
+        assert!(line.contains(part), "{part}: {line}");
+        line
+    };
+    (0..MORE).for_each(keep);
+    line("ERROR");
+    while counters.dropped(Family::Event, DropReason::Overflow) < 5 {
+        thread::yield_now();
+    }
+    std::fs::rename(&away, &config.directory).expect("renamed");
+    let again = line("the queue is written again");
+    assert!(again.contains(&format!("waited={} lost=5", keeping::HELD)), "{again}");
+    // All is as it was, also for what no disk would take.
+    keep(MORE);
+    let large = Bytes::from(vec![b'x'; 300 << 10]);
+    for _ in 0..3 {
+        let kept = Kept {
+            class: Class::Event,
+            stream: "door".into(),
+            seq: 0,
+            id: "large".into(),
+            topic: "t".into(),
+            payload: large.clone(),
+            at: SystemTime::now(),
+            brokers: 1,
+        };
+        words.send(Word::Keep(kept)).expect("it runs");
+    }
+    line("is not kept on disk");
+    words.send(Word::End).expect("it runs");
+    thread.join().expect("no panic");
+    assert_eq!(log.try_iter().collect::<Vec<_>>(), Vec::<String>::new(), "each is said once");
+}
+
+/// A log, line by line.
+struct Lines(SyncSender<String>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Who wants no more of it has ended.
+        let _ended = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
