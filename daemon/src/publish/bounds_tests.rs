@@ -149,8 +149,8 @@ async fn pictures_that_waited_arrive_whole_and_those_that_did_not_fit_are_told()
         ends.len() as u64 + sum(losses) >= ENDS && events.len() as u64 == EVENTS
     };
     let [ends, events, losses] = hear(&mut subscriber, enough).await;
-    assert_eq!(seqs(&events), Vec::from_iter(0..EVENTS), "no event made room");
-    assert_eq!(seqs(&ends), Vec::from_iter(lost..ENDS), "the oldest made room");
+    assert_eq!(seqs(&events), (0..EVENTS).collect::<Vec<_>>(), "no event made room");
+    assert_eq!(seqs(&ends), (lost..ENDS).collect::<Vec<_>>(), "the oldest made room");
     assert!(
         losses.iter().all(|loss| loss["of"] == "track" && loss["reason"] == "size" && loss["camera"] == "door"),
         "{losses:?}"

@@ -107,11 +107,10 @@ mod tests {
             composer.frame(&tracked, now, |topic, payload, sort| {
                 let parts: Vec<&str> = topic.rsplit('/').collect();
                 let (worth, class) = match (parts[1], parts[0]) {
-                    ("track", "new") => (Worth::Lasting, None),
+                    ("track", "new") | ("count", _) => (Worth::Lasting, None),
                     ("track", "update") => (Worth::Update, None),
                     ("track", "end" | "rename") => (Worth::End, Some(Class::TrackEnd)),
                     ("event", _) => (Worth::Event, Some(Class::Event)),
-                    ("count", _) => (Worth::Lasting, None),
                     _ => panic!("{topic}"),
                 };
                 assert_eq!((sort.worth, sort.worth.class()), (worth, class), "{topic}");

@@ -442,7 +442,7 @@ fn onvif_turns_the_picture_upside_down() {
         3,
         "it is not so; it begins and ends"
     );
-    assert_eq!(rig.said("MyDevice/onvif-ej/VideoSource/SignalLoss/&door").len(), 1);
+    assert_eq!(rig.said("MyDevice/onvif-ej/VideoSource/SignalLoss/&door").len(), 2, "it is not so; it begins");
 }
 
 #[test]

@@ -247,7 +247,7 @@ mod tests {
         losses.given_up(&loss(LossReason::Size, "door", (10, 19), 3));
         assert_eq!(text(&mut losses, &mut teller, 10).len(), 1);
         losses.given_up(&loss(LossReason::Size, "door", (20, 29), 3));
-        let of_losses = |times, brokers, count| Loss { times, brokers, count, ..loss(LossReason::Size, STREAM, (0, 0), 1) };
+        let of_losses = |times, brokers, count| Loss { count, times, brokers, ..loss(LossReason::Size, STREAM, (0, 0), 1) };
         // One of an earlier run is among them, and one broker has had it.
         assert_eq!(teller.again(&of_losses((wall - SECOND, wall), 2, 2), &mut losses), 1);
         let again = text(&mut losses, &mut teller, 20);
