@@ -3,6 +3,7 @@
 mod clip;
 mod cpu;
 mod detector;
+mod device_head;
 mod engine;
 mod extras;
 mod letterbox;
@@ -18,6 +19,7 @@ mod worker;
 pub use clip::{Clip, Crop, Cropper};
 pub use cpu::Cpu;
 pub use detector::{DetectError, Detector, Output, View};
+pub use device_head::{DeviceHead, device_head};
 pub use letterbox::{Letterbox, Placement};
 pub(crate) use load::load_bytes;
 pub use load::{Examined, Flaw, LoadError, Loaded, examine, load, load_cpu};

@@ -6,6 +6,10 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
+#ifdef __CUDACC__
+#define INFINITY __int_as_float(0x7f800000)
+#endif
+
 // The bits of the nearest IEEE 754 binary16, ties to even.
 __device__ inline u16 half_bits(float value) {
 #ifdef __CUDACC__

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "cpu-kernels")]
 pub mod cpu;
+pub mod decode;
 mod launch;
 pub mod letterbox;
 pub mod nvrtc;

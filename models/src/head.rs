@@ -106,6 +106,19 @@ pub struct Thresholds {
     pub nms: NmsParams,
 }
 
+/// Which way to export a network its outputs show, for readers elsewhere (a device).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrangement {
+    /// The place of that way among those of the head, as its [`HeadSpec`] lists them.
+    pub form: usize,
+    /// For each output that the head reads the position of that output.
+    pub order: Vec<usize>,
+    /// Which of the outputs that the head reads has boxes that are in pixels as they come.
+    pub pixels: Option<usize>,
+    /// How far from the origin an edge may be, in pixels.
+    pub limit: f32,
+}
+
 /// Reads the outputs of one network.
 pub struct Head {
     kind: &'static str,
@@ -148,6 +161,16 @@ impl Head {
         let head = Self { kind, reader, forms, classes, limit, suppresses, masks: true, work, scratch };
         head.fit(&outputs.iter().map(|(name, dims)| Declared { name, dims: dims.to_vec() }).collect::<Vec<_>>())?;
         Ok(head)
+    }
+
+    /// Which output is which.
+    ///
+    /// # Errors
+    /// [`HeadError::Shapes`].
+    pub fn arrangement(&self, outputs: &[(&str, &[Option<usize>])]) -> Result<Arrangement, HeadError> {
+        let declared: Vec<_> = outputs.iter().map(|(name, dims)| Declared { name, dims: dims.to_vec() }).collect();
+        let Fit { form, order } = self.fit(&declared)?;
+        Ok(Arrangement { form, order, pixels: self.reader.pixels(form), limit: self.limit })
     }
 
     /// Whether masks are made of the prototypes of an instance segmentation: most of the work of such a head. They are, unless told

@@ -1,8 +1,12 @@
 // All kernels compiled for the CPU, and a way to launch them by name as the driver does.
 #include "cuda.hpp"
 
+#include "../dense.cu"
 #include "../letterbox.cu"
+#include "../select.cu"
+#include "../sparse.cu"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -27,14 +31,21 @@ const Kernel KERNELS[] = {
     KERNEL(letterbox_planar_i8, Letterbox, false),       KERNEL(letterbox_planar_u8, Letterbox, false),
     KERNEL(letterbox_interleaved_f32, Letterbox, false), KERNEL(letterbox_interleaved_f16, Letterbox, false),
     KERNEL(letterbox_interleaved_i8, Letterbox, false),  KERNEL(letterbox_interleaved_u8, Letterbox, false),
+    KERNEL(scan_objectness, Scan, false),                KERNEL(scan_anchors, Scan, false),
+    KERNEL(scan_table, Scan, false),                     KERNEL(scan_distribution, Scan, false),
+    KERNEL(scan_decoded, Scan, false),                   KERNEL(scan_coverage, Scan, false),
+    KERNEL(scan_final, Scan, false),                     KERNEL(scan_ssd, Scan, false),
+    KERNEL(scan_queries, Scan, false),                   KERNEL(select_boxes, Select, true),
 };
 
 constexpr std::size_t STACK = 128 * 1024;
 
+// A context begins it; jumps, which need no system call, go on.
 struct Fibre {
     ucontext_t context;
+    jmp_buf jump;
     char* stack;
-    bool done;
+    bool begun, done;
 };
 
 // A block under way: its fibres, and the one whose turn it is.
@@ -42,7 +53,7 @@ struct Block {
     const Kernel* kernel;
     const void* params;
     std::vector<Fibre> fibres;
-    ucontext_t scheduler;
+    jmp_buf scheduler;
     std::size_t turn;
 };
 
@@ -54,10 +65,17 @@ egret_cpu::Dim thread_of(std::size_t index) {
 }
 
 void enter() {
-    Block& own = *block;
-    own.kernel->run(own.params);
-    own.fibres[own.turn].done = true;
-    swapcontext(&own.fibres[own.turn].context, &own.scheduler);
+    block->kernel->run(block->params);
+    block->fibres[block->turn].done = true;
+    _longjmp(block->scheduler, 1);
+}
+
+// Lets a fibre run to its next barrier or to its end.
+void resume(Block& own, Fibre& fibre) {
+    if (_setjmp(own.scheduler)) return;
+    if (fibre.begun) _longjmp(fibre.jump, 1);
+    fibre.begun = true;
+    setcontext(&fibre.context);
 }
 
 void run_block(Block& own, bool descending) {
@@ -67,7 +85,7 @@ void run_block(Block& own, bool descending) {
         fibre.context.uc_stack.ss_sp = fibre.stack;
         fibre.context.uc_stack.ss_size = STACK;
         fibre.context.uc_link = nullptr;
-        fibre.done = false;
+        fibre.begun = fibre.done = false;
         makecontext(&fibre.context, enter, 0);
     }
     block = &own;
@@ -77,7 +95,7 @@ void run_block(Block& own, bool descending) {
             Fibre& fibre = own.fibres[own.turn];
             if (fibre.done) continue;
             threadIdx = thread_of(own.turn);
-            swapcontext(&own.scheduler, &fibre.context);
+            resume(own, fibre);
             if (fibre.done) left--;
         }
     }
@@ -94,7 +112,9 @@ void run_alone(const Kernel& kernel, const void* params, bool descending) {
 
 }  // namespace
 
-void egret_cpu::barrier() { swapcontext(&block->fibres[block->turn].context, &block->scheduler); }
+void egret_cpu::barrier() {
+    if (!_setjmp(block->fibres[block->turn].jump)) _longjmp(block->scheduler, 1);
+}
 
 // Runs a grid. 0: done; 1: no such kernel; 2: its parameters have another size; 3: no memory.
 extern "C" int egret_launch(const char* name, const unsigned grid[3], const unsigned threads[3], const void* params,
@@ -106,7 +126,8 @@ extern "C" int egret_launch(const char* name, const unsigned grid[3], const unsi
     if (kernel->params != params_len) return 2;
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {threads[0], threads[1], threads[2]};
-    Block own{kernel, params, {}, {}, 0};
+    Block own{};
+    own.kernel = kernel, own.params = params;
     char* stacks = nullptr;
     const std::size_t count = std::size_t{threads[0]} * threads[1] * threads[2];
     if (kernel->barriers) {

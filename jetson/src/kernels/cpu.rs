@@ -8,6 +8,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::{self, Command},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use libloading::Library;
@@ -15,13 +16,28 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Launch, Params,
+    decode::{Addresses, Decoder, OutputElement},
     letterbox::{Element, Frame, LetterboxParams, Slot, Tensor, Window, WindowError},
     sources::hexadecimal,
 };
 
 /// Options of the compiler: multiplications and additions stay apart, as NVRTC is told with `--fmad=false`.
-const OPTIONS: [&str; 9] =
-    ["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"];
+/// Fortified jumps would refuse to change stacks.
+const OPTIONS: [&str; 10] = [
+    "-std=c++17",
+    "-O2",
+    "-U_FORTIFY_SOURCE",
+    "-ffp-contract=off",
+    "-fPIC",
+    "-shared",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unknown-pragmas",
+];
+
+/// How many times this process has compiled.
+static COMPILED: AtomicU32 = AtomicU32::new(0);
 
 /// Why there are no kernels for the CPU, or why one did not run.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +114,55 @@ pub enum Cells<'a> {
     U8(&'a mut [u8]),
 }
 
+/// An output in host memory.
+#[derive(Clone, Copy, Debug)]
+pub enum HostOutput<'a> {
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// Bits of 16-bit floats.
+    F16(&'a [u16]),
+    /// 32-bit integers.
+    I32(&'a [i32]),
+    /// 64-bit integers.
+    I64(&'a [i64]),
+}
+
+impl HostOutput<'_> {
+    /// Its elements.
+    pub fn element(&self) -> OutputElement {
+        match self {
+            Self::F32(_) => OutputElement::F32,
+            Self::F16(_) => OutputElement::F16,
+            Self::I32(_) => OutputElement::I32,
+            Self::I64(_) => OutputElement::I64,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F16(values) => values.len(),
+            Self::I32(values) => values.len(),
+            Self::I64(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn address(&self) -> u64 {
+        match self {
+            Self::F32(values) => values.as_ptr() as u64,
+            Self::F16(values) => values.as_ptr() as u64,
+            Self::I32(values) => values.as_ptr() as u64,
+            Self::I64(values) => values.as_ptr() as u64,
+        }
+    }
+}
+
 impl CpuKernels {
     /// Compiles the sources, unless this was done before, and loads them.
     ///
@@ -164,6 +229,44 @@ impl CpuKernels {
         unsafe { self.launch::<LetterboxParams>(&launch) }
     }
 
+    /// Decodes batches of outputs, one after the other through the same memory; what each leaves is for [`Decoder::read`].
+    ///
+    /// # Errors
+    /// [`CpuError`].
+    pub fn decode(&self, decoder: &Decoder, batches: &[(&[HostOutput<'_>], usize)]) -> Result<Vec<Vec<u8>>, CpuError> {
+        let most = batches.iter().map(|(_, pictures)| *pictures).max().unwrap_or(0);
+        let needed = decoder.memory(most);
+        // Whole words, since the memory begins at multiples of 8; what is there is no zero.
+        let words = |bytes: usize| vec![0xdead_beef_dead_beef_u64; bytes.div_ceil(8)];
+        let (mut candidates, mut turned) = (words(needed.candidates), words(needed.turned));
+        let mut counters: Vec<u64> =
+            Decoder::counters().as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect::<Vec<_>>().repeat(most);
+        let mut all = Vec::new();
+        for (outputs, pictures) in batches {
+            for (output, shape) in outputs.iter().zip(decoder.outputs(*pictures)) {
+                enough("an output", if output.element() == shape.element { output.len() } else { 0 }, shape.len)?;
+            }
+            enough("the outputs", outputs.len(), decoder.outputs(1).count())?;
+            let mut results = words(decoder.result_bytes() * pictures);
+            let addresses = Addresses {
+                candidates: candidates.as_mut_ptr() as u64,
+                counters: counters.as_mut_ptr() as u64,
+                confidences: decoder.confidences().as_ptr() as u64,
+                priors: decoder.priors().as_ptr() as u64,
+                turned: turned.as_mut_ptr() as u64,
+                results: results.as_mut_ptr() as u64,
+            };
+            let data: Vec<_> = outputs.iter().map(HostOutput::address).collect();
+            let (scan, select) = decoder.launches(&addresses, &data, *pictures as u32);
+            // SAFETY: all memory has the sizes that the decoder asks for, and the outputs those that it was made for.
+            unsafe { self.launch(&scan) }?;
+            // SAFETY: as above.
+            unsafe { self.launch(&select) }?;
+            all.push(results.iter().flat_map(|word| word.to_ne_bytes()).collect());
+        }
+        Ok(all)
+    }
+
     /// Bytes of a slot's description, as the kernels have it too.
     pub fn slot_bytes() -> usize {
         size_of::<Slot>()
@@ -198,7 +301,8 @@ fn compiled() -> Result<PathBuf, CpuError> {
     }
     fs::create_dir_all(&folder).map_err(|error| CpuError::File { path: folder.clone(), error })?;
     // Tests run side by side: each compiles under its own name, and the last rename stays.
-    let own = folder.join(format!("{}.tmp", process::id()));
+    let number = COMPILED.fetch_add(1, Ordering::Relaxed);
+    let own = folder.join(format!("{}-{number}.tmp", process::id()));
     let output = Command::new(compiler).args(OPTIONS).arg("-o").arg(&own).arg(sources.join("cpu/kernels.cpp")).output();
     let output = output.map_err(CpuError::NoCompiler)?;
     if !output.status.success() {

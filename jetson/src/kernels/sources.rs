@@ -14,25 +14,40 @@ pub struct Unit {
 }
 
 /// All of them.
-pub const UNITS: [Unit; 1] = [Unit {
-    name: "letterbox.cu",
-    text: include_str!("../../kernels/letterbox.cu"),
-    entries: &[
-        "letterbox_planar_f32",
-        "letterbox_planar_f16",
-        "letterbox_planar_i8",
-        "letterbox_planar_u8",
-        "letterbox_interleaved_f32",
-        "letterbox_interleaved_f16",
-        "letterbox_interleaved_i8",
-        "letterbox_interleaved_u8",
-    ],
-}];
+pub const UNITS: [Unit; 4] = [
+    Unit {
+        name: "letterbox.cu",
+        text: include_str!("../../kernels/letterbox.cu"),
+        entries: &[
+            "letterbox_planar_f32",
+            "letterbox_planar_f16",
+            "letterbox_planar_i8",
+            "letterbox_planar_u8",
+            "letterbox_interleaved_f32",
+            "letterbox_interleaved_f16",
+            "letterbox_interleaved_i8",
+            "letterbox_interleaved_u8",
+        ],
+    },
+    Unit {
+        name: "dense.cu",
+        text: include_str!("../../kernels/dense.cu"),
+        entries: &["scan_objectness", "scan_anchors", "scan_table", "scan_distribution", "scan_decoded", "scan_coverage"],
+    },
+    Unit {
+        name: "sparse.cu",
+        text: include_str!("../../kernels/sparse.cu"),
+        entries: &["scan_final", "scan_ssd", "scan_queries"],
+    },
+    Unit { name: "select.cu", text: include_str!("../../kernels/select.cu"), entries: &["select_boxes"] },
+];
 
 /// What the units include, by name.
-pub(super) const HEADERS: [(&str, &str); 2] = [
+pub(super) const HEADERS: [(&str, &str); 4] = [
+    ("decode.cuh", include_str!("../../kernels/decode.cuh")),
     ("elements.cuh", include_str!("../../kernels/elements.cuh")),
     ("letterbox.cuh", include_str!("../../kernels/letterbox.cuh")),
+    ("reading.cuh", include_str!("../../kernels/reading.cuh")),
 ];
 
 impl Unit {

@@ -279,6 +279,17 @@ pub enum Priors {
     Decoded {},
 }
 
+impl Priors {
+    /// The boxes on an input of `width`×`height` in the order of the network's outputs: centre x, centre y, width, height, 0..1. `None`
+    /// where the network has decoded them itself.
+    ///
+    /// # Errors
+    /// What contradicts itself.
+    pub fn boxes(&self, input: (usize, usize)) -> Result<Option<Vec<[f32; 4]>>, String> {
+        super::priors::lay(self, input)
+    }
+}
+
 impl Default for Priors {
     fn default() -> Self {
         Self::Paper {
