@@ -24,6 +24,8 @@ mod engine;
 #[cfg(feature = "tensorrt")]
 mod error;
 #[cfg(feature = "tensorrt")]
+mod graphs;
+#[cfg(feature = "tensorrt")]
 mod host;
 #[cfg(feature = "tensorrt")]
 mod library;
@@ -45,6 +47,7 @@ pub use {
     context::ExecutionContext,
     engine::{Deserialize, Engine, Runtime},
     error::{Error, ParserError, Recorded, Told},
+    graphs::{Capture, Graph, Graphs, Ran},
     host::{OnProgress, Progress, Severity, Sink},
     library::{Library, Location},
     memory::{DeviceMemory, Memory, Stream},

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace egret_double {
 
@@ -50,7 +51,7 @@ EXPORT int egret_double_set(char const* name, int64_t value) {
     std::pair<char const*, std::atomic<int64_t>*> const all[] = {{"version", &knobs.version}, {"device", &knobs.device},
         {"dla_cores", &knobs.dla_cores}, {"no_cuda", &knobs.no_cuda}, {"build_memory", &knobs.build_memory},
         {"build_step_us", &knobs.build_step_us}, {"context_fails", &knobs.context_fails}, {"enqueue_fails", &knobs.enqueue_fails},
-        {"enqueue_us", &knobs.enqueue_us}};
+        {"enqueue_us", &knobs.enqueue_us}, {"capture_fails", &knobs.capture_fails}};
     for (auto const& knob : all) {
         if (std::strcmp(knob.first, name) == 0) {
             *knob.second = value;
@@ -63,4 +64,19 @@ EXPORT int egret_double_set(char const* name, int64_t value) {
 EXPORT int64_t egret_double_objects() { return knobs.objects; }
 EXPORT void* egret_double_stream_new() { return new Stream; }
 EXPORT void egret_double_stream_synchronize(void* stream) { static_cast<Stream*>(stream)->synchronize(); }
+EXPORT void egret_double_stream_begin(void* stream) { static_cast<Stream*>(stream)->recording = new Tasks; }
+EXPORT void* egret_double_stream_end(void* stream) {
+    Tasks* const recorded = std::exchange(static_cast<Stream*>(stream)->recording, nullptr);
+    if (knobs.capture_fails == 0) {
+        return recorded;
+    }
+    delete recorded;
+    return nullptr;
+}
+EXPORT void egret_double_graph_launch(void* graph, void* stream) {
+    for (auto const& task : *static_cast<Tasks*>(graph)) {
+        static_cast<Stream*>(stream)->push(task);
+    }
+}
+EXPORT void egret_double_graph_free(void* graph) { delete static_cast<Tasks*>(graph); }
 EXPORT void egret_double_stream_free(void* stream) { delete static_cast<Stream*>(stream); }

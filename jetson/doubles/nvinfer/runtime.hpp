@@ -7,6 +7,7 @@
 #include "stream.hpp"
 
 #include <chrono>
+#include <memory>
 
 namespace egret_double {
 
@@ -127,7 +128,9 @@ public:
             reporter_.fail(nvinfer1::ErrorCode::kINVALID_ARGUMENT, std::string{"Static dimension mismatch or outside of the profile: "} + name);
             return false;
         }
-        shapes_[name] = shape_of(wanted);
+        auto& shape = shapes_[name];
+        *state_ += shape == shape_of(wanted) ? 0 : 1;
+        shape = shape_of(wanted);
         return true;
     }
     nvinfer1::Dims getTensorShape(char const* name) const noexcept override {
@@ -140,6 +143,7 @@ public:
             reporter_.fail(nvinfer1::ErrorCode::kINVALID_ARGUMENT, std::string{"misaligned address for "} + name);
             return false;
         }
+        ++*state_;
         addresses_[name] = static_cast<float*>(address);
         return true;
     }
@@ -152,6 +156,9 @@ private:
     bool needs_memory_;
     Reporter reporter_;
     int32_t profile_ = 0;
+    // Counts changes. What was recorded before one is worth nothing after it.
+    std::shared_ptr<std::atomic<int>> state_ = std::make_shared<std::atomic<int>>(0);
+    int settled_ = -1;
     std::map<std::string, Shape> shapes_;
     std::map<std::string, float*> addresses_;
 };
@@ -167,7 +174,15 @@ inline bool Context::enqueueV3(cudaStream_t stream) noexcept {
         reporter_.fail(nvinfer1::ErrorCode::kINVALID_STATE, needs_memory_ ? "no device memory was given" : "not all shapes are specified");
         return false;
     }
-    auto const work = [&engine = engine_, shapes = shapes_, addresses = addresses_, us = knobs.enqueue_us.load()] {
+    auto* queue = reinterpret_cast<Stream*>(stream);
+    bool const recording = queue != nullptr && queue->recording != nullptr;
+    int const now = *state_;
+    if (recording && settled_ != now) {
+        reporter_.fail(nvinfer1::ErrorCode::kINVALID_STATE, "enqueueV3 must run once after a change of shapes before it is captured");
+        return false;
+    }
+    settled_ = now;
+    auto const work = [&engine = engine_, shapes = shapes_, addresses = addresses_, us = knobs.enqueue_us.load(), recording, now, state = state_] {
         auto const done = std::chrono::steady_clock::now() + std::chrono::microseconds{us};
         std::map<std::string, Constant> values;
         for (auto const& input : shapes) {
@@ -178,13 +193,16 @@ inline bool Context::enqueueV3(cudaStream_t stream) noexcept {
         for (auto const& output : engine.graph().outputs) {
             auto const& numbers = results.at(output).values;
             std::copy(numbers.begin(), numbers.end(), addresses.at(output));
+            if (recording && *state != now) {   // a stale graph
+                std::fill_n(addresses.at(output), numbers.size(), std::nanf(""));
+            }
         }
         std::this_thread::sleep_until(done);
     };
     if (stream == nullptr) {
         work();
     } else {
-        reinterpret_cast<Stream*>(stream)->push(work);
+        queue->push(work);
     }
     return true;
 }

@@ -1,4 +1,4 @@
-// Streams of the double: work in order, on a thread of their own. A null stream works at once.
+// Streams of the double: work in order, on a thread of their own. A null stream works at once. Work can be recorded and repeated.
 #pragma once
 
 #include <condition_variable>
@@ -6,11 +6,17 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 namespace egret_double {
 
+using Tasks = std::vector<std::function<void()>>;
+
 class Stream {
 public:
+    // While this is set, tasks are recorded there and not done. One thread at a time uses a stream.
+    Tasks* recording = nullptr;
+
     Stream() : worker_{[this] { work(); }} {}
     ~Stream() {
         {
@@ -21,6 +27,10 @@ public:
         worker_.join();
     }
     void push(std::function<void()> task) {
+        if (recording != nullptr) {
+            recording->push_back(std::move(task));
+            return;
+        }
         {
             std::lock_guard<std::mutex> const lock{mutex_};
             tasks_.push_back(std::move(task));

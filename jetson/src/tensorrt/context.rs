@@ -3,7 +3,7 @@
 use std::{ffi::CString, fmt, ptr, sync::Arc};
 
 use super::{
-    Error, Memory, Range, Shape, Stream, Tensor,
+    Capture, Error, Graph, Memory, Range, Shape, Stream, Tensor,
     result::{self, c_string},
 };
 
@@ -97,8 +97,8 @@ impl ExecutionContext {
         Ok(())
     }
 
-    /// Puts a batch on `stream` and returns; the outputs are there when the stream is. May run while the stream is captured into a
-    /// graph, after one batch of the same shapes outside of a capture. Successive batches go on one stream, or are ordered by events.
+    /// Puts a batch on `stream` and returns; the outputs are there when the stream is. [`Graphs`](super::Graphs) repeats batches by
+    /// CUDA graphs.
     ///
     /// # Errors
     /// [`Error::Binding`] for a tensor without memory, or with too little; [`Error::Refused`] where TensorRT fails, after which the
@@ -118,6 +118,16 @@ impl ExecutionContext {
         self.stream = Some(Arc::clone(stream));
         // SAFETY: every tensor has memory of its size, which stays until `wait` or drop has seen the stream's end.
         unsafe { self.raw.enqueue(stream.raw()) }
+    }
+
+    /// Records what a batch of the present shapes puts on `stream`, the stream of the last batch. The graph reads and writes the memory
+    /// that is bound now: it must go before the context does, and before anything in the context changes.
+    pub(super) fn capture(&mut self, stream: &Arc<dyn Capture>) -> Result<Box<dyn Graph>, Error> {
+        stream.begin_capture()?;
+        let enqueued = self.enqueue(&(Arc::clone(stream) as _));
+        // A recording is ended whatever came of it: the stream would stay in it.
+        let graph = Arc::clone(stream).end_capture();
+        enqueued.and(graph)
     }
 
     /// Waits for the batches that were enqueued.

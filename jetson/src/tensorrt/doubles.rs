@@ -13,10 +13,10 @@ use std::{
 
 use libloading::os::unix::Library as Loaded;
 
-use super::{Error, Location, Memory, Stream, open};
+use super::{Capture, Error, Graph, Location, Memory, Stream, open};
 
 /// The knobs and their resting positions, as `knobs.hpp` has them.
-const KNOBS: [(&str, i64); 9] = [
+const KNOBS: [(&str, i64); 10] = [
     ("version", 0),
     ("device", 1),
     ("dla_cores", 0),
@@ -26,6 +26,7 @@ const KNOBS: [(&str, i64); 9] = [
     ("context_fails", 0),
     ("enqueue_fails", -1),
     ("enqueue_us", 0),
+    ("capture_fails", 0),
 ];
 
 static TURN: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
@@ -83,15 +84,28 @@ impl Double {
     ///
     /// # Errors
     /// [`Error::Library`].
-    pub fn stream(&self) -> Result<Arc<dyn Stream>, Error> {
-        let missing = |error: libloading::Error| Error::Library { library: folder(self.major), reason: error.to_string() };
+    pub fn stream(&self) -> Result<Arc<dyn Capture>, Error> {
         // SAFETY: the functions' types, from nvinfer.cpp.
         unsafe {
-            let new = self.library.get::<unsafe extern "C" fn() -> *mut c_void>(b"egret_double_stream_new\0").map_err(missing)?;
-            let synchronize = *self.library.get(b"egret_double_stream_synchronize\0").map_err(missing)?;
-            let free = *self.library.get(b"egret_double_stream_free\0").map_err(missing)?;
-            Ok(Arc::new(DoubleStream { raw: new(), synchronize, free }))
+            let new: unsafe extern "C" fn() -> *mut c_void = self.function(b"egret_double_stream_new\0")?;
+            let calls = StreamCalls {
+                synchronize: self.function(b"egret_double_stream_synchronize\0")?,
+                free: self.function(b"egret_double_stream_free\0")?,
+                begin: self.function(b"egret_double_stream_begin\0")?,
+                end: self.function(b"egret_double_stream_end\0")?,
+                launch: self.function(b"egret_double_graph_launch\0")?,
+                free_graph: self.function(b"egret_double_graph_free\0")?,
+            };
+            Ok(Arc::new(DoubleStream { raw: new(), calls }))
         }
+    }
+
+    /// # Safety
+    /// `T` is the function's type.
+    unsafe fn function<T: Copy>(&self, name: &[u8]) -> Result<T, Error> {
+        // SAFETY: the caller's promise.
+        let found = unsafe { self.library.get::<T>(name) };
+        found.map(|found| *found).map_err(|error| Error::Library { library: folder(self.major), reason: error.to_string() })
     }
 
     fn rest(&self) {
@@ -107,10 +121,19 @@ impl Drop for Double {
     }
 }
 
-struct DoubleStream {
-    raw: *mut c_void,
+#[derive(Clone, Copy)]
+struct StreamCalls {
     synchronize: unsafe extern "C" fn(*mut c_void),
     free: unsafe extern "C" fn(*mut c_void),
+    begin: unsafe extern "C" fn(*mut c_void),
+    end: unsafe extern "C" fn(*mut c_void) -> *mut c_void,
+    launch: unsafe extern "C" fn(*mut c_void, *mut c_void),
+    free_graph: unsafe extern "C" fn(*mut c_void),
+}
+
+struct DoubleStream {
+    raw: *mut c_void,
+    calls: StreamCalls,
 }
 
 // SAFETY: the stream's queue is guarded by a mutex of its own.
@@ -126,7 +149,7 @@ unsafe impl Stream for DoubleStream {
 
     fn synchronize(&self) -> Result<(), Error> {
         // SAFETY: the stream lives.
-        unsafe { (self.synchronize)(self.raw) };
+        unsafe { (self.calls.synchronize)(self.raw) };
         Ok(())
     }
 }
@@ -134,7 +157,47 @@ unsafe impl Stream for DoubleStream {
 impl Drop for DoubleStream {
     fn drop(&mut self) {
         // SAFETY: the only owner goes; what is queued is done first.
-        unsafe { (self.free)(self.raw) }
+        unsafe { (self.calls.free)(self.raw) }
+    }
+}
+
+// SAFETY: the double records instead of working, and repeats what it recorded on the same stream.
+unsafe impl Capture for DoubleStream {
+    fn begin_capture(&self) -> Result<(), Error> {
+        // SAFETY: the stream lives.
+        unsafe { (self.calls.begin)(self.raw) };
+        Ok(())
+    }
+
+    fn end_capture(self: Arc<Self>) -> Result<Box<dyn Graph>, Error> {
+        // SAFETY: the stream lives, and is recording: `begin_capture` came before.
+        match NonNull::new(unsafe { (self.calls.end)(self.raw) }) {
+            Some(raw) => Ok(Box::new(DoubleGraph { raw, stream: self })),
+            None => Err(Error::Cuda { call: "cuStreamEndCapture", code: 901 }),
+        }
+    }
+}
+
+struct DoubleGraph {
+    raw: NonNull<c_void>,
+    stream: Arc<DoubleStream>,
+}
+
+// SAFETY: a list of tasks, bound to no thread.
+unsafe impl Send for DoubleGraph {}
+
+impl Graph for DoubleGraph {
+    fn launch(&mut self) -> Result<(), Error> {
+        // SAFETY: graph and stream live.
+        unsafe { (self.stream.calls.launch)(self.raw.as_ptr(), self.stream.raw) };
+        Ok(())
+    }
+}
+
+impl Drop for DoubleGraph {
+    fn drop(&mut self) {
+        // SAFETY: the only owner goes; the stream has copies of what it was given.
+        unsafe { (self.stream.calls.free_graph)(self.raw.as_ptr()) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use libloading::os::unix::Library as Loaded;
@@ -33,6 +33,8 @@ pub struct Library {
     pub(super) log: &'static Host,
     folder: Option<PathBuf>,
     infer: &'static Loaded,
+    /// Found when the first builder is made.
+    builder: OnceLock<(sys::Create, sys::CreateParser)>,
 }
 
 impl Library {
@@ -45,7 +47,7 @@ impl Library {
         let (version, infer) = found::find(location.folder.as_deref())?;
         let api = sys::api(version.major).ok_or(Error::NotCompiled(version))?;
         let log = Host::logger(api, Arc::new(sink))?;
-        let library = Self { api, version, log, folder: location.folder.clone(), infer };
+        let library = Self { api, version, log, folder: location.folder.clone(), infer, builder: OnceLock::new() };
         if location.standard_plugins {
             library.load_standard_plugins()?;
         }
@@ -89,12 +91,15 @@ impl Library {
 
     /// The builder and the parser: only where engines are built.
     pub(super) fn create_builder(&self) -> Result<(sys::Create, sys::CreateParser), Error> {
+        if let Some(&found) = self.builder.get() {
+            return Ok(found);
+        }
         let (name, parser) = self.sibling("nvonnxparser")?;
         // SAFETY: the function's type, from NvInfer.h.
         let builder: sys::Create = unsafe { symbol(self.infer, "libnvinfer", b"createInferBuilder_INTERNAL\0") }?;
         // SAFETY: the function's type, from NvOnnxParser.h.
         let parser: sys::CreateParser = unsafe { symbol(parser, &name, b"createNvOnnxParser_INTERNAL\0") }?;
-        Ok((builder, parser))
+        Ok(*self.builder.get_or_init(|| (builder, parser)))
     }
 }
 

@@ -33,7 +33,7 @@ pub unsafe trait Stream: Send + Sync {
     fn synchronize(&self) -> Result<(), Error>;
 }
 
-fn failed(call: &'static str) -> impl Fn(result::DriverError) -> Error {
+pub(super) fn failed(call: &'static str) -> impl Fn(result::DriverError) -> Error {
     move |error| Error::Cuda { call, code: error.0 as u32 }
 }
 

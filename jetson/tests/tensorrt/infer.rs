@@ -4,7 +4,7 @@ use std::{sync::Arc, thread};
 
 use egret_jetson::tensorrt::{Builder, DataType, Deserialize, Error, Runtime, doubles::Double, doubles::HostMemory};
 
-use crate::{MAJORS, batch, bind, engine, expected, load, network, pictures, shape};
+use crate::{MAJORS, batch, bind, engine, expected, load, network, pictures, shape, stream};
 
 #[test]
 fn batches_of_every_size_yield_the_expected_numbers_with_both_majors_at_once() {
@@ -13,7 +13,7 @@ fn batches_of_every_size_yield_the_expected_numbers_with_both_majors_at_once() {
         .iter()
         .map(|double| {
             let engine = engine(&load(double));
-            (engine.context(0).expect("a context"), double.stream().expect("a stream"), engine)
+            (engine.context(0).expect("a context"), stream(double), engine)
         })
         .collect();
     let run = |(mut context, stream, engine): (_, _, egret_jetson::tensorrt::Engine)| {
@@ -69,7 +69,7 @@ fn what_does_not_fit_the_engine_never_reaches_it() {
     let double = Double::new(10).expect("the double");
     let engine = engine(&load(&double));
     let mut context = engine.context(0).expect("a context");
-    let stream = double.stream().expect("a stream");
+    let stream = stream(&double);
     let says = |result: Result<(), Error>, words: &str| {
         let refused = result.expect_err(words).to_string();
         assert!(refused.contains(words), "{refused:?} has no {words:?}");
@@ -97,7 +97,7 @@ fn contexts_can_share_one_memory_for_their_activations() {
     let too_small = engine.context_in(0, HostMemory::new(needed - 1).expect("memory"));
     assert!(matches!(too_small, Err(Error::Binding(_))));
     let shared = HostMemory::new(needed).expect("memory");
-    let stream = double.stream().expect("a stream");
+    let stream = stream(&double);
     for seed in 0..2 {
         let mut context = engine.context_in(0, Arc::clone(&shared) as _).expect("a context");
         context.set_shape("x", &batch(1)).expect("within");
@@ -116,7 +116,7 @@ fn memory_that_is_replaced_stays_until_its_batch_is_done() {
     let engine = engine(&load(&double));
     let mut context = engine.context(0).expect("a context");
     context.set_shape("x", &batch(1)).expect("within");
-    let stream = double.stream().expect("a stream");
+    let stream = stream(&double);
     let [x, y] = bind(&mut context, 1);
     x.write(&pictures(1, 5));
     context.enqueue(&stream).expect("enqueued");
@@ -138,7 +138,7 @@ fn a_device_that_fails_in_mid_run_says_so_on_every_batch() {
         let mut context = engine.context(0).expect("a context");
         context.set_shape("x", &batch(1)).expect("within");
         bind(&mut context, 1);
-        let stream = double.stream().expect("a stream");
+        let stream = stream(&double);
         assert!(double.set("enqueue_fails", 2));
         context.enqueue(&stream).expect("the first");
         context.enqueue(&stream).expect("the second");

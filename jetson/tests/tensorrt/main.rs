@@ -3,6 +3,7 @@
 #![cfg(feature = "doubles")]
 
 mod build;
+mod graphs;
 mod infer;
 mod life;
 mod load;
@@ -11,7 +12,7 @@ mod onnx;
 use std::sync::Arc;
 
 use egret_jetson::tensorrt::{
-    Builder, Built, Deserialize, Engine, ExecutionContext, Library, Options, Range, Runtime, Shape,
+    Builder, Built, Deserialize, Engine, ExecutionContext, Library, Options, Range, Runtime, Shape, Stream,
     doubles::{Double, HostMemory},
 };
 use onnx::Onnx;
@@ -20,6 +21,10 @@ pub(crate) const MAJORS: [u32; 2] = [10, 11];
 
 pub(crate) fn shape(d: &[i64]) -> Shape {
     Shape::new(d).expect("few dimensions")
+}
+
+pub(crate) fn stream(double: &Double) -> Arc<dyn Stream> {
+    double.stream().expect("a stream")
 }
 
 pub(crate) fn load(double: &Double) -> Arc<Library> {
