@@ -7,6 +7,8 @@
 #[cfg(feature = "cpu-kernels")]
 pub mod cpu;
 pub mod decode;
+#[cfg(feature = "tensorrt")]
+pub mod device;
 mod launch;
 pub mod letterbox;
 pub mod nvrtc;

@@ -116,9 +116,12 @@ void egret_cpu::barrier() {
     if (!_setjmp(block->fibres[block->turn].jump)) _longjmp(block->scheduler, 1);
 }
 
+// All else is hidden: two libraries of these sources may be in one process.
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
 // Runs a grid. 0: done; 1: no such kernel; 2: its parameters have another size; 3: no memory.
-extern "C" int egret_launch(const char* name, const unsigned grid[3], const unsigned threads[3], const void* params,
-                            std::size_t params_len, int descending) {
+EXPORTED int egret_launch(const char* name, const unsigned grid[3], const unsigned threads[3], const void* params,
+                          std::size_t params_len, int descending) {
     const Kernel* kernel = nullptr;
     for (const Kernel& known : KERNELS)
         if (std::strcmp(known.name, name) == 0) kernel = &known;

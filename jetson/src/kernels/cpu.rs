@@ -11,7 +11,10 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use libloading::Library;
+use libloading::{
+    Library,
+    os::unix::{Library as Unix, RTLD_GLOBAL, RTLD_NOW},
+};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -23,12 +26,13 @@ use super::{
 
 /// Options of the compiler: multiplications and additions stay apart, as NVRTC is told with `--fmad=false`.
 /// Fortified jumps would refuse to change stacks.
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
     "-std=c++17",
     "-O2",
     "-U_FORTIFY_SOURCE",
     "-ffp-contract=off",
     "-fPIC",
+    "-fvisibility=hidden",
     "-shared",
     "-Wall",
     "-Wextra",
@@ -169,12 +173,26 @@ impl CpuKernels {
     /// # Errors
     /// [`CpuError`]; [`CpuError::NoCompiler`] where a test is to be skipped.
     pub fn load() -> Result<Self, CpuError> {
-        let path = compiled()?;
+        let path = compiled("kernels", &[])?;
         // SAFETY: the library was compiled from the sources of this crate, and running its initialisers has no effects.
         let library = unsafe { Library::new(&path) }?;
         // SAFETY: `egret_launch` has this signature in `kernels/cpu/kernels.cpp`; the pointer is used while the library is held.
         let launch = *unsafe { library.get::<LaunchFn>(b"egret_launch\0") }?;
         Ok(Self { launch, descending: false, _library: library })
+    }
+
+    /// A CUDA driver over these kernels, for tests of what launches them: loads it into this process, under the name that programs ask
+    /// for. A real driver of this machine comes first.
+    ///
+    /// # Errors
+    /// [`CpuError`].
+    pub fn drive() -> Result<(), CpuError> {
+        let path = compiled("driver", &["-Wl,-soname,libcuda.so.1"])?;
+        // SAFETY: the library was compiled from the sources of this crate, and running its initialisers has no effects.
+        let library = unsafe { Unix::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }?;
+        // It is asked for by name until the process ends.
+        std::mem::forget(library);
+        Ok(())
     }
 
     /// Runs a launch.
@@ -278,7 +296,7 @@ fn enough(what: &'static str, found: usize, needed: usize) -> Result<(), CpuErro
 }
 
 /// The library, compiled when its sources have changed.
-fn compiled() -> Result<PathBuf, CpuError> {
+fn compiled(name: &str, options: &[&str]) -> Result<PathBuf, CpuError> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
     let compiler = env::var("CXX").unwrap_or_else(|_| "g++".into());
     let mut digest = Sha256::new();
@@ -295,15 +313,16 @@ fn compiled() -> Result<PathBuf, CpuError> {
         }
     }
     let folder = sources.join("../../target/kernels");
-    let path = folder.join(format!("{}.so", &hexadecimal(&digest.finalize())[..16]));
+    let path = folder.join(format!("{name}-{}.so", &hexadecimal(&digest.finalize())[..16]));
     if path.exists() {
         return Ok(path);
     }
     fs::create_dir_all(&folder).map_err(|error| CpuError::File { path: folder.clone(), error })?;
+    let source = sources.join(format!("cpu/{name}.cpp"));
     // Tests run side by side: each compiles under its own name, and the last rename stays.
     let number = COMPILED.fetch_add(1, Ordering::Relaxed);
     let own = folder.join(format!("{}-{number}.tmp", process::id()));
-    let output = Command::new(compiler).args(OPTIONS).arg("-o").arg(&own).arg(sources.join("cpu/kernels.cpp")).output();
+    let output = Command::new(compiler).args(OPTIONS).args(options).arg("-o").arg(&own).arg(source).output();
     let output = output.map_err(CpuError::NoCompiler)?;
     if !output.status.success() {
         return Err(CpuError::Compile(String::from_utf8_lossy(&output.stderr).into_owned()));

@@ -187,6 +187,18 @@ pub struct Slot {
     pad: u32,
 }
 
+#[cfg(feature = "tensorrt")]
+impl Slot {
+    /// Its bytes, as they are copied to a device.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        // SAFETY: `repr(C)` without padding (24 + 8 + 48 + 72 + 12 + 4 bytes, see below), and plain numbers.
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(self).cast(), size_of::<Self>()) }
+    }
+}
+
+// No byte of a slot is left unwritten.
+const _: () = assert!(size_of::<Slot>() == 24 + 8 + 48 + 72 + 12 + 4);
+
 /// What the kernel is given: `Letterbox`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
