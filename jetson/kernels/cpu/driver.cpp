@@ -147,6 +147,11 @@ CALL cuMemcpyDtoHAsync_v2(void* to, unsigned long long from, std::size_t bytes, 
     return of(stream).work.push_back([=] { std::memcpy(to, reinterpret_cast<void*>(from), bytes); }), 0;
 }
 
+CALL cuMemcpyDtoDAsync_v2(unsigned long long to, unsigned long long from, std::size_t bytes, void* stream) {
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    return of(stream).work.push_back([=] { std::memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes); }), 0;
+}
+
 CALL cuModuleLoadData(void** module, const void* image) {
     std::string ptx = static_cast<const char*>(image);
     if (ptx.find(".target sm_87") == std::string::npos) return INVALID_IMAGE;
