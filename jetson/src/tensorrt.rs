@@ -16,6 +16,8 @@ mod build;
 #[cfg(feature = "tensorrt")]
 mod builder;
 #[cfg(feature = "tensorrt")]
+mod completion;
+#[cfg(feature = "tensorrt")]
 mod context;
 #[cfg(feature = "doubles")]
 pub mod doubles;
@@ -44,6 +46,7 @@ pub use version::Version;
 #[cfg(feature = "tensorrt")]
 pub use {
     builder::{Builder, Built, Dla, HardwareCompatibility, Options, Placement},
+    completion::Completion,
     context::ExecutionContext,
     engine::{Deserialize, Engine, Runtime},
     error::{Error, ParserError, Recorded, Told},

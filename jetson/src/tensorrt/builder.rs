@@ -15,7 +15,7 @@ pub enum HardwareCompatibility {
     /// Only on the same kind of device: the fastest.
     #[default]
     None,
-    /// On any desktop GPU from Ampere on; TensorRT refuses it on Jetson.
+    /// On any desktop GPU from Ampere on.
     AmperePlus,
     /// On devices of the same compute capability; from TensorRT 10.9 on.
     SameComputeCapability,
@@ -59,7 +59,7 @@ pub struct Options {
     pub tactic_bytes: Option<u64>,
     /// The DLA instead of the GPU.
     pub dla: Option<Dla>,
-    /// Runs on later TensorRT releases too (10 → 11), more slowly.
+    /// Runs on later TensorRT releases too, more slowly.
     pub version_compatible: bool,
     /// Leave out the lean runtime that version-compatible plans carry.
     pub exclude_lean_runtime: bool,
@@ -87,7 +87,8 @@ pub struct Placement {
 pub struct Built {
     /// The serialised engine.
     pub plan: Vec<u8>,
-    /// What was timed, for the next build on this device with this TensorRT. Empty where timings are off.
+    /// What was timed, for the next build on this device with this TensorRT. Empty unless
+    /// [`Builder::use_timings`] was called.
     pub timing_cache: Vec<u8>,
 }
 
@@ -180,8 +181,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Uses timings of an earlier build; without this a build begins with none and still hands over its own. Returns whether TensorRT
-    /// takes them: those of another release or device it does not.
+    /// Begins with the timings of an earlier build, or with none for an empty `cache`; the build hands over its own only after this.
+    /// Returns whether TensorRT takes them: those of another release or device it does not, and then it begins with none.
     ///
     /// # Errors
     /// [`Error::Refused`] where TensorRT makes no cache at all.

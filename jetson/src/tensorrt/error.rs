@@ -173,9 +173,11 @@ impl Error {
 
 /// Which releases and modules have a DLA.
 fn dla_hint(installed: Version) -> &'static str {
-    let without = Version { major: 10, minor: 8, patch: 0 }..Version { major: 11, minor: 4, patch: 1 };
-    if without.contains(&installed) {
+    let back = Version { major: 11, minor: 4, patch: 1 };
+    if (Version { major: 10, minor: 8, patch: 0 }..back).contains(&installed) {
         "TensorRT has the DLA up to 10.7 and from 11.4.1 on: choose the GPU for this model"
+    } else if installed >= back {
+        "From 11.4.1 on TensorRT has it on AGX Orin with JetPack 7.2.2 or later: choose the GPU for this model"
     } else {
         "Orin NX and AGX Orin have DLA cores, Orin Nano, Thor and desktop GPUs have none: choose the GPU for this model"
     }
@@ -217,6 +219,7 @@ mod tests {
         let none = |installed| Error::NoDla { core: 0, cores: 0, installed }.to_string();
         assert!(none(Version { major: 10, minor: 16, patch: 2 }).contains("up to 10.7"));
         assert!(none(Version::OLDEST).contains("Orin Nano"));
+        assert!(none(Version { major: 11, minor: 4, patch: 1 }).contains("JetPack 7.2.2"));
         assert_eq!(
             Error::Plan(Told::default()).to_string(),
             "not an engine of this TensorRT and this device: TensorRT gives no reason"

@@ -3,10 +3,12 @@
 use std::{
     ops::ControlFlow,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use egret_jetson::tensorrt::{
-    Builder, Deserialize, Dla, Error, HardwareCompatibility, Library, Options, Progress, Range, Runtime, doubles::Double,
+    Builder, Completion, Deserialize, Dla, Error, HardwareCompatibility, Library, Options, Progress, Range, Runtime,
+    doubles::Double,
 };
 
 use crate::{MAJORS, batch, build, load, network, onnx::Onnx, profile, shape};
@@ -158,6 +160,25 @@ fn progress_is_told_and_can_cancel() {
             assert!(steps <= stop_at.max(1), "{told:?}");
         }
     }
+}
+
+#[test]
+fn completion_follows_a_build() {
+    let double = Double::new(11).expect("the double");
+    let library = load(&double);
+    let seen = Arc::new(Mutex::new((Completion::new(Instant::now()), Vec::new())));
+    let heard = Arc::clone(&seen);
+    let progress = move |progress: Progress<'_>| {
+        let (completion, fractions) = &mut *heard.lock().expect("no panic");
+        completion.hear(progress);
+        fractions.push((completion.fraction() * 100.0).round());
+        ControlFlow::Continue(())
+    };
+    let mut builder = Builder::new(&library, Some(Box::new(progress))).expect("a builder");
+    builder.parse(&network(), None).expect("the network");
+    builder.add_profile(profile()).expect("the profile");
+    builder.build().expect("built");
+    assert_eq!(seen.lock().expect("no panic").1, [0.0, 0.0, 33.0, 67.0, 99.0, 99.0, 99.0, 99.0]);
 }
 
 #[test]
