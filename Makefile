@@ -22,6 +22,7 @@ release: ## Build the daemon for a device: no simulator, no demo.
 	cargo build --locked --release --package egret --no-default-features
 
 lint: ## Formatting and lints alone.
+	@scripts/tensorrt-headers.sh
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
