@@ -39,7 +39,7 @@ impl Digest {
     }
 }
 
-/// The number of a rule that keeps counts; `None`: of the others nothing is remembered. What only decides which events are told is no part of it.
+/// The number of a rule that keeps counts, or a record; `None`: of the others nothing is remembered. What only decides which events are told is no part of it.
 pub(super) fn definition(rule: &RuleConfig) -> Option<u64> {
     let mut digest = Digest(0xcbf2_9ce4_8422_2325);
     match &rule.kind {
@@ -57,6 +57,11 @@ pub(super) fn definition(rule: &RuleConfig) -> Option<u64> {
         RuleKind::Dwell { time } => {
             digest.text("dwell");
             digest.number(time.as_micros() as u64);
+        }
+        RuleKind::NewHigh { time, period } | RuleKind::NewLow { time, period } => {
+            digest.text(rule.kind.as_str());
+            digest.number(time.as_micros() as u64);
+            digest.number(period.as_micros() as u64);
         }
         _ => return None,
     }
@@ -167,6 +172,9 @@ mod tests {
             rule(RuleKind::Zone),
             rule(RuleKind::Dwell { time: Duration::from_secs(5) }),
             rule(RuleKind::Dwell { time: Duration::from_secs(6) }),
+            rule(RuleKind::NewHigh { time: Duration::from_secs(1), period: Duration::from_secs(9) }),
+            rule(RuleKind::NewLow { time: Duration::from_secs(1), period: Duration::from_secs(9) }),
+            rule(RuleKind::NewLow { time: Duration::from_secs(1), period: Duration::from_secs(8) }),
             RuleConfig { zone: zone(0.9), ..gate.clone() },
             RuleConfig { zone: Zone { include: Vec::new(), exclude: zone(1.0).include }, ..gate.clone() },
             RuleConfig { anchor: Anchor::Centre, ..gate.clone() },

@@ -44,6 +44,20 @@ struct Row {
     /// Since when, in microseconds from 1970.
     since: u64,
     classes: BTreeMap<String, Counted>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<Record>,
+}
+
+/// The most, or the fewest, of a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    count: usize,
+    /// When the period began, in microseconds from 1970.
+    began: u64,
+}
+
+fn micros(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
 }
 
 /// What was counted of one class.
@@ -126,7 +140,7 @@ impl Ledger {
                 tracing::info!(camera, rule, "the rule is another one than in the last run: its counts start anew");
             }
             let (camera, rule) = key.clone();
-            book.rows.insert(key, Row { camera, rule, definition, since: 0, classes: BTreeMap::new() });
+            book.rows.insert(key, Row { camera, rule, definition, since: 0, classes: BTreeMap::new(), record: None });
         }
         found.filter(|row| row.since > 0)
     }
@@ -138,6 +152,16 @@ impl Ledger {
         let row = book.rows.get_mut(&(place.0.to_owned(), place.1.to_owned())).filter(|row| row.definition == definition);
         if let Some(row) = row.filter(|row| row.classes != classes || row.since != since) {
             (row.since, row.classes, book.changed) = (since, classes, true);
+        }
+    }
+
+    fn note_record(&self, place: (&str, &str), definition: u64, record: Option<Record>) {
+        let mut book = self.book();
+        let Some(book) = book.as_mut() else { return };
+        let row = book.rows.get_mut(&(place.0.to_owned(), place.1.to_owned())).filter(|row| row.definition == definition);
+        if let Some(row) = row.filter(|row| row.record != record) {
+            // The row says something from now on.
+            (row.since, row.record, book.changed) = (row.since.max(1), record, true);
         }
     }
 
@@ -171,6 +195,18 @@ impl Page {
         Some(Self { ledger, camera, rule, definition, past, classes: Vec::new(), noted: BTreeMap::new() })
     }
 
+    /// The record of the period that was under way, and when that had begun.
+    pub(super) fn record(&self) -> Option<(usize, SystemTime)> {
+        let Record { count, began } = self.past.as_ref()?.record?;
+        Some((count, UNIX_EPOCH + Duration::from_micros(began)))
+    }
+
+    /// Notes a record, and when its period began.
+    pub(super) fn note_record(&self, (count, began): (usize, SystemTime)) {
+        let record = Some(Record { count, began: micros(began) });
+        self.ledger.note_record((&self.camera, &self.rule), self.definition, record);
+    }
+
     /// The network's classes are known; with the first ones, what had been counted before the start, and since when.
     pub(super) fn resolve(&mut self, classes: &[String]) -> Option<(SystemTime, BTreeMap<u16, Tally>)> {
         self.classes = classes.to_vec();
@@ -198,7 +234,7 @@ impl Page {
             let open = open.get(class).copied().unwrap_or_default();
             Some((name(*class)?, Counted { entered: tally.entered, left: tally.left, open }))
         };
-        let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+        let since = micros(since);
         // Microsecond 0 stands for a rule that has counted nothing yet.
         self.ledger.note((&self.camera, &self.rule), self.definition, since.max(1), tallies.iter().filter_map(counted).collect());
     }

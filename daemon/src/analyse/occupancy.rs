@@ -146,8 +146,11 @@ pub(super) struct RecordWatch {
     /// A count and since when it has been that.
     running: Option<(usize, Duration)>,
     record: Option<usize>,
-    /// When the running period began.
+    /// When the running period began, and how much of it had passed before that, in an earlier run.
     began: Option<Duration>,
+    before: Duration,
+    /// The record is another one than was noted.
+    changed: bool,
 }
 
 impl RecordWatch {
@@ -160,8 +163,9 @@ impl RecordWatch {
     ) {
         let Present { sure, held } = self.presence.count(rule, look);
         let count = if high { sure } else { held };
-        if self.began.is_none_or(|began| look.now.saturating_sub(began) >= period) {
-            (self.began, self.record) = (Some(look.now), None);
+        let began = *self.began.get_or_insert(look.now);
+        if look.now.saturating_sub(began) + self.before >= period {
+            (self.began, self.before, self.record) = (Some(look.now), Duration::ZERO, None);
         }
         let since = self.running.filter(|(of, _)| *of == count).map_or(look.now, |(_, since)| since);
         self.running = Some((count, since));
@@ -170,11 +174,11 @@ impl RecordWatch {
         }
         // The first count of a period is what the others are held against.
         let Some(record) = self.record else {
-            self.record = Some(count);
+            (self.record, self.changed) = (Some(count), true);
             return;
         };
         if (high && count > record) || (!high && count < record) {
-            self.record = Some(count);
+            (self.record, self.changed) = (Some(count), true);
             let measure = Measure::new(count as f64, Unit::Objects, Some(record as f64));
             out.push(whole(EventPhase::Once, since, some(&self.presence), Some(measure)));
         }
@@ -186,6 +190,17 @@ impl RecordWatch {
 
     pub(super) fn tallies(&self) -> BTreeMap<u16, Tally> {
         tallies(&self.presence)
+    }
+
+    /// Goes on from the record of a period of which so much has passed already.
+    pub(super) fn recall(&mut self, record: usize, passed: Duration) {
+        (self.record, self.before) = (Some(record), passed);
+    }
+
+    /// The record and for how long its period has lasted, where that is news.
+    pub(super) fn news(&mut self, now: Duration) -> Option<(usize, Duration)> {
+        let lasted = self.before + now.saturating_sub(self.began.unwrap_or(now));
+        self.record.filter(|_| std::mem::take(&mut self.changed)).map(|record| (record, lasted))
     }
 
     /// The record stands.

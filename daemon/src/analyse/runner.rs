@@ -91,6 +91,8 @@ pub(super) struct Runner {
     counters: Arc<RuleCounters>,
     /// Where what it counts is kept for the next start.
     page: Option<Page>,
+    /// The record that the last run left, and when its period began.
+    record: Option<(usize, SystemTime)>,
 }
 
 impl Runner {
@@ -111,7 +113,9 @@ impl Runner {
             told: None,
             counters: counters.rule(camera, &config.name, config.kind.as_str()),
             page: Page::open(counters.ledger(), camera, config),
+            record: None,
         };
+        runner.record = runner.page.as_ref().and_then(Page::record);
         runner.resolve(classes);
         runner
     }
@@ -178,6 +182,9 @@ impl Runner {
     /// Takes a frame in.
     pub(super) fn look(&mut self, look: &Look<'_>, wall: SystemTime, camera: &str, verdicts: &mut Verdicts) {
         let moment = Moment { now: look.now, wall };
+        if let Some((record, began)) = self.record.take() {
+            self.watch.recall_record(record, wall.duration_since(began).unwrap_or_default());
+        }
         if !self.force(moment, camera, unit(look), verdicts) {
             // What a broker retains of an earlier run may say that somebody is there.
             if self.told.is_none() {
@@ -278,7 +285,15 @@ impl Runner {
         let since = *self.since.get_or_insert(moment.wall);
         let Self { page, watch, .. } = &mut *self;
         if let Some(page) = page {
-            page.note(since, &tallies, || watch.open());
+            match watch {
+                Watch::Record(watch) => {
+                    let began = |lasted| moment.wall.checked_sub(lasted).unwrap_or(SystemTime::UNIX_EPOCH);
+                    if let Some((record, lasted)) = watch.news(moment.now) {
+                        page.note_record((record, began(lasted)));
+                    }
+                }
+                watch => page.note(since, &tallies, || watch.open()),
+            }
         }
         let (due, news) = match &self.told {
             None => (true, true),

@@ -139,6 +139,13 @@ impl Watch {
         }
     }
 
+    /// Goes on from a record of a period of which so much has passed already.
+    pub(super) fn recall_record(&mut self, record: usize, passed: std::time::Duration) {
+        if let Self::Record(watch) = self {
+            watch.recall(record, passed);
+        }
+    }
+
     /// Entries that were counted and whose exits are still to come, by class.
     pub(super) fn open(&self) -> BTreeMap<u16, u64> {
         match self {

@@ -117,6 +117,38 @@ fn a_reload_forgets_what_it_changes() {
     assert_eq!(last(&rig, "yard").1, [(1, [0, 1, 1])]);
 }
 
+/// The most of a day is the most of that day, whoever was restarted in it.
+#[test]
+fn records_go_on_until_their_period_is_over() {
+    let busiest = || vec![rule("busiest", RuleKind::NewHigh { time: ms(500), period: Duration::from_hours(1) })];
+    let people = |count: u64| (0..count).map(|id| at(10 * count + id, 0, 0.2 + 0.1 * id as f64, 0.5)).collect::<Vec<_>>();
+    let told = |rig: &Rig| {
+        let events = rig.told.iter().flat_map(|verdicts| &verdicts.events);
+        events
+            .map(|event| event.measure.expect("a count"))
+            .map(|measure| (measure.value as u64, measure.threshold))
+            .collect::<Vec<_>>()
+    };
+    let mut rig = kept(busiest());
+    rig.stay(2000, &people(1));
+    rig.stay(2000, &people(3));
+    assert_eq!(told(&rig), [(3, Some(1.0))]);
+    let saved = saved(&rig);
+    for (later, expected) in [(Duration::from_mins(50), vec![(4, Some(3.0))]), (Duration::from_mins(70), vec![(4, Some(2.0))])] {
+        let mut rig = restart_from(&saved, &rig, busiest(), &CLASSES, later);
+        rig.stay(2000, &people(2));
+        assert!(told(&rig).is_empty(), "{later:?}: no more than there were");
+        rig.stay(2000, &people(4));
+        assert_eq!(told(&rig), expected, "{later:?}");
+    }
+    // Another period is another record.
+    let other = vec![rule("busiest", RuleKind::NewHigh { time: ms(500), period: Duration::from_hours(2) })];
+    let mut rig = restart_from(&saved, &rig, other, &CLASSES, Duration::from_mins(1));
+    rig.stay(2000, &people(2));
+    rig.stay(2000, &people(3));
+    assert_eq!(told(&rig), [(3, Some(2.0))]);
+}
+
 /// As a reload does it that changes how a camera is reached.
 #[test]
 fn a_camera_that_goes_and_comes_goes_on() {

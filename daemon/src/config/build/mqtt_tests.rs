@@ -1,6 +1,9 @@
-use std::path::Path;
+use std::{path::Path, process::Command};
 
-use crate::config::{BrokerConfig, Config, FrameFormat, MqttConfig, MqttVersion, load_text};
+use crate::{
+    config::{BrokerConfig, Config, FrameFormat, MqttConfig, MqttVersion, Secret, load_text},
+    publish::topics::{CHANNELS, Place},
+};
 
 const BASE: &str = "device = \"gate\"\n[mqtt]\nurl = \"mqtt://near\"\n";
 
@@ -33,6 +36,51 @@ fn each_broker_has_its_own_way_and_the_topics_are_the_same() {
     assert_eq!((lab.port, lab.client_id.as_str(), lab.frame_format), (1884, "egret-gate", FrameFormat::Cbor));
     assert_eq!(lab.username.as_deref(), Some("ann"));
     assert!(takes(lab, "anything/at/all"));
+}
+
+/// The manual's settings for brokers in the cloud, with files where it names some.
+#[test]
+fn the_manuals_brokers_in_the_cloud_load() {
+    let page = include_str!("../../../../docs/mqtt.md");
+    let (_, section) = page.split_once("### Brokers in the cloud").expect("a section");
+    let (_, sample) = section.split_once("```toml\n").expect("a sample");
+    let (sample, _) = sample.split_once("```").expect("its end");
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["aws", "azure"] {
+        let [key, out] = [format!("{name}.key"), format!("{name}.pem")];
+        let new = [
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=gate",
+        ];
+        let made = Command::new("openssl").current_dir(dir.path()).args(new).args(["-keyout", &key, "-out", &out]).output();
+        if !made.is_ok_and(|output| output.status.success()) {
+            eprintln!("SKIPPED: openssl is not installed or makes no certificates");
+            return;
+        }
+    }
+    std::fs::write(dir.path().join("hivemq.password"), "s3cret\n").expect("written");
+    let config = mqtt(&sample.replace("/etc/egret/", &format!("{}/", dir.path().display())));
+    let [aws, azure, hivemq] = &config.others[..] else { panic!("{config:?}") };
+    let tls = |broker: &BrokerConfig| broker.tls.clone().expect("TLS");
+    assert_eq!((aws.port, tls(aws).alpn, aws.client_id.as_str()), (443, vec!["x-amzn-mqtt-ca".to_owned()], "gate"));
+    assert!(tls(aws).identity.is_some() && tls(azure).identity.is_some() && tls(hivemq).identity.is_none());
+    assert!(aws.topics.takes("egret/gate/cam/door/track/end") && !aws.topics.takes("egret/gate/cam/door/track/update"));
+    assert_eq!((azure.port, azure.username.as_deref(), azure.publish_frames), (8883, Some("gate"), false));
+    let password = hivemq.password.as_ref().map(Secret::expose);
+    assert_eq!((hivemq.port, hivemq.username.as_deref(), password), (8883, Some("gate"), Some("s3cret")));
+    // What the manual says of the longest topic.
+    let place = Place { base: "egret", device: "gate", camera: "door", rule: "yard", verb: "status" };
+    let slashes = CHANNELS.iter().map(|channel| channel.topic(place).matches('/').count()).max();
+    assert_eq!(slashes, Some(5));
 }
 
 #[test]
