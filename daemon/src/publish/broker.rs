@@ -184,6 +184,12 @@ impl Broker {
             Turn::OlderVersion => {
                 tracing::warn!(broker, "the broker does not speak MQTT 5: speaking 3.1.1; write version = \"3.1.1\"");
             }
+            Turn::NothingRetained => {
+                tracing::warn!(
+                    broker,
+                    "the broker retains nothing: whoever subscribes later hears of a state when it is told again"
+                );
+            }
             Turn::Elsewhere { for_good: true, .. } => {
                 tracing::warn!(broker, host, port, "the broker has moved for good: following it; change the url");
             }
@@ -231,7 +237,7 @@ impl Broker {
             .lane
             .takes(topic)
             .then(|| (&**topic, self.herald.say(Presence::Offline, PresenceReason::ConnectionLost, SystemTime::now())));
-        let mut link = Link::new(Connection::new(self.way.now(), tls, will, Purpose::Publish));
+        let mut link = Link::new(Connection::new(self.way.now(), tls, will, Purpose::Publish { retains: self.way.retains() }));
         let ended = self.serve(&mut link).await;
         if self.ears == Ears::Open {
             self.commands.set_heard(false);

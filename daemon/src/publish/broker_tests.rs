@@ -407,3 +407,23 @@ mod embedded {
         tell(rumqttd().0, MqttVersion::V311).await;
     }
 }
+
+/// States and the last will reach a broker that keeps none of them; only that it does not keep them is different.
+#[tokio::test]
+async fn a_broker_that_retains_nothing_hears_it_all_the_same() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Some(broker) = Mosquitto::start(dir.path(), "allow_anonymous true\nretain_available false") else { return };
+    let mut subscriber = Subscriber::connect_as(MqttVersion::V5, broker.port).await;
+    let line = Line::start(Some(config(broker.port, MqttVersion::V5)));
+    let state = async |subscriber: &mut Subscriber| {
+        let heard = subscriber.until(|heard| heard.topic == "egret/box1/status").await;
+        heard.json()["state"].as_str().expect("a word").to_owned()
+    };
+    assert_eq!(state(&mut subscriber).await, "online");
+    line.board.add(&StreamId::new(1, "door"));
+    subscriber.until(|heard| heard.topic == "egret/box1/cam/door/status").await;
+    assert_eq!(line.counters.connects(), 1, "the first word of the broker was enough");
+    line.task.abort();
+    assert!(line.task.await.is_err(), "it is gone without a word");
+    assert_eq!(state(&mut subscriber).await, "offline");
+}

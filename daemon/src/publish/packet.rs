@@ -73,6 +73,8 @@ pub(super) enum Turn {
     Elsewhere { servers: String, for_good: bool },
     /// Speak MQTT 3.1.1.
     OlderVersion,
+    /// Ask it to retain nothing.
+    NothingRetained,
 }
 
 impl LinkError {
@@ -125,22 +127,33 @@ pub(super) struct Terms {
     pub(super) keep_alive: Option<Duration>,
     /// Topic aliases that it takes.
     pub(super) aliases: u16,
+    /// Whether it keeps the latest message of a topic.
+    pub(super) retains: bool,
 }
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Messages are published, in a session that the broker keeps for a while. What is heard are words, at most once each.
-    Publish,
+    /// Messages are published, in a session that the broker keeps for a while; `retains`: it keeps the latest of a topic, too. What is heard are
+    /// words, at most once each.
+    Publish { retains: bool },
     /// All that is said is heard, in packets of at most so many bytes, and acknowledged. The session ends with the connection.
     Listen(usize),
 }
 
 impl Purpose {
+    fn retains(self) -> bool {
+        matches!(self, Self::Publish { retains: true })
+    }
+
+    fn listens(self) -> bool {
+        matches!(self, Self::Listen(_))
+    }
+
     /// Largest packet that is taken.
     pub(super) fn largest(self) -> usize {
         match self {
-            Self::Publish => MAX_INCOMING,
+            Self::Publish { .. } => MAX_INCOMING,
             Self::Listen(largest) => largest,
         }
     }
@@ -207,6 +220,9 @@ impl Version {
 impl Codec {
     /// The broker has accepted us.
     pub(super) fn accepted(&mut self, terms: Terms) {
+        if !terms.retains && !self.purpose.listens() {
+            self.purpose = Purpose::Publish { retains: false };
+        }
         if let Version::V5 { aliases, .. } = &mut self.version {
             *aliases = Aliases::new(terms.aliases);
         }
@@ -222,9 +238,10 @@ impl Codec {
     ) -> Result<(), LinkError> {
         let keep_alive = keep_alive.as_secs() as u16;
         let password = config.password.as_ref().map_or("", |p| p.expose());
+        let retains = self.purpose.retains();
         match &self.version {
             Version::V5 { .. } => {
-                let listens = self.purpose != Purpose::Publish;
+                let listens = self.purpose.listens();
                 let properties = v5::ConnectProperties {
                     session_expiry_interval: (!listens).then_some(SESSION_EXPIRY_S),
                     max_packet_size: Some(self.purpose.largest() as u32),
@@ -236,8 +253,9 @@ impl Codec {
                     clean_start: listens,
                     properties: Some(properties),
                 };
-                let will = will
-                    .map(|(topic, payload)| v5::LastWill::new(topic, payload.to_vec(), mqttbytes5::QoS::AtLeastOnce, true, None));
+                let will = will.map(|(topic, payload)| {
+                    v5::LastWill::new(topic, payload.to_vec(), mqttbytes5::QoS::AtLeastOnce, retains, None)
+                });
                 let login = config.username.as_ref().map(|username| v5::Login::new(username, password));
                 connect.write(&will, &login, out).map_err(unsendable)?;
             }
@@ -249,7 +267,7 @@ impl Codec {
                     // 3.1.1 knows no expiry: a session would stay at the broker for good, and we subscribe to nothing.
                     clean_session: true,
                     last_will: will
-                        .map(|(topic, payload)| v4::LastWill::new(topic, payload.to_vec(), mqttbytes::QoS::AtLeastOnce, true)),
+                        .map(|(topic, payload)| v4::LastWill::new(topic, payload.to_vec(), mqttbytes::QoS::AtLeastOnce, retains)),
                     login: config.username.as_ref().map(|username| v4::Login::new(username, password)),
                 };
                 connect.write(out).map_err(unsendable)?;
@@ -260,7 +278,7 @@ impl Codec {
 
     /// PUBLISH. `id` is 0 where nobody acknowledges.
     pub(super) fn publish(&mut self, message: &Message, id: u16, out: &mut BytesMut) -> Result<(), LinkError> {
-        let retain = message.family.retained();
+        let retain = message.family.retained() && self.purpose.retains();
         match &mut self.version {
             Version::V5 { frame, acknowledged, aliases, dialect: [dialect_frame, dialect] } => {
                 let packet = match (message.family.acknowledged(), message.family.is_dialect()) {
@@ -295,7 +313,7 @@ impl Codec {
 
     /// SUBSCRIBE. Topics are checked when they are configured, so nothing in it can be too long.
     pub(super) fn subscribe(&self, id: u16, topics: &[&str], out: &mut BytesMut) {
-        let commanded = self.purpose == Purpose::Publish;
+        let commanded = !self.purpose.listens();
         let written = match &self.version {
             Version::V5 { .. } => {
                 let qos = if commanded { mqttbytes5::QoS::AtMostOnce } else { mqttbytes5::QoS::AtLeastOnce };
@@ -382,7 +400,8 @@ fn came_v5(packet: &v5::Packet) -> Result<Came, LinkError> {
             let keep_alive = properties.and_then(|p| p.server_keep_alive).filter(|s| *s > 0);
             let keep_alive = keep_alive.map(|seconds| Duration::from_secs(u64::from(seconds)));
             let aliases = properties.and_then(|p| p.topic_alias_max).unwrap_or_default();
-            Ok(Came::Accepted(Terms { window, largest, keep_alive, aliases }))
+            let retains = properties.and_then(|p| p.retain_available) != Some(0);
+            Ok(Came::Accepted(Terms { window, largest, keep_alive, aliases, retains }))
         }
         Packet::ConnAck(ack) => {
             let properties = ack.properties.as_ref();
@@ -425,7 +444,8 @@ fn came_v311(packet: &v4::Packet) -> Result<Came, LinkError> {
     use v4::{ConnectReturnCode as Code, Packet};
     match packet {
         Packet::ConnAck(ack) if ack.code == Code::Success => {
-            Ok(Came::Accepted(Terms { window: WINDOW, largest: MAX_OUTGOING - OVERHEAD, keep_alive: None, aliases: 0 }))
+            let largest = MAX_OUTGOING - OVERHEAD;
+            Ok(Came::Accepted(Terms { window: WINDOW, largest, keep_alive: None, aliases: 0, retains: true }))
         }
         Packet::ConnAck(ack) => Err(reason::refused_by_old(ack.code)),
         Packet::PubAck(ack) => Ok(Came::Acknowledged { id: ack.pkid, refused: None }),

@@ -2,15 +2,19 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    super::{counters::BrokerCounters, outbox::Outbox, topics::Family},
+    *,
+};
 
 fn decode(version: MqttVersion, bytes: &[u8]) -> Result<Option<Came>, LinkError> {
-    Codec::new(version, FrameFormat::Json, Purpose::Publish).decode(&mut BytesMut::from(bytes))
+    Codec::new(version, FrameFormat::Json, Purpose::Publish { retains: true }).decode(&mut BytesMut::from(bytes))
 }
 
 #[test]
 fn terms_of_the_broker() {
-    let accepted = |window, largest, keep_alive, aliases| Came::Accepted(Terms { window, largest, keep_alive, aliases });
+    let accepted =
+        |window, largest, keep_alive, aliases| Came::Accepted(Terms { window, largest, keep_alive, aliases, retains: true });
     let plain = decode(MqttVersion::V5, &[0x20, 3, 0, 0, 0]).expect("MQTT");
     assert_eq!(plain, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None, 0)));
     // Receive maximum 7, maximum packet size 1000, server keep alive 9 s, topic alias maximum 10.
@@ -19,6 +23,29 @@ fn terms_of_the_broker() {
     assert_eq!(strict, Some(accepted(7, 1000 - OVERHEAD, Some(Duration::from_secs(9)), 10)));
     let old = decode(MqttVersion::V311, &[0x20, 2, 0, 0]).expect("MQTT");
     assert_eq!(old, Some(accepted(WINDOW, MAX_OUTGOING - OVERHEAD, None, 0)));
+}
+
+#[test]
+fn a_broker_that_retains_nothing_is_asked_for_nothing_of_that_kind() {
+    // Retain available 0; the refusal of a will that is retained, and a disconnection for that reason.
+    let Ok(Some(Came::Accepted(terms))) = decode(MqttVersion::V5, &[0x20, 5, 0, 0, 2, 0x25, 0]) else { panic!("no CONNACK") };
+    assert!(!terms.retains);
+    for bytes in [&[0x20, 3, 0, 0x9a, 0][..], &[0xe0, 2, 0x9a, 0]] {
+        assert_eq!(decode(MqttVersion::V5, bytes).expect_err("refused").turn, Some(Turn::NothingRetained));
+    }
+    let mut outbox = Outbox::default();
+    outbox.push(&"a".into(), Bytes::from_static(b"1"), Family::CameraStatus, &BrokerCounters::default());
+    let message = outbox.pop(true).expect("one");
+    for version in [MqttVersion::V311, MqttVersion::V5] {
+        let mut codec = Codec::new(version, FrameFormat::Json, Purpose::Publish { retains: true });
+        let mut first_byte = || {
+            let mut out = BytesMut::new();
+            codec.publish(&message, 7, &mut out).expect("written");
+            codec.accepted(terms);
+            out[0]
+        };
+        assert_eq!([first_byte(), first_byte()], [0x33, 0x32]);
+    }
 }
 
 #[test]
@@ -45,10 +72,10 @@ fn refusals_and_farewells_have_their_reason() {
 #[test]
 fn a_subscription_asks_for_qos_0_and_brings_what_is_said() {
     let mut out = BytesMut::new();
-    Codec::new(MqttVersion::V311, FrameFormat::Json, Purpose::Publish).subscribe(7, &["ha/status"], &mut out);
+    Codec::new(MqttVersion::V311, FrameFormat::Json, Purpose::Publish { retains: true }).subscribe(7, &["ha/status"], &mut out);
     assert_eq!(&out[..], b"\x82\x0e\x00\x07\x00\x09ha/status\x00");
     out.clear();
-    Codec::new(MqttVersion::V5, FrameFormat::Json, Purpose::Publish).subscribe(7, &["ha/status"], &mut out);
+    Codec::new(MqttVersion::V5, FrameFormat::Json, Purpose::Publish { retains: true }).subscribe(7, &["ha/status"], &mut out);
     assert_eq!(&out[..], b"\x82\x0f\x00\x07\x00\x00\x09ha/status\x08", "retained as published");
     let online = Said { topic: "a/b".into(), payload: Bytes::from_static(b"online"), ..Said::default() };
     let said = Some(Came::Heard(online.clone()));
@@ -68,7 +95,7 @@ fn a_subscription_asks_for_qos_0_and_brings_what_is_said() {
 #[test]
 fn packets_are_taken_one_by_one_and_only_whole() {
     let mut input = BytesMut::from(&[0xd0, 0, 0x40, 2, 1][..]);
-    let codec = Codec::new(MqttVersion::V311, FrameFormat::Json, Purpose::Publish);
+    let codec = Codec::new(MqttVersion::V311, FrameFormat::Json, Purpose::Publish { retains: true });
     assert_eq!(codec.decode(&mut input).expect("MQTT"), Some(Came::Pong));
     assert_eq!(codec.decode(&mut input).expect("MQTT"), None);
     input.extend_from_slice(&[2]);
@@ -85,7 +112,7 @@ proptest! {
             bytes[1] = (bytes.len() - 2).min(127) as u8;
         }
         for version in [MqttVersion::V5, MqttVersion::V311] {
-            let codec = Codec::new(version, FrameFormat::Json, Purpose::Publish);
+            let codec = Codec::new(version, FrameFormat::Json, Purpose::Publish { retains: true });
             let mut input = BytesMut::from(&bytes[..]);
             let mut left = input.len() + 1;
             while left > input.len() {
@@ -117,6 +144,6 @@ fn a_listener_asks_for_qos_1_and_acknowledges() {
     let mut large = BytesMut::from(&b"\x30\x85\x80\x08\x00\x03a/b"[..]);
     large.resize(large.len() + (128 << 10), b'x');
     let codec = |purpose| Codec::new(MqttVersion::V311, FrameFormat::Json, purpose);
-    assert!(codec(Purpose::Publish).decode(&mut large.clone()).is_err());
+    assert!(codec(Purpose::Publish { retains: true }).decode(&mut large.clone()).is_err());
     assert!(matches!(codec(Purpose::Listen(1 << 20)).decode(&mut large), Ok(Some(Came::Heard(_)))));
 }

@@ -10,6 +10,7 @@ use super::{
 
 const USE_ANOTHER_SERVER: u8 = 0x9c;
 const SERVER_MOVED: u8 = 0x9d;
+const RETAIN_NOT_SUPPORTED: u8 = 0x9a;
 const UNSUPPORTED_VERSION: u8 = 0x84;
 /// First byte of DISCONNECT.
 const DISCONNECT: u8 = 0xe0;
@@ -82,6 +83,9 @@ pub(super) fn refused(code: u8, said: &str, elsewhere: Option<String>) -> LinkEr
 }
 
 fn turn(code: u8, elsewhere: Option<String>) -> Option<Turn> {
+    if code == RETAIN_NOT_SUPPORTED {
+        return Some(Turn::NothingRetained);
+    }
     let servers = elsewhere.filter(|_| matches!(code, USE_ANOTHER_SERVER | SERVER_MOVED))?;
     Some(Turn::Elsewhere { servers, for_good: code == SERVER_MOVED })
 }
@@ -208,7 +212,7 @@ pub(super) fn of_connack(code: ConnectReturnCode) -> u8 {
         Code::PacketTooLarge => 0x95,
         Code::QuotaExceeded => 0x97,
         Code::PayloadFormatInvalid => 0x99,
-        Code::RetainNotSupported => 0x9a,
+        Code::RetainNotSupported => RETAIN_NOT_SUPPORTED,
         Code::QoSNotSupported => 0x9b,
         Code::UseAnotherServer => USE_ANOTHER_SERVER,
         Code::ServerMoved => SERVER_MOVED,

@@ -18,16 +18,23 @@ pub(super) struct Way {
     /// The redirect that led here was meant for good.
     for_good: bool,
     hops: u32,
+    /// The broker keeps the latest of a topic, as far as is known.
+    retains: bool,
 }
 
 impl Way {
     pub(super) fn new(configured: BrokerConfig) -> Self {
-        Self { now: configured.clone(), configured, for_good: false, hops: 0 }
+        Self { now: configured.clone(), configured, for_good: false, hops: 0, retains: true }
     }
 
     /// The broker as the next connection finds it.
     pub(super) fn now(&self) -> &BrokerConfig {
         &self.now
+    }
+
+    /// Whether it may be asked to keep the latest of a topic.
+    pub(super) fn retains(&self) -> bool {
+        self.retains
     }
 
     /// The broker would have us do otherwise, at once.
@@ -42,6 +49,9 @@ impl Way {
             return Err(format!("redirected more than {MOST_HOPS} times in a row"));
         }
         match turn {
+            // It said so before: something else is wrong with it.
+            Turn::NothingRetained if !self.retains => return Err("nothing is asked to be retained".to_owned()),
+            Turn::NothingRetained => self.retains = false,
             Turn::OlderVersion => {
                 self.configured.version = MqttVersion::V311;
                 self.now.version = MqttVersion::V311;
@@ -162,6 +172,15 @@ mod tests {
         assert!(way.turn(&to("b", false)).is_err_and(|told| told.contains("in a row")));
         assert_eq!(place(&way).0, "home");
         assert_eq!(way.turn(&to("b", false)), Ok(()), "later it may be tried again");
+    }
+
+    #[test]
+    fn what_is_not_retained_is_not_asked_for_again() {
+        let mut way = way(false);
+        assert!(way.retains());
+        assert_eq!(way.turn(&Turn::NothingRetained), Ok(()));
+        way.lost(false);
+        assert!(!way.retains() && way.turn(&Turn::NothingRetained).is_err(), "no loop");
     }
 
     #[test]

@@ -121,7 +121,7 @@ fn a_reload_forgets_what_it_changes() {
 #[test]
 fn records_go_on_until_their_period_is_over() {
     let busiest = || vec![rule("busiest", RuleKind::NewHigh { time: ms(500), period: Duration::from_hours(1) })];
-    let people = |count: u64| (0..count).map(|id| at(10 * count + id, 0, 0.2 + 0.1 * id as f64, 0.5)).collect::<Vec<_>>();
+    let people = |count: u64| (0..count).map(|id| at(10 * count + id, 0, 0.6 + 0.02 * id as f64, 0.5)).collect::<Vec<_>>();
     let told = |rig: &Rig| {
         let events = rig.told.iter().flat_map(|verdicts| &verdicts.events);
         events
