@@ -53,7 +53,7 @@ fn shared(source: &str, library: &Path, include: &[PathBuf], more: &[&str]) -> R
     for folder in include {
         command.arg("-isystem").arg(folder);
     }
-    command.args(["-idirafter", "shim/cuda"]).arg(Path::new("doubles/nvinfer").join(source)).arg("-o").arg(library);
+    command.args(["-idirafter", "shim/cuda"]).arg(Path::new("doubles/nvinfer").join(source)).arg("-o").arg(library).arg("-ldl");
     let output = command.output().map_err(|error| format!("{}: {error}", compiler.path().display()))?;
     if output.status.success() {
         return Ok(());

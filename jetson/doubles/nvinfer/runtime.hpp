@@ -1,6 +1,7 @@
 // IRuntime, ICudaEngine, IExecutionContext, IEngineInspector. "Device" memory is the host's.
 #pragma once
 
+#include "driver.hpp"
 #include "onnx.hpp"
 #include "parts.hpp"
 #include "plan.hpp"
@@ -161,6 +162,7 @@ private:
     int settled_ = -1;
     std::map<std::string, Shape> shapes_;
     std::map<std::string, float*> addresses_;
+    std::vector<std::unique_ptr<Task>> recorded_;
 };
 
 inline bool Context::enqueueV3(cudaStream_t stream) noexcept {
@@ -174,8 +176,9 @@ inline bool Context::enqueueV3(cudaStream_t stream) noexcept {
         reporter_.fail(nvinfer1::ErrorCode::kINVALID_STATE, needs_memory_ ? "no device memory was given" : "not all shapes are specified");
         return false;
     }
+    Driver const driver = knobs.driver != 0 ? Driver::loaded() : Driver{};
     auto* queue = reinterpret_cast<Stream*>(stream);
-    bool const recording = queue != nullptr && queue->recording != nullptr;
+    bool const recording = driver.launch != nullptr ? driver.records(stream) : queue != nullptr && queue->recording != nullptr;
     int const now = *state_;
     if (recording && settled_ != now) {
         reporter_.fail(nvinfer1::ErrorCode::kINVALID_STATE, "enqueueV3 must run once after a change of shapes before it is captured");
@@ -199,6 +202,9 @@ inline bool Context::enqueueV3(cudaStream_t stream) noexcept {
         }
         std::this_thread::sleep_until(done);
     };
+    if (driver.launch != nullptr) {
+        return driver.put(stream, work, recording, recorded_);
+    }
     if (stream == nullptr) {
         work();
     } else {

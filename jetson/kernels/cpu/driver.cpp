@@ -22,6 +22,9 @@ thread_local void* current = nullptr;
 
 struct Stream {
     std::deque<std::function<void()>> work;
+    // While it is captured, `work` is what was recorded, and this is what is to be done.
+    std::deque<std::function<void()>> held;
+    bool capturing = false;
 
     void run() {
         while (!work.empty()) {
@@ -181,3 +184,35 @@ CALL cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsig
     });
     return 0;
 }
+
+CALL cuLaunchHostFunc(void* stream, void (*function)(void*), void* user) {
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    return of(stream).work.push_back([=] { function(user); }), 0;
+}
+
+// A graph and its executable form are the same list of work.
+CALL cuStreamBeginCapture_v2(void* stream, int) {
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    Stream& own = of(stream);
+    if (&own == &null_stream || own.capturing) return INVALID_VALUE;
+    own.capturing = true;
+    return own.held.swap(own.work), 0;
+}
+CALL cuStreamIsCapturing(void* stream, int* status) { return *status = of(stream).capturing, 0; }
+CALL cuStreamEndCapture(void* stream, void** graph) {
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    Stream& own = of(stream);
+    if (!own.capturing) return INVALID_VALUE;
+    own.capturing = false;
+    *graph = new std::deque<std::function<void()>>(std::move(own.work));
+    own.work = std::move(own.held);
+    return own.held.clear(), 0;
+}
+CALL cuGraphInstantiateWithFlags(void** made, void* graph, unsigned long long) { return *made = graph, 0; }
+CALL cuGraphLaunch(void* graph, void* stream) {
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    const auto& recorded = *static_cast<std::deque<std::function<void()>>*>(graph);
+    return of(stream).work.insert(of(stream).work.end(), recorded.begin(), recorded.end()), 0;
+}
+CALL cuGraphExecDestroy(void*) { return 0; }
+CALL cuGraphDestroy(void* graph) { return delete static_cast<std::deque<std::function<void()>>*>(graph), 0; }

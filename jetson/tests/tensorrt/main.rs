@@ -3,6 +3,8 @@
 #![cfg(feature = "doubles")]
 
 mod build;
+#[cfg(feature = "cpu-kernels")]
+mod driver;
 mod graphs;
 mod infer;
 mod life;
