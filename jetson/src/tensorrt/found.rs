@@ -41,7 +41,7 @@ pub fn installed(folder: Option<&Path>) -> Result<Version, Unusable> {
 }
 
 pub(super) fn find(folder: Option<&Path>) -> Result<(Version, &'static Library), Unusable> {
-    let mut broken = None;
+    let (mut broken, mut uncompiled) = (None, None);
     for major in Version::MAJORS.into_iter().chain([12, 9, 8, 7]) {
         let name = format!("libnvinfer.so.{major}");
         let library = match open::open(folder, &name) {
@@ -64,10 +64,26 @@ pub(super) fn find(folder: Option<&Path>) -> Result<(Version, &'static Library),
             _ if version.major != major => {
                 Err(Unusable::Broken { library: name, reason: format!("it says of itself that it is TensorRT {version}") })
             }
+            // Where both majors are installed, one that this build has a part for is preferred.
+            _ if !compiled(major) => {
+                uncompiled = uncompiled.or(Some((version, library)));
+                continue;
+            }
             _ => Ok((version, library)),
         };
     }
-    Err(broken.unwrap_or(Unusable::Absent))
+    uncompiled.ok_or_else(|| broken.unwrap_or(Unusable::Absent))
+}
+
+#[cfg(feature = "tensorrt")]
+fn compiled(major: u32) -> bool {
+    super::sys::api(major).is_some()
+}
+
+/// Without the shim every release is as good as the other: to be named, and not used.
+#[cfg(not(feature = "tensorrt"))]
+fn compiled(_major: u32) -> bool {
+    true
 }
 
 #[cfg(test)]

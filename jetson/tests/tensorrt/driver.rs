@@ -13,7 +13,7 @@ use egret_jetson::{
 use crate::{MAJORS, batch, engine, expected, load, pictures};
 
 /// The double of the driver, and nothing where the machine has a real one: its memory is not for the CPU to compute in.
-fn driver() -> Option<Arc<CudaContext>> {
+pub(crate) fn driver() -> Option<Arc<CudaContext>> {
     match CpuKernels::drive() {
         Err(CpuError::NoCompiler(error)) => {
             eprintln!("SKIPPED: no C++ compiler for the double of the driver: {error}");

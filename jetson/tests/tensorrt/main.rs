@@ -8,6 +8,8 @@ mod driver;
 mod graphs;
 mod infer;
 mod life;
+#[cfg(feature = "cpu-kernels")]
+mod line;
 mod load;
 mod onnx;
 
