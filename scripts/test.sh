@@ -48,7 +48,12 @@ else
 fi
 if [ -z "${EGRET_NVRTC:-}" ]; then
   # The compiler of the kernels; 114 MB, once. On machines for which none is pinned those tests say that they were skipped.
-  EGRET_NVRTC=$(scripts/nvrtc.sh) && export EGRET_NVRTC || skip "the kernels' PTX: no NVRTC"
+  if EGRET_NVRTC=$(scripts/nvrtc.sh); then
+    export EGRET_NVRTC
+  else
+    unset EGRET_NVRTC
+    skip "the kernels' PTX: no NVRTC"
+  fi
 fi
 rm -f target/nextest/ci/junit.xml
 

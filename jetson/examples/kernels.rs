@@ -2,9 +2,9 @@
 //! batch on the device and on the host, bytes to the host.
 //!
 //! ```sh
-//! EGRET_NVRTC=FOLDER cargo run --release -p egret-jetson --features tensorrt --example kernels
+//! EGRET_NVRTC=FOLDER cargo run --release -p egret-jetson --features cpu-kernels --example kernels
 //! ```
-//! With the feature `cpu-kernels` and no driver it runs on the double of one, in small, to show that it runs; its times mean nothing.
+//! Where there is no driver it runs on the double of one, in small, to show that it runs; its times mean nothing.
 
 use std::{
     env,
@@ -19,11 +19,12 @@ use egret_jetson::{
     Cuda,
     kernels::{
         Nvrtc, PtxCache, Target,
+        cpu::CpuKernels,
         decode::{Decoder, Grid, Head, Limits, More, OutputElement, OutputShape, Scanner},
         device::{Decoding, DeviceFrame, Kernels, Letterboxer},
         letterbox::{Axis, Channel, Element, Frame, Samples, Tensor, Window},
     },
-    tensorrt::{DeviceMemory, Memory},
+    memory::{DeviceMemory, Memory},
 };
 
 type Failure = Box<dyn Error>;
@@ -89,26 +90,16 @@ fn main() -> Result<(), Failure> {
 
 /// Whether a double stands for the driver that is not there.
 fn drive() -> Result<bool, Failure> {
-    #[cfg(feature = "cpu-kernels")]
-    if Cuda::probe().is_err() {
-        egret_jetson::kernels::cpu::CpuKernels::drive()?;
-        return Ok(true);
+    let absent = Cuda::probe().is_err();
+    if absent {
+        CpuKernels::drive()?;
     }
-    Ok(false)
+    Ok(absent)
 }
 
 impl Device {
     fn memory(&self, bytes: usize) -> Result<Arc<DeviceMemory>, Failure> {
         Ok(Arc::new(DeviceMemory::new(&self.context, bytes as u64)?))
-    }
-
-    /// Memory with these bytes.
-    fn filled(&self, bytes: &[u8]) -> Result<Arc<DeviceMemory>, Failure> {
-        let memory = self.memory(bytes.len())?;
-        // SAFETY: the memory is as large, and both live until the stream is done.
-        unsafe { result::memcpy_htod_async(memory.address(), bytes, self.stream.cu_stream()) }?;
-        self.stream.synchronize()?;
-        Ok(memory)
     }
 
     /// Bytes per second, read and written, of copies that no cache holds.
@@ -132,7 +123,7 @@ impl Device {
         let sets = (self.cold / (batch * frame_bytes)).clamp(1, 64);
         let noise: Vec<u8> = (0..frame_bytes as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let frame = || -> Result<DeviceFrame, Failure> {
-            let memory: Arc<dyn Memory> = self.filled(&noise)?;
+            let memory: Arc<dyn Memory> = Arc::new(DeviceMemory::of(&self.stream, &noise)?);
             let planes = [(Arc::clone(&memory), 0), (Arc::clone(&memory), 2048 * 1080), (memory, 0)];
             Ok(DeviceFrame::new(FRAME, planes)?)
         };
@@ -186,7 +177,9 @@ impl Device {
         };
         let values: Vec<u8> = (0..batch * ROWS * COLUMNS).flat_map(|i| value(i).to_le_bytes()).collect();
         let sets = (self.cold / values.len()).clamp(1, 32);
-        let outputs = (0..sets).map(|_| Ok(self.filled(&values)? as Arc<dyn Memory>)).collect::<Result<Vec<_>, Failure>>()?;
+        let outputs = (0..sets)
+            .map(|_| Ok(Arc::new(DeviceMemory::of(&self.stream, &values)?) as Arc<dyn Memory>))
+            .collect::<Result<Vec<_>, Failure>>()?;
         let mut decoding = Decoding::new(&self.kernels, decoder, &self.stream, batch, 2)?;
         let (mut busy, mut boxes, started) = (Duration::ZERO, 0, Instant::now());
         let mut earlier = None;

@@ -7,7 +7,6 @@
 #[cfg(feature = "cpu-kernels")]
 pub mod cpu;
 pub mod decode;
-#[cfg(feature = "tensorrt")]
 pub mod device;
 mod launch;
 pub mod letterbox;

@@ -4,6 +4,7 @@
 
 mod cuda;
 pub mod kernels;
+pub mod memory;
 mod probe;
 pub mod tensorrt;
 

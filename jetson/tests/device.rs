@@ -3,23 +3,22 @@
 //! the CPU.
 //!
 //! ```sh
-//! EGRET_NVRTC=$(scripts/nvrtc.sh) cargo nextest run -p egret-jetson --features cpu-kernels,tensorrt --test device --no-capture
+//! EGRET_NVRTC=$(scripts/nvrtc.sh) cargo nextest run -p egret-jetson --features cpu-kernels --test device --no-capture
 //! ```
-#![cfg(all(feature = "cpu-kernels", feature = "tensorrt"))]
+#![cfg(feature = "cpu-kernels")]
 
 use std::{env, sync::Arc};
 
 use cudarc::driver::{CudaContext, CudaStream, result};
 use egret_jetson::{
-    Cuda,
     kernels::{
-        Nvrtc, PtxCache, Target,
+        CacheError, NvrtcError, PtxCache,
         cpu::{Cells, CpuError, CpuKernels, HostFrame, HostOutput},
         decode::{Decoder, FaultKind, Grid, Head, Limits, More, OutputElement, OutputShape, Scanner},
         device::{Decoding, DeviceError, DeviceFrame, Kernels, Letterboxer},
         letterbox::{Axis, Channel, Element, Frame, Samples, Tensor, Window, WindowError},
     },
-    tensorrt::{DeviceMemory, Memory},
+    memory::{DeviceMemory, Memory},
 };
 
 /// Exponentials of a device are within 2 units in the last place (CUDA C++ Programming Guide, mathematical functions); boxes of this
@@ -43,18 +42,17 @@ fn bench() -> Option<Bench> {
         other => other.expect("kernels for the CPU"),
     };
     CpuKernels::drive().expect("a driver");
-    let cuda = Cuda::probe().expect("a driver");
-    let context = CudaContext::new(0).expect("a context");
-    let (major, minor) = context.compute_capability().expect("a capability");
-    let target = Target { major: major.unsigned_abs(), minor: minor.unsigned_abs() };
     let folders: Vec<_> = env::var_os("EGRET_NVRTC").iter().flat_map(env::split_paths).collect();
-    let Ok(nvrtc) = Nvrtc::find(&folders, target, Some(cuda.version)) else {
-        eprintln!("SKIPPED: no NVRTC for {target} (scripts/nvrtc.sh brings it)");
-        return None;
-    };
     let cache = PtxCache::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/ptx"));
-    let kernels = Kernels::load(&context, &nvrtc, &cache).expect("loaded");
-    eprintln!("device: {:?}, {target}, {nvrtc:?}", cuda.devices);
+    let kernels = match Kernels::open(0, &folders, &cache) {
+        Err(DeviceError::Ptx(CacheError::Nvrtc(NvrtcError::Absent { target, .. }))) => {
+            eprintln!("SKIPPED: no NVRTC for {target} (scripts/nvrtc.sh brings it)");
+            return None;
+        }
+        other => other.expect("loaded"),
+    };
+    let context = Arc::clone(kernels.context());
+    eprintln!("device: {}", context.name().expect("a name"));
     let stream = context.new_stream().expect("a stream");
     Some(Bench { context, kernels, cpu, stream, random: Random(0x1234_5677) })
 }
@@ -91,11 +89,8 @@ impl Bench {
         unsafe { result::memcpy_htod_async(to.address(), from, stream.cu_stream()) }.expect("copied");
     }
 
-    fn upload<T>(&self, from: &[T]) -> Arc<DeviceMemory> {
-        let memory = self.memory(size_of_val(from));
-        self.copy(&memory, from, &self.stream);
-        self.stream.synchronize().expect("done");
-        memory
+    fn upload(&self, from: HostOutput<'_>) -> Arc<DeviceMemory> {
+        Arc::new(DeviceMemory::of(&self.stream, from.bytes()).expect("memory"))
     }
 
     /// Puts a copy to the host on a stream; to be looked at when it is done.
@@ -113,7 +108,7 @@ impl Bench {
         // Both planes in one memory, as a decoder's surface has them.
         let rows = height + height.div_ceil(2);
         let bytes: Vec<u8> = (0..pitch * rows).map(|_| self.random.next() as u8).collect();
-        let memory: Arc<dyn Memory> = self.upload(&bytes);
+        let memory: Arc<dyn Memory> = Arc::new(DeviceMemory::of(&self.stream, &bytes).expect("memory"));
         let chroma = u64::from(pitch * height);
         let planes = [(Arc::clone(&memory), 0), (Arc::clone(&memory), chroma), (memory, 0)];
         let device = DeviceFrame::new(frame, planes).expect("a picture");
@@ -187,6 +182,41 @@ fn batches_of_pictures_under_way_together_equal_the_cpu() {
         compared += found.len();
     }
     eprintln!("{compared} values of 12 batches are the same bits");
+}
+
+/// Every element, planar and interleaved.
+#[test]
+fn tensors_of_all_elements_equal_the_cpu() {
+    let Some(mut bench) = bench() else { return };
+    let pictures = [(71, 33), (30, 64)].map(|size| bench.picture(size));
+    for element in [Element::F32, Element::F16, Element::U8, Element::I8 { step: 2.5 }] {
+        for interleaved in [false, true] {
+            let tensor = Tensor { width: 37, height: 24, element, interleaved };
+            let len = 2 * tensor.slot_len();
+            let out = bench.memory(len * element.size());
+            let mut letterboxer = Letterboxer::new(&bench.kernels, tensor, 2, 1).unwrap();
+            let drawn = [0, 1].map(|i| (&pictures[i].device, pictures[i].window(&tensor)));
+            letterboxer.draw(&bench.stream, &drawn, &(out.clone() as Arc<dyn Memory>)).unwrap();
+            let mut found = vec![0; len * element.size()];
+            out.read(&bench.stream, &mut found).unwrap();
+            let host = [0, 1].map(|i| (pictures[i].host(), pictures[i].window(&tensor), true));
+            let (mut floats, mut halves, mut bytes, mut quantised) = (vec![0.0; len], vec![0; len], vec![0; len], vec![0; len]);
+            let mut cells = match element {
+                Element::F32 => Cells::F32(&mut floats),
+                Element::F16 => Cells::F16(&mut halves),
+                Element::U8 => Cells::U8(&mut bytes),
+                Element::I8 { .. } => Cells::I8(&mut quantised),
+            };
+            bench.cpu.letterbox(&tensor, &host, &mut cells).unwrap();
+            let expected: Vec<u8> = match element {
+                Element::F32 => floats.iter().flat_map(|v| v.to_ne_bytes()).collect(),
+                Element::F16 => halves.iter().flat_map(|v| v.to_ne_bytes()).collect(),
+                Element::U8 => bytes,
+                Element::I8 { .. } => quantised.iter().flat_map(|v| v.to_ne_bytes()).collect(),
+            };
+            assert!(found == expected, "{tensor:?}");
+        }
+    }
 }
 
 /// More batches than there are turns: none writes over what another is still to read.
@@ -288,7 +318,8 @@ fn results_are_read_once_in_any_order_and_as_many_as_there_is_memory_for() {
     let mut boxes = 0;
     for round in 0..5 {
         let values = [0; 2].map(|_| outputs(&mut bench.random, 3));
-        let memories: Vec<Arc<dyn Memory>> = values.iter().map(|values| bench.upload(values) as Arc<dyn Memory>).collect();
+        let memories: Vec<Arc<dyn Memory>> =
+            values.iter().map(|values| bench.upload(HostOutput::F32(values)) as Arc<dyn Memory>).collect();
         let tickets: Vec<_> = memories.iter().map(|m| decoding.enqueue(&bench.stream, &[Arc::clone(m)], 3).unwrap()).collect();
         let busy = decoding.enqueue(&bench.stream, &[Arc::clone(&memories[0])], 3).unwrap_err();
         assert!(matches!(busy, DeviceError::Busy(2)), "{busy}");
@@ -307,7 +338,7 @@ fn results_are_read_once_in_any_order_and_as_many_as_there_is_memory_for() {
     assert!(matches!(short, DeviceError::Size { what: "an output", .. }), "{short}");
     let mut bad = outputs(&mut bench.random, 3);
     bad[126 * 8 + 5 * 8 + 4] = f32::NAN;
-    let memory = bench.upload(&bad);
+    let memory = bench.upload(HostOutput::F32(&bad));
     let ticket = decoding.enqueue(&bench.stream, &[memory], 3).unwrap();
     let error = decoding.read(&ticket, |_, _| ()).unwrap_err();
     assert!(

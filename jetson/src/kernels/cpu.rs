@@ -152,6 +152,12 @@ impl HostOutput<'_> {
         }
     }
 
+    /// Their bytes, as a device has them.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: plain numbers without padding, as many as `len` says, of `size` bytes each.
+        unsafe { std::slice::from_raw_parts(self.address() as *const u8, self.len() * self.element().size()) }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -8,7 +8,7 @@ mod decoding;
 mod letterboxer;
 mod pinned;
 
-use std::{collections::BTreeMap, ffi::CString, sync::Arc};
+use std::{collections::BTreeMap, ffi::CString, path::PathBuf, sync::Arc};
 
 use cudarc::driver::{CudaContext, CudaStream, result, sys};
 
@@ -18,7 +18,7 @@ pub use letterboxer::{DeviceFrame, Letterboxer};
 use super::{
     CacheError, Launch, Nvrtc, NvrtcError, Params, PtxCache, Target, UNITS, decode::DecodeFault, letterbox::WindowError,
 };
-use crate::tensorrt;
+use crate::{Cuda, CudaError};
 
 /// Why something does not run on a device.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +34,9 @@ pub enum DeviceError {
     /// There is no PTX.
     #[error(transparent)]
     Ptx(#[from] CacheError),
-    /// There is no memory.
+    /// There is no driver, or no memory.
     #[error(transparent)]
-    Memory(#[from] tensorrt::Error),
+    Cuda(#[from] CudaError),
     /// A picture cannot be drawn.
     #[error(transparent)]
     Window(#[from] WindowError),
@@ -89,13 +89,24 @@ impl std::fmt::Debug for Kernels {
 }
 
 impl Kernels {
+    /// Opens a device by its number and loads the kernels, with the NVRTC of `folders` or of the system that serves it, and the PTX of
+    /// `cache`.
+    ///
+    /// # Errors
+    /// [`DeviceError::Cuda`] where there is no driver, and as [`Self::load`].
+    pub fn open(ordinal: usize, folders: &[PathBuf], cache: &PtxCache) -> Result<Arc<Self>, DeviceError> {
+        let driver = Cuda::probe()?;
+        let context = CudaContext::new(ordinal).map_err(failed("cuDevicePrimaryCtxRetain"))?;
+        let nvrtc = Nvrtc::find(folders, target(&context)?, Some(driver.version)).map_err(CacheError::from)?;
+        Self::load(&context, &nvrtc, cache)
+    }
+
     /// Compiles what is not in the cache, for the context's device, and loads it.
     ///
     /// # Errors
     /// [`DeviceError::Ptx`] and [`DeviceError::Call`].
     pub fn load(context: &Arc<CudaContext>, nvrtc: &Nvrtc, cache: &PtxCache) -> Result<Arc<Self>, DeviceError> {
-        let (major, minor) = context.compute_capability().map_err(failed("cuDeviceGetAttribute"))?;
-        let target = Target { major: major.unsigned_abs(), minor: minor.unsigned_abs() };
+        let target = target(context)?;
         context.bind_to_thread().map_err(failed("cuCtxSetCurrent"))?;
         let mut kernels = Self { context: Arc::clone(context), modules: Vec::new(), functions: BTreeMap::new() };
         for unit in &UNITS {
@@ -115,6 +126,14 @@ impl Kernels {
             }
         }
         Ok(Arc::new(kernels))
+    }
+
+    /// A stream of its own.
+    ///
+    /// # Errors
+    /// [`DeviceError::Call`].
+    pub fn stream(&self) -> Result<Arc<CudaStream>, DeviceError> {
+        self.context.new_stream().map_err(failed("cuStreamCreate"))
     }
 
     /// The device's context.
@@ -141,6 +160,11 @@ impl Kernels {
         unsafe { result::launch_kernel(function, grid, block, 0, stream.cu_stream(), &mut arguments) }
             .map_err(failed("cuLaunchKernel"))
     }
+}
+
+fn target(context: &CudaContext) -> Result<Target, DeviceError> {
+    let (major, minor) = context.compute_capability().map_err(failed("cuDeviceGetAttribute"))?;
+    Ok(Target { major: major.unsigned_abs(), minor: minor.unsigned_abs() })
 }
 
 impl Drop for Kernels {

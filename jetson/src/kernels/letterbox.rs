@@ -187,7 +187,6 @@ pub struct Slot {
     pad: u32,
 }
 
-#[cfg(feature = "tensorrt")]
 impl Slot {
     /// Its bytes, as they are copied to a device.
     pub(super) fn as_bytes(&self) -> &[u8] {

@@ -4,10 +4,15 @@
 
 mod cases;
 
+use std::{env, sync::Arc};
+
 use egret_jetson::kernels::{
+    CacheError, NvrtcError, PtxCache,
     cpu::{CpuError, CpuKernels, HostOutput},
     decode::{DecodeFault, Decoder, DecoderError, FaultKind, Limits, OutputElement, OutputShape},
+    device::{Decoding, DeviceError, Kernels},
 };
+use egret_jetson::memory::{DeviceMemory, Memory};
 use egret_models::{
     head::{Extra, Fault, Found, Head, HeadError, Tensor, Thresholds},
     nms::NmsParams,
@@ -15,9 +20,11 @@ use egret_models::{
 };
 use half::f16;
 
-use super::{DeviceHead, device_head};
+use super::{DeviceHead, device as kernels_of, device_head};
 use cases::{Case, Random, all};
 
+/// Exponentials and sines of a device are within 2 units in the last place; boxes here are of at most a few hundred pixels.
+const MAX_ON_DEVICE: f32 = 1e-3;
 /// Both use this machine's exponentials and sines, and else the same operations in the same order.
 const MAX_ERROR: f32 = 1e-5;
 
@@ -29,6 +36,19 @@ fn kernels() -> Option<CpuKernels> {
             None
         }
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// The kernels on this machine's device, or on a double of the driver. `None`: no NVRTC.
+fn on_device() -> Option<Arc<Kernels>> {
+    CpuKernels::drive().expect("a driver");
+    let folders: Vec<_> = env::var_os("EGRET_NVRTC").iter().flat_map(env::split_paths).collect();
+    match Kernels::open(0, &folders, &PtxCache::new(env::temp_dir().join("egret-ptx"))) {
+        Err(DeviceError::Ptx(CacheError::Nvrtc(NvrtcError::Absent { target, .. }))) => {
+            eprintln!("SKIPPED: no NVRTC for {target} (scripts/nvrtc.sh brings it)");
+            None
+        }
+        other => Some(other.expect("loaded")),
     }
 }
 
@@ -166,6 +186,10 @@ struct Row {
 }
 
 fn compare(case: &Case, ours: &[Told], theirs: &[Found], row: &mut Row) {
+    compare_within(MAX_ERROR, case, ours, theirs, row);
+}
+
+fn compare_within(most: f32, case: &Case, ours: &[Told], theirs: &[Found], row: &mut Row) {
     let coefficients = matches!(case.spec, egret_models::head::HeadSpec::Segment { .. });
     let theirs: Vec<_> = theirs.iter().map(|found| told(found, coefficients)).collect();
     let classes =
@@ -178,7 +202,7 @@ fn compare(case: &Case, ours: &[Told], theirs: &[Found], row: &mut Row) {
         let values = own.2.iter().chain([&own.1]).chain(more).zip(other.2.iter().chain([&other.1]).chain(&other.3));
         for (own, other) in values {
             let error = (own - other).abs();
-            assert!(error <= MAX_ERROR, "{}: {own} for {other}", case.name);
+            assert!(error <= most, "{}: {own} for {other}", case.name);
             row.differ += usize::from(own.to_bits() != other.to_bits());
             row.farthest = row.farthest.max(error);
         }
@@ -231,6 +255,47 @@ fn every_head_reads_as_on_the_cpu() {
 
 fn head_more(case: &Case) -> egret_jetson::kernels::decode::More {
     device(case).head.more
+}
+
+/// The same through streams and device memory, two batches under way: on this machine's device, where it has one.
+#[test]
+fn every_head_reads_as_on_the_cpu_through_the_driver() {
+    if kernels().is_none() {
+        return;
+    }
+    let Some(kernels) = on_device() else { return };
+    let stream = kernels.stream().expect("a stream");
+    let nms = NmsParams { iou: 0.5, class_agnostic: false, candidates: 300, detections: 100 };
+    let thresholds = Thresholds { confidence: 0.25, class_confidence: Vec::new(), nms };
+    let mut row = Row::default();
+    for case in all() {
+        let head = device(&case);
+        let mut random = Random(0x5151);
+        let batches = [Bits::Half, Bits::Full].map(|bits| Batch::new(case.outputs(&mut random, false), bits));
+        for batch in &batches {
+            let decoder = decoder(&case, &head, batch, &thresholds);
+            let mut decoding = Decoding::new(&kernels, decoder, &stream, case.pictures, 2).expect(case.name);
+            let upload = |output: &usize| {
+                let memory = DeviceMemory::of(&stream, batch.output(*output).bytes()).expect("memory");
+                Arc::new(memory) as Arc<dyn Memory>
+            };
+            let outputs: Vec<_> = head.order.iter().map(upload).collect();
+            let tickets = [0; 2].map(|_| decoding.enqueue(&stream, &outputs, case.pictures).expect(case.name));
+            for ticket in &tickets {
+                let mut found: Vec<Vec<Told>> = vec![Vec::new(); case.pictures];
+                let tell = |picture: usize, f: kernels_of::Found<'_>| {
+                    found[picture].push((f.class, f.score, f.bbox, f.more().collect()));
+                };
+                decoding.read(ticket, tell).expect(case.name);
+                let expected = reference(&case, batch, case.pictures, &thresholds).expect(case.name);
+                for (ours, theirs) in found.iter().zip(&expected) {
+                    compare_within(MAX_ON_DEVICE, &case, ours, theirs, &mut row);
+                }
+            }
+        }
+    }
+    println!("{} through the driver: {row:?}", kernels.context().name().expect("a name"));
+    assert!(row.boxes > 1000);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use cudarc::driver::{CudaEvent, CudaStream, result};
 use super::{DeviceError, Kernels, failed, pinned::Pinned};
 use crate::{
     kernels::decode::{Addresses, Decoder, Found},
-    tensorrt::{DeviceMemory, Memory},
+    memory::{DeviceMemory, Memory},
 };
 
 /// One batch under way.
@@ -46,7 +46,7 @@ impl Decoding {
     /// device.
     ///
     /// # Errors
-    /// [`DeviceError::Memory`] and [`DeviceError::Call`].
+    /// [`DeviceError::Cuda`] and [`DeviceError::Call`].
     pub fn new(
         kernels: &Arc<Kernels>,
         decoder: Decoder,

@@ -7,7 +7,7 @@ use cudarc::driver::{CudaEvent, CudaStream, result};
 use super::{DeviceError, Kernels, failed, pinned::Pinned};
 use crate::{
     kernels::letterbox::{Axis, Frame, Slot, Tensor, Window, WindowError},
-    tensorrt::{DeviceMemory, Memory},
+    memory::{DeviceMemory, Memory},
 };
 
 /// A decoded picture in device memory: each plane begins so many bytes into its memory.
@@ -76,7 +76,7 @@ impl Letterboxer {
     /// For batches of up to `capacity` pictures, of which up to `depth` may be under way.
     ///
     /// # Errors
-    /// [`DeviceError::Memory`] and [`DeviceError::Call`].
+    /// [`DeviceError::Cuda`] and [`DeviceError::Call`].
     pub fn new(kernels: &Arc<Kernels>, tensor: Tensor, capacity: usize, depth: usize) -> Result<Self, DeviceError> {
         let bytes = capacity * size_of::<Slot>();
         let turn = || -> Result<Turn, DeviceError> {
