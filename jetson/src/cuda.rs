@@ -27,6 +27,13 @@ pub enum CudaError {
     },
 }
 
+impl CudaError {
+    /// Whether the device has not as much memory as was asked for.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Call { code: 2, .. })
+    }
+}
+
 impl Cuda {
     /// Asks the driver, if there is one.
     ///
