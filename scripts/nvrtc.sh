@@ -2,9 +2,17 @@
 # NVIDIA's runtime compiler of CUDA 12.6 and 13.0 (libraries of their Python wheels, which need no Python), so that tests compile the
 # kernels with no device. Prints the folders, with a colon between, for EGRET_NVRTC. Pinned by digest; brought once, into target/nvrtc.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || { echo "nvrtc: pinned for x86-64 Linux only" >&2; exit 1; }
-python=$(command -v python3) || { echo "nvrtc: needs python3 with pip" >&2; exit 1; }
+python=
+for candidate in python3 target/reference-venv/bin/python; do
+  if "$candidate" -m pip --version >/dev/null 2>&1; then
+    python=$candidate
+    break
+  fi
+done
+[ -n "$python" ] || { echo "nvrtc: needs python3 with pip (or scripts/reference-venv.sh first)" >&2; exit 1; }
 
 # NAME VERSION SHA256 LIBRARY-FOLDER
 wheel() {
