@@ -62,7 +62,8 @@ is printed could not be written; 2 the command line is wrong; 78 the configurati
 
 Examples:
   egret listen --broker mqtt://broker.local --pretty --kind event
-  egret listen --config /etc/egret/egret.toml --camera door --json --for 1m > door.jsonl";
+  egret listen --config /etc/egret/egret.toml --camera door --json --for 1m > door.jsonl
+  egret listen --config /etc/egret/egret.toml --broker cloud --pretty";
 
 fn span(text: &str) -> Result<Duration, String> {
     config::span(text).ok_or_else(|| "write it such as 20s, 500ms or 5m".to_owned())

@@ -117,6 +117,16 @@ fn a_reload_forgets_what_it_changes() {
     assert_eq!(last(&rig, "yard").1, [(1, [0, 1, 1])]);
 }
 
+/// What the broker retains of it may say that somebody is there: it is of before a crash.
+#[test]
+fn a_rule_that_is_not_in_force_tells_its_count_once() {
+    let schedule = Schedule { week: Week::parse(["03:00-04:00"]).expect("a week"), zone: jiff::tz::TimeZone::UTC };
+    let mut rig = Rig::new(vec![RuleConfig { schedule: Some(schedule), ..rule("yard", RuleKind::Zone) }]);
+    rig.stay(2000, &[at(1, 0, 0.7, 0.5)]);
+    let counts: Vec<_> = rig.told.iter().flat_map(|verdicts| &verdicts.counts).collect();
+    assert!(counts.len() == 1 && counts[0].tallies.is_empty() && rig.events().is_empty(), "{counts:?}");
+}
+
 /// The most of a day is the most of that day, whoever was restarted in it.
 #[test]
 fn records_go_on_until_their_period_is_over() {
