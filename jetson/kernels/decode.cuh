@@ -142,3 +142,8 @@ struct Found {
     float score;
     u32 class_index;
 };
+
+// The same sizes are asserted on the host.
+static_assert(sizeof(Scan) == 1752 && sizeof(Select) == 144, "laid out as on the host");
+static_assert(sizeof(Candidate) == 32 && sizeof(Counters) == 16 && sizeof(Turned) == 24, "laid out as on the host");
+static_assert(sizeof(Header) == 16 && sizeof(Found) == 24, "laid out as on the host");

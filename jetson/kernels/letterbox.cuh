@@ -41,5 +41,8 @@ struct Letterbox {
     u32 reserved;
 };
 
+// The same sizes are asserted on the host.
+static_assert(sizeof(Slot) == 168 && sizeof(Letterbox) == 32, "laid out as on the host");
+
 // Rows of the tensor that one thread draws.
 static const u32 LETTERBOX_ROWS = 4;

@@ -210,6 +210,8 @@ pub struct LetterboxParams {
     reserved: u32,
 }
 
+const _: () = assert!(size_of::<LetterboxParams>() == 32);
+
 // SAFETY: `repr(C)`, and the fields are those of `Letterbox` in `kernels/letterbox.cuh`.
 unsafe impl Params for LetterboxParams {}
 

@@ -153,3 +153,7 @@ pub struct SelectParams {
 
 // SAFETY: `repr(C)`, and the fields are those of `Select` in `kernels/decode.cuh`.
 unsafe impl Params for SelectParams {}
+
+// The same sizes are asserted in the sources.
+const _: () = assert!(size_of::<ScanParams>() == 1752 && size_of::<SelectParams>() == 144);
+const _: () = assert!(size_of::<Candidate>() == 32 && size_of::<Counters>() == 16 && size_of::<Turned>() == 24);
