@@ -37,7 +37,7 @@ use std::{
 
 pub use checked::*;
 pub use dialects::*;
-pub use diff::{CameraChange, Change, diff};
+pub use diff::{CameraChange, Change, Effect, diff};
 pub use edits::{Deviation, Difference, Edits, LIVE_KEYS};
 pub use files::Texts;
 pub use filter::{BadFilter, log_filter};

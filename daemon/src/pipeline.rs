@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::{Batcher, Limits, Mode, StillSettings, StreamSettings},
-    config::{self, CameraConfig, Change, Config, ModelConfig, SourceConfig},
+    config::{self, CameraConfig, Change, Config, Effect, ModelConfig, SourceConfig},
     control::{self, Request},
     infer::{self, Detector, LoadError},
     life::{FaultSender, Progress, Stage},
@@ -234,11 +234,11 @@ impl Pipeline {
         let find = |name: &str| new.cameras.iter().find(|camera| camera.name == name).cloned();
         for changed in &change.cameras_changed {
             let Some(camera) = find(&changed.name) else { continue };
-            if changed.restart {
+            if changed.effect == Effect::Live {
+                self.reconfigure(camera);
+            } else {
                 let before = self.remove_camera(&camera.name).await;
                 self.add_camera(camera, before.as_ref());
-            } else {
-                self.reconfigure(camera);
             }
         }
         change.cameras_added.iter().filter_map(|name| find(name)).for_each(|camera| self.add_camera(camera, None));
@@ -475,8 +475,8 @@ fn start_publish(
 ) -> Result<JoinHandle<()>, StartError> {
     let failed = |source| StartError::Thread { stage: "publish".to_owned(), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let (mqtt, device) = (config.mqtt.clone(), config.device.clone());
+    let (mqtt, site) = (config.mqtt.clone(), publish::Site::of(config));
     let (board, stages, counters) = (Arc::clone(board), Arc::clone(&books.stages), Arc::clone(&books.publishing));
-    let work = move || runtime.block_on(publish::run(mqtt, device, (input, commands), board, stages, counters, cancel));
+    let work = move || runtime.block_on(publish::run(mqtt, site, (input, commands), board, stages, counters, cancel));
     faults.spawn_stage("publish", work).map_err(failed)
 }

@@ -37,6 +37,7 @@ mod stamp;
 mod tls;
 pub mod told;
 pub mod topics;
+mod traces;
 mod trail;
 pub mod verdict;
 mod way;
@@ -60,7 +61,7 @@ use tokio_util::sync::CancellationToken;
 pub use topics::Family;
 
 use crate::{
-    config::MqttConfig,
+    config::{CameraConfig, Config, MqttConfig},
     control::Request,
     media::{Mark, Tracked},
     observe::StageTimes,
@@ -70,6 +71,30 @@ use crate::{
 /// Most batches that are taken at once: their frames must fit the queue, or a burst would be dropped before the connection is asked.
 const BATCHES: usize = 8;
 
+/// Whose messages are published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Name of the device.
+    pub device: String,
+    /// The cameras that are configured as the daemon starts, each with the names of its rules: what earlier ones have left at the brokers is
+    /// cleared. `None`: nobody knows, and nothing is.
+    pub cameras: Option<Vec<(String, Vec<String>)>>,
+}
+
+impl Site {
+    /// What a configuration says.
+    pub fn of(config: &Config) -> Self {
+        let rules = |camera: &CameraConfig| camera.rules.rules.iter().map(|rule| rule.name.clone()).collect();
+        let cameras = config.cameras.iter().map(|camera| (camera.name.clone(), rules(camera))).collect();
+        Self { device: config.device.clone(), cameras: Some(cameras) }
+    }
+
+    /// A device of which no more is known.
+    pub fn named(device: &str) -> Self {
+        Self { device: device.to_owned(), cameras: None }
+    }
+}
+
 /// Publishes until the input ends, or `cancel` says so: then what is still under way is drained, `offline` is told and the connection closed,
 /// all within a few seconds. Without a broker, frames are counted and forgotten.
 ///
@@ -78,7 +103,7 @@ const BATCHES: usize = 8;
 /// Meant for a current-thread runtime: then a batch costs one wake-up.
 pub async fn run(
     config: Option<MqttConfig>,
-    device: String,
+    site: Site,
     (input, door): (mpsc::Receiver<Vec<Tracked>>, mpsc::Sender<Request>),
     board: Arc<StatusBoard>,
     stages: Arc<StageTimes>,
@@ -86,7 +111,7 @@ pub async fn run(
     cancel: CancellationToken,
 ) {
     match config {
-        Some(config) => publisher::run(config, &device, (input, door), board, (stages, counters), cancel).await,
+        Some(config) => publisher::run(config, &site, (input, door), board, (stages, counters), cancel).await,
         None => count(input, &board, &stages, &counters, &cancel).await,
     }
 }

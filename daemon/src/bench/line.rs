@@ -62,13 +62,13 @@ impl Line {
             named("track", move || track::run(&track, &from_engine, &to_publish, &back, &counters, &stills, &stage))?
         };
         let publish = {
-            let (mqtt, device) = (config.mqtt.clone(), config.device.clone());
+            let (mqtt, site) = (config.mqtt.clone(), publish::Site::named(&config.device));
             let (stages, published) = (Arc::clone(&stages), Arc::clone(&published));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             named("publish", move || {
                 let (board, never) = (StatusBoard::new(), CancellationToken::new());
                 let (nobody, _) = tokio::sync::mpsc::channel(1);
-                runtime.block_on(publish::run(mqtt, device, (from_track, nobody), board, stages, published, never));
+                runtime.block_on(publish::run(mqtt, site, (from_track, nobody), board, stages, published, never));
             })?
         };
         Ok(Self { batcher, stages, published, to_track, threads: vec![engine, track, publish] })

@@ -17,7 +17,7 @@ use crate::{
         BBox, Capture, Detection, Extras, Mark, ModelInfo, StreamId, TimeBasis, TimeCard, TrackId, Tracked, TrackedDetection,
     },
     observe::StageTimes,
-    publish::{self, Counters, DropReason, Family},
+    publish::{self, Counters, DropReason, Family, Site},
     status::StatusBoard,
 };
 
@@ -205,13 +205,13 @@ pub fn publish(options: &PublishOptions) -> Result<Publishing, BenchError> {
         mqtt.first.publish_frames = matches!(options.messages, Messages::Frames(_));
     }
     let publishing = {
-        let (device, counters, stages) = (options.config.device.clone(), counters.clone(), StageTimes::new());
+        let (site, counters, stages) = (Site::named(&options.config.device), counters.clone(), StageTimes::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         named("publish", move || {
             let (board, never) = (StatusBoard::new(), CancellationToken::new());
             runtime.block_on(publish::run(
                 mqtt,
-                device,
+                site,
                 (from_source, tokio::sync::mpsc::channel(1).0),
                 board,
                 stages,

@@ -75,13 +75,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (payload, id) = named(args.verb, &args.payload)?;
     let place = Place { base: &mqtt.base_topic, device: &device, verb: args.verb.as_str(), ..Place::default() };
     let reply = topics::REPLY.topic(place).to_string();
+    let status = topics::DEVICE_STATUS.topic(place).to_string();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
     let answer = runtime.block_on(async {
-        let mut subscription = Subscription::saying(&mqtt.first, &[reply], Some((&topics::COMMAND.topic(place), payload)))?;
+        let mut subscription =
+            Subscription::saying(&mqtt.first, &[reply, status.clone()], Some((&topics::COMMAND.topic(place), payload)))?;
         let answer = async {
             loop {
                 let Some(message) = subscription.next().await? else { continue };
                 match serde_json::from_slice::<Value>(&message.payload) {
+                    Ok(value) if message.topic == status => {
+                        anyhow::ensure!(value["state"] != "offline", "{}", offline(&device, &value));
+                    }
                     Ok(value) if value["id"] == *id => return Ok::<_, anyhow::Error>(value),
                     _ => {}
                 }
@@ -103,6 +108,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(out, "{}", printable(line))?;
     }
     Ok(if answer["ok"] == true { Exit::Clean } else { Exit::Failure }.into())
+}
+
+/// Nobody is there to hear it.
+fn offline(device: &str, status: &Value) -> String {
+    let at = |key: &str| printable(status[key].as_str().unwrap_or("an unknown time")).into_owned();
+    format!(
+        "{device} is offline: it said so at this broker at {} ({}). Start it, and try again",
+        at("published_at"),
+        at("reason")
+    )
 }
 
 /// The payload with a name by which its reply is known.

@@ -63,10 +63,14 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
     );
     dialects::zones_apart(&dialects, &cameras, ledger);
     let commands = commands::build(&typed.commands, ledger);
+    let mqtt = mqtt::build((typed.mqtt, typed.broker), &entries.brokers, dialects, &device, ledger, around)
+        .map(|mqtt| MqttConfig { queue: queue(typed.queue, ledger, around), commands, ..mqtt });
+    if let Some(mqtt) = &mqtt {
+        commands::heard(mqtt, ledger);
+    }
     Config {
         log: log(typed.log, ledger),
-        mqtt: mqtt::build((typed.mqtt, typed.broker), &entries.brokers, dialects, &device, ledger, around)
-            .map(|mqtt| MqttConfig { queue: queue(typed.queue, ledger, around), commands, ..mqtt }),
+        mqtt,
         http: http(&typed.http, ledger),
         runtime: runtime(typed.runtime, ledger),
         batch: batch(&typed.batch, ledger),

@@ -27,9 +27,21 @@ impl Change {
 pub struct CameraChange {
     /// Its name.
     pub name: String,
-    /// Whether it has to be stopped and started; else only rates, `weight`, `classes`, `confidence`, rules, the motion gate or the faults that
-    /// pictures are watched for change, while it runs.
-    pub restart: bool,
+    /// How it is taken over.
+    pub effect: Effect,
+}
+
+/// How a change of a camera is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// While it runs: rates, `weight`, `classes`, `confidence`, rules, the motion gate, or the faults that pictures are watched for.
+    Live,
+    /// It has to be stopped and started.
+    Anew,
+    /// It is stopped: `enabled` is false now.
+    Off,
+    /// It is started: `enabled` is true now.
+    On,
 }
 
 /// Compares two configurations. The order of cameras means nothing, that of models does: the first one is the default.
@@ -53,7 +65,13 @@ pub fn diff(old: &Config, new: &Config) -> Change {
                     rules: camera.rules.clone(),
                     ..before.clone()
                 };
-                change.cameras_changed.push(CameraChange { name: camera.name.clone(), restart: live != *camera });
+                let effect = match (before.enabled, camera.enabled) {
+                    (true, false) => Effect::Off,
+                    (false, true) => Effect::On,
+                    _ if live == *camera => Effect::Live,
+                    _ => Effect::Anew,
+                };
+                change.cameras_changed.push(CameraChange { name: camera.name.clone(), effect });
             }
         }
     }
@@ -165,20 +183,20 @@ mod tests {
             "max_fps = 5\nmoved_timeout = \"30s\"",
         ] {
             let change = changed("max_fps = 5", to);
-            assert_eq!(change.cameras_changed, [CameraChange { name: "yard".to_owned(), restart: false }], "{to}");
+            assert_eq!(change.cameras_changed, [CameraChange { name: "yard".to_owned(), effect: Effect::Live }], "{to}");
             assert!(change.needs_restart.is_empty());
         }
     }
 
     #[test]
     fn anything_else_restarts_the_camera_alone() {
-        for (from, to) in [
-            ("test:ball", "test:snow"),
-            ("max_fps = 5", "max_fps = 6\nfps = 10"),
-            ("max_fps = 5", "max_fps = 5\nenabled = false"),
+        for (from, to, effect) in [
+            ("test:ball", "test:snow", Effect::Anew),
+            ("max_fps = 5", "max_fps = 6\nfps = 10", Effect::Anew),
+            ("max_fps = 5", "max_fps = 5\nenabled = false", Effect::Off),
         ] {
             let change = changed(from, to);
-            assert_eq!(change.cameras_changed, [CameraChange { name: "yard".to_owned(), restart: true }], "{to}");
+            assert_eq!(change.cameras_changed, [CameraChange { name: "yard".to_owned(), effect }], "{to}");
             assert!(change.needs_restart.is_empty());
         }
     }

@@ -199,7 +199,7 @@ fn named(name: &str, keys: &Table) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Loaded, Problem, Sources, diff, load};
+    use crate::config::{Config, Effect, Loaded, Problem, Sources, diff, load};
 
     const FILE: &str = "[[model]]\nname = \"m\"\nbuiltin = \"null\"\n[[camera]]\nname = \"door\"\nurl = \"test:ball\"\nmax_fps = 5\n\
                         [[camera.rule]]\nname = \"gate\"\nkind = \"line\"\nline = [[0.5, 1.0], [0.5, 0.0]]\n";
@@ -351,7 +351,7 @@ mod tests {
             edits.set("door", key, Some(value));
             let change = diff(&before, &loaded(&gated, &edits).config);
             assert!(change.needs_restart.is_empty() && change.cameras_changed.len() == 1, "{key}: {change:?}");
-            assert!(!change.cameras_changed[0].restart, "{key}");
+            assert!(change.cameras_changed[0].effect == Effect::Live, "{key}");
         }
     }
 

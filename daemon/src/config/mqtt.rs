@@ -88,6 +88,8 @@ pub struct BrokerConfig {
     pub topics: TopicFilter,
     /// Most bytes a second.
     pub max_bytes_per_second: Option<u64>,
+    /// Whether commands and dialects listen at it.
+    pub listens: bool,
 }
 
 /// The queue on disk.

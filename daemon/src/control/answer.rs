@@ -44,8 +44,12 @@ pub enum Happening {
     Removed,
     /// It has changed, while it ran.
     Changed,
-    /// It has changed, and was stopped and started for it; or only stopped, or only started.
+    /// It has changed, and was stopped and started for it.
     Restarted,
+    /// It was switched off.
+    Disabled,
+    /// It was switched on.
+    Enabled,
 }
 
 /// What runs.
@@ -57,6 +61,8 @@ pub struct Status {
     pub uptime_s: u64,
     /// The cameras.
     pub cameras: Vec<CameraCondition>,
+    /// The brokers.
+    pub brokers: Vec<BrokerCondition>,
     /// The log filter.
     pub log_filter: String,
     /// Where what runs is not what the files said when they were read last.
@@ -80,6 +86,21 @@ pub struct CameraCondition {
     pub model: String,
     /// Frames that the model has looked at.
     pub frames_inferred: u64,
+}
+
+/// How a broker is served.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct BrokerCondition {
+    /// Its name.
+    pub name: String,
+    /// Whether there is a connection.
+    pub connected: bool,
+    /// Why there is none, as in `egret_mqtt_failures_total`.
+    pub failure: Option<&'static str>,
+    /// Whether commands are heard at it.
+    pub commands_heard: bool,
+    /// Messages on disk that it has not acknowledged.
+    pub kept: u64,
 }
 
 /// How the daemon is.

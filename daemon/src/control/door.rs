@@ -2,9 +2,9 @@
 
 use tracing::Level;
 
-use super::{Action, Answer, CameraCondition, Changed, Condition, Done, Happening, Reason, Refusal, Status};
+use super::{Action, Answer, BrokerCondition, CameraCondition, Changed, Condition, Done, Happening, Reason, Refusal, Status};
 use crate::{
-    config::{self, Change, Deviation, Difference, Edits, Loaded, Problem, Texts},
+    config::{self, Change, Deviation, Difference, Edits, Effect, Loaded, Problem, Texts},
     observe::{Process, log::Knob},
     pipeline::Pipeline,
     publish::message::Stamp,
@@ -131,12 +131,20 @@ impl<R: Read> Door<R> {
             model: camera.model,
             frames_inferred: camera.counts.inferred,
         });
+        let brokers = snapshot.publish.into_iter().map(|broker| BrokerCondition {
+            name: broker.name,
+            connected: broker.connected,
+            failure: broker.failure.map(|(failure, _)| failure),
+            commands_heard: broker.commands_heard,
+            kept: broker.kept.0,
+        });
         let restart =
             |key: &String| Difference { key: key.clone(), deviation: Deviation::NeedsRestart, file: None, running: None };
         Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: snapshot.uptime.as_secs(),
             cameras: cameras.collect(),
+            brokers: brokers.collect(),
             log_filter: self.log_filter.clone(),
             differences: self.differences.iter().cloned().chain(self.needs_restart.iter().map(restart)).collect(),
         }
@@ -147,12 +155,18 @@ impl<R: Read> Door<R> {
 fn changes(change: &Change) -> Vec<Changed> {
     let of = |name: &String, how| Changed { key: format!("camera.{name}"), how };
     let removed = change.cameras_removed.iter().map(|name| of(name, Happening::Removed));
-    let changed = change
-        .cameras_changed
-        .iter()
-        .map(|camera| of(&camera.name, if camera.restart { Happening::Restarted } else { Happening::Changed }));
+    let changed = change.cameras_changed.iter().map(|camera| of(&camera.name, happened(camera.effect)));
     let added = change.cameras_added.iter().map(|name| of(name, Happening::Added));
     removed.chain(changed).chain(added).collect()
+}
+
+fn happened(effect: Effect) -> Happening {
+    match effect {
+        Effect::Live => Happening::Changed,
+        Effect::Anew => Happening::Restarted,
+        Effect::Off => Happening::Disabled,
+        Effect::On => Happening::Enabled,
+    }
 }
 
 fn condition(pipeline: &Pipeline) -> Condition {

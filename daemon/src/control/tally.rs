@@ -1,6 +1,6 @@
 //! What is counted of commands.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Reason, Verb};
 
@@ -47,7 +47,6 @@ impl Outcome {
 #[derive(Debug, Default)]
 pub struct Tally {
     counts: [[AtomicU64; COLUMNS]; ROWS],
-    heard: AtomicBool,
 }
 
 impl Tally {
@@ -55,16 +54,6 @@ impl Tally {
     pub fn count(&self, verb: Option<Verb>, outcome: Outcome) {
         let row = verb.map_or(Verb::ALL.len(), |verb| verb as usize);
         self.counts[row][outcome.column()].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether a broker has taken the subscription to commands.
-    pub fn set_heard(&self, heard: bool) {
-        self.heard.store(heard, Ordering::Relaxed);
-    }
-
-    /// The same.
-    pub fn is_heard(&self) -> bool {
-        self.heard.load(Ordering::Relaxed)
     }
 
     /// How often there was this outcome of a verb.

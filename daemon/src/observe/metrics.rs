@@ -294,8 +294,8 @@ impl Scrape {
             told.map(move |(reason, count)| (vec![("broker", broker), ("family", f.name), ("reason", *reason)], *count))
         });
         out.counter("egret_mqtt_dropped", "Messages dropped, by reason", dropped)?;
-        let heard = brokers.first().map(|b| (vec![], f64::from(u8::from(b.commands_heard))));
-        out.gauge("egret_mqtt_commands_heard", "1 while a broker has the subscription to commands", heard)?;
+        let heard = brokers.iter().map(|b| (vec![("broker", b.name.as_str())], f64::from(u8::from(b.commands_heard))));
+        out.gauge("egret_mqtt_commands_heard", "1 while the broker has the subscription to commands", heard)?;
         let commands = brokers.first().into_iter().flat_map(|b| &b.commands);
         let commands = commands.map(|(verb, outcome, n)| (vec![("verb", *verb), ("outcome", *outcome)], *n));
         out.counter("egret_mqtt_commands", "Commands by verb and what became of them", commands)

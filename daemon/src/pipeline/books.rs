@@ -233,6 +233,6 @@ pub(crate) fn of_broker(publishing: &publish::Counters, (name, address): &(Strin
         families: families.to_vec(),
         kept: (counters.kept(), publishing.kept().1),
         commands: publishing.commands.rows(),
-        commands_heard: publishing.commands.is_heard(),
+        commands_heard: counters.is_heard(),
     }
 }

@@ -63,13 +63,6 @@ enum Ended {
     Renewed,
 }
 
-/// Whether commands and dialects listen at a broker.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Ears {
-    Open,
-    Closed,
-}
-
 /// Why the farewell is being said.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Goodbye {
@@ -83,8 +76,6 @@ pub(super) struct Broker {
     herald: Arc<Herald>,
     dialects: Arc<Mutex<Dialects>>,
     commands: Commands,
-    /// Whether commands and dialects listen at it.
-    ears: Ears,
     budget: Option<Budget>,
     /// What is kept for it on disk, where there is a queue.
     backlog: Option<Backlog>,
@@ -109,7 +100,7 @@ impl Broker {
         lane: Arc<Lane>,
         backlog: Option<Backlog>,
         (herald, dialects): (Arc<Herald>, Arc<Mutex<Dialects>>),
-        (commands, ears): (Commands, Ears),
+        commands: Commands,
         leave: watch::Receiver<Leaving>,
     ) -> Self {
         let mut check = interval(CHECK);
@@ -121,7 +112,6 @@ impl Broker {
             herald,
             dialects,
             commands,
-            ears,
             budget,
             backlog,
             kept_done: false,
@@ -239,9 +229,7 @@ impl Broker {
             .then(|| (&**topic, self.herald.say(Presence::Offline, PresenceReason::ConnectionLost, SystemTime::now())));
         let mut link = Link::new(Connection::new(self.way.now(), tls, will, Purpose::Publish { retains: self.way.retains() }));
         let ended = self.serve(&mut link).await;
-        if self.ears == Ears::Open {
-            self.commands.set_heard(false);
-        }
+        self.lane.counters.set_heard(false);
         let held = link.held();
         link.dissolve(&mut self.lane.outbox(), &self.lane.counters);
         self.pass_answers();
@@ -339,7 +327,7 @@ impl Broker {
                 }
                 let mut dialects = self.dialects();
                 dialects.connected(|topic, payload, family| lane.offer(topic, payload, family));
-                if self.ears == Ears::Open {
+                if self.way.now().listens {
                     link.subscribe(self.commands.filter().into_iter().chain(dialects.subscriptions()));
                 }
                 drop(dialects);
@@ -377,7 +365,7 @@ impl Broker {
     /// The broker has answered what it was asked for.
     fn subscribed(&mut self, refused: &[&str]) {
         let heard = self.commands.filter().is_some_and(|filter| !refused.contains(&filter));
-        self.commands.set_heard(heard);
+        self.lane.counters.set_heard(heard);
         if !refused.is_empty() && !std::mem::replace(&mut self.complained_unheard, true) {
             let topics = refused.join(", ");
             tracing::warn!(

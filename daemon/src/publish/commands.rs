@@ -120,11 +120,6 @@ impl Commands {
         }
     }
 
-    /// Whether the broker has the subscription.
-    pub(super) fn set_heard(&self, heard: bool) {
-        self.counters.commands.set_heard(heard);
-    }
-
     /// What is to be subscribed to: nothing, where nothing is allowed.
     pub(super) fn filter(&self) -> Option<&str> {
         (!self.allowed.is_empty()).then_some(&*self.filter)

@@ -112,6 +112,7 @@ pub struct BrokerCounters {
     connects: AtomicU64,
     failures: [AtomicU64; Failure::ALL.len()],
     connected: AtomicBool,
+    heard: AtomicBool,
     queued: AtomicU64,
     kept: AtomicU64,
     last_failure: Mutex<Option<(Failure, String)>>,
@@ -208,6 +209,15 @@ impl BrokerCounters {
         self.connected.store(false, Ordering::Relaxed);
     }
 
+    /// Whether it has the subscription to commands.
+    pub fn is_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_heard(&self, heard: bool) {
+        self.heard.store(heard, Ordering::Relaxed);
+    }
+
     pub(super) fn failed(&self, failure: Failure, detail: String) {
         self.connected.store(false, Ordering::Relaxed);
         self.failures[failure as usize].fetch_add(1, Ordering::Relaxed);
@@ -270,6 +280,11 @@ impl Counters {
     pub fn connected(&self) -> bool {
         let brokers = self.brokers();
         !brokers.is_empty() && brokers.iter().all(|broker| broker.connected())
+    }
+
+    /// Whether a broker has the subscription to commands.
+    pub fn is_heard(&self) -> bool {
+        self.brokers().iter().any(|broker| broker.is_heard())
     }
 
     /// [`BrokerCounters::queued`]

@@ -162,6 +162,11 @@ impl Outbox {
         }
     }
 
+    /// Whether a topic is to be cleared, and the broker has not said that it is.
+    pub(super) fn clears(&self, topic: &str) -> bool {
+        self.retained.get(topic).is_some_and(|message| message.payload.is_empty())
+    }
+
     /// A new connection: every retained topic is told again, since the broker may have forgotten, or been told of our end.
     /// `first` leads.
     pub(super) fn refresh(&mut self, first: &Arc<str>) {

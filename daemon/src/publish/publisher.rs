@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    boot_id,
-    broker::{Broker, Ears},
+    Site, boot_id,
+    broker::Broker,
     commands::{self, Commands},
     compose::Composer,
     counters::Counters,
@@ -21,6 +21,7 @@ use super::{
     journal::Journal,
     keeper,
     lane::Lane,
+    traces::Traces,
     writer::Writer,
 };
 use crate::{
@@ -34,13 +35,13 @@ use crate::{
 /// Publishes until the input ends, and goes.
 pub(super) async fn run(
     config: MqttConfig,
-    device: &str,
+    site: &Site,
     (input, door): (mpsc::Receiver<Vec<Tracked>>, mpsc::Sender<Request>),
     board: Arc<StatusBoard>,
     (stages, counters): (Arc<StageTimes>, Arc<Counters>),
     cancel: CancellationToken,
 ) {
-    let (boot_id, started_at) = (boot_id(), SystemTime::now());
+    let (device, boot_id, started_at) = (site.device.as_str(), boot_id(), SystemTime::now());
     let mut dialects = Dialects::new(&config.dialects, &config.base_topic, device, &boot_id, started_at);
     if commands::has_switches(&config) {
         dialects.have_switches();
@@ -65,22 +66,27 @@ pub(super) async fn run(
         }
         None => Vec::new(),
     };
+    let traces = config.queue.as_ref().filter(|_| keeper.is_some()).map(Traces::open);
+    let traces = traces.and_then(|traces| {
+        let blind = "what cameras leave at brokers is not written down: what is gone at the next start is not cleared there";
+        traces.map_err(|error| tracing::error!(%error, "{blind}")).ok()
+    });
     let (leave, leaving) = watch::channel(None);
     let brokers: FuturesUnordered<_> = config
         .brokers()
         .zip(&lanes)
         .zip(backlogs)
-        .enumerate()
-        .map(|(number, ((broker, lane), backlog))| {
-            // Commands and dialects listen at the first broker alone.
-            let ears = if number == 0 { Ears::Open } else { Ears::Closed };
+        .map(|((broker, lane), backlog)| {
             let commands = Commands::new(&config, device, &boot_id, door.clone(), counters.clone());
             let voices = (herald.clone(), dialects.clone());
-            Broker::new(broker.clone(), lane.clone(), backlog, voices, (commands, ears), leaving.clone()).run()
+            Broker::new(broker.clone(), lane.clone(), backlog, voices, commands, leaving.clone()).run()
         })
         .collect();
-    let mut writer = Writer::new(composer, (herald, dialects), lanes, keeper, (input, board), (stages, counters), cancel);
+    let kept = (keeper, traces);
+    let mut writer = Writer::new(composer, (herald, dialects), lanes, kept, (input, board), (stages, counters), cancel);
+    writer.clear_what_is_gone(site, &config.base_topic);
     writer.end_orphans(orphans);
     // The queue on disk, which the writer has, closes last.
     future::join(writer.run(&leave), brokers.for_each(future::ready)).await;
+    writer.forget_what_is_cleared();
 }

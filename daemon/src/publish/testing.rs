@@ -33,6 +33,7 @@ pub(super) fn broker(port: u16, version: MqttVersion) -> BrokerConfig {
         frame_format: crate::config::FrameFormat::Json,
         topics: crate::config::TopicFilter::default(),
         max_bytes_per_second: None,
+        listens: true,
     }
 }
 
@@ -121,7 +122,7 @@ impl Line {
         let (board, stages, counters) = (StatusBoard::new(), StageTimes::new(), Arc::new(Counters::default()));
         let cancel = CancellationToken::new();
         let publishing =
-            run(config, "box1".into(), (from_track, door), board.clone(), stages.clone(), counters.clone(), cancel.clone());
+            run(config, Site::named("box1"), (from_track, door), board.clone(), stages.clone(), counters.clone(), cancel.clone());
         Self { input, board, stages, counters, cancel, task: tokio::spawn(publishing) }
     }
 

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BATCHES,
+    BATCHES, Site,
     broker::FAREWELL,
     compose::{Composer, Now},
     counters::{Counters, DropReason},
@@ -30,6 +30,7 @@ use super::{
     sort::Sort,
     spool::Class,
     topics::Family,
+    traces::Traces,
 };
 use crate::{
     media::{Mark, StreamId, TimeCard, Tracked},
@@ -71,6 +72,8 @@ pub(super) struct Writer {
     lanes: Vec<Arc<Lane>>,
     /// The queue on disk, where there is one.
     keeper: Option<Keeper>,
+    /// What cameras leave at the brokers, where that is written down.
+    traces: Option<Traces>,
     input: mpsc::Receiver<Vec<Tracked>>,
     board: Arc<StatusBoard>,
     stages: Arc<StageTimes>,
@@ -90,7 +93,7 @@ impl Writer {
         composer: Composer,
         (herald, dialects): (Arc<Herald>, Arc<Mutex<Dialects>>),
         lanes: Vec<Arc<Lane>>,
-        keeper: Option<Keeper>,
+        (keeper, traces): (Option<Keeper>, Option<Traces>),
         (input, board): (mpsc::Receiver<Vec<Tracked>>, Arc<StatusBoard>),
         (stages, counters): (Arc<StageTimes>, Arc<Counters>),
         cancel: CancellationToken,
@@ -105,6 +108,7 @@ impl Writer {
             dialects,
             lanes,
             keeper,
+            traces,
             input,
             board,
             stages,
@@ -134,6 +138,27 @@ impl Writer {
             if ended {
                 return;
             }
+        }
+    }
+
+    /// Clears what brokers retain of cameras and rules that there are no more.
+    pub(super) fn clear_what_is_gone(&self, site: &Site, base: &str) {
+        let gone = self.traces.as_ref().map_or_else(Vec::new, |traces| traces.gone(site, base));
+        if !gone.is_empty() {
+            tracing::info!(
+                topics = gone.len(),
+                "cameras or rules have gone since the last run: what brokers retain of them is cleared"
+            );
+        }
+        for (topic, family) in gone {
+            put_down(&self.lanes, &topic, Bytes::new(), family);
+        }
+    }
+
+    /// What all brokers have cleared need not be known any more.
+    pub(super) fn forget_what_is_cleared(&self) {
+        if let Some(traces) = &self.traces {
+            traces.forget(|topic| self.lanes.iter().any(|lane| lane.outbox().clears(topic)));
         }
     }
 
@@ -175,6 +200,7 @@ impl Writer {
             News::Board => self.board_changed(),
             News::Tick => {
                 self.refresh_cameras();
+                self.forget_what_is_cleared();
                 self.tell_health();
             }
             News::Room => self.keeper.iter_mut().for_each(Keeper::flush),
@@ -194,7 +220,12 @@ impl Writer {
 
     fn frames(&mut self) {
         let now = Now::read();
-        let Self { composer, dialects, lanes, counters, cards, batches, keeper, .. } = self;
+        let Self { composer, dialects, lanes, counters, cards, batches, keeper, traces, .. } = self;
+        let note = |camera: &str, topic: &Arc<str>, payload: &Bytes, family| {
+            if let Some(traces) = &*traces {
+                traces.note(camera, topic, payload, family);
+            }
+        };
         let mut dialects = dialects.lock().unwrap_or_else(PoisonError::into_inner);
         for mut tracked in batches.drain(..).flatten() {
             let (stream, at) = (tracked.stream.name(), tracked.capture.wall);
@@ -204,9 +235,13 @@ impl Writer {
                 put_down_for(takers, topic, payload, Family::Frame.into());
             });
             composer.frame(&tracked, now, |topic, payload, sort| {
+                note(stream, topic, &payload, sort.family);
                 keep_or_put_down((keeper.as_mut(), lanes), (stream, at), topic, payload, sort);
             });
-            dialects.frame(&tracked, |topic, payload, family| put_down(lanes, topic, payload, family));
+            dialects.frame(&tracked, |topic, payload, family| {
+                note(stream, topic, &payload, family);
+                put_down(lanes, topic, payload, family);
+            });
             if !tracked.closing {
                 tracked.times.stamp(Mark::PublishStarted, now.steady);
                 cards.push(tracked.times);
@@ -229,19 +264,25 @@ impl Writer {
     fn board_changed(&mut self) {
         let changes = self.board.take_changes();
         let now = Now::read();
-        let Self { composer, dialects, lanes, .. } = self;
+        let Self { composer, dialects, lanes, traces, .. } = self;
         let mut dialects = dialects.lock().unwrap_or_else(PoisonError::into_inner);
+        let tell = |stream: &StreamId, topic: &Arc<str>, payload: Bytes, family| {
+            if let Some(traces) = &*traces {
+                traces.note(stream.name(), topic, &payload, family);
+            }
+            put_down(lanes, topic, payload, family);
+        };
         // First what is gone: a camera of the same name may have come.
         for stream in &changes.removed {
             for (topic, family) in composer.remove(stream) {
-                put_down(lanes, &topic, Bytes::new(), family);
+                tell(stream, &topic, Bytes::new(), family);
             }
-            dialects.removed(stream, |topic, payload, family| put_down(lanes, topic, payload, family));
+            dialects.removed(stream, |topic, payload, family| tell(stream, topic, payload, family));
         }
         for (stream, status) in &changes.changed {
             let (topic, payload) = composer.camera(stream, status, now);
-            put_down(lanes, &topic, payload, Family::CameraStatus);
-            dialects.camera(stream, status, now, |topic, payload, family| put_down(lanes, topic, payload, family));
+            tell(stream, &topic, payload, Family::CameraStatus);
+            dialects.camera(stream, status, now, |topic, payload, family| tell(stream, topic, payload, family));
         }
     }
 

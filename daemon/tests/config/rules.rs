@@ -2,7 +2,7 @@
 
 use egret::{
     analyse::{Anchor, RuleKind, Strictness},
-    config::{CameraChange, Config, diff},
+    config::{CameraChange, Config, Effect, diff},
 };
 
 use super::{list, load, loaded, problems};
@@ -201,7 +201,7 @@ fn rules_change_while_the_camera_runs() {
     assert!(diff(&before, &of("", "enabled = false")).is_empty());
     for after in [of("time = \"20s\"", "enabled = false"), of("", "enabled = true"), config(CAMERA)] {
         let change = diff(&before, &after);
-        assert_eq!(change.cameras_changed, [CameraChange { name: "door".to_owned(), restart: false }]);
+        assert_eq!(change.cameras_changed, [CameraChange { name: "door".to_owned(), effect: Effect::Live }]);
         assert!(change.needs_restart.is_empty());
     }
 }

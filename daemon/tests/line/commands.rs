@@ -1,6 +1,9 @@
 //! A whole daemon that is commanded over a real broker, with both versions of the protocol.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use egret::{
     config::{self, Edits, LogConfig, LogFormat, Sources, Texts},
@@ -126,6 +129,19 @@ fn configuration(version: &str, port: u16, cameras: &[&str]) -> String {
     text
 }
 
+/// A daemon, once its line runs.
+async fn run(file: &Path, log: Option<observe::log::Knob>) -> (CancellationToken, JoinHandle<Exit>) {
+    let sources = Sources { file: Some(file.to_owned()), ..Sources::default() };
+    let loaded = config::load(&sources).expect("a configuration");
+    let read = move |texts: Option<Texts>, edits: Edits| config::load(&Sources { texts, edits, ..sources.clone() });
+    let cancel = CancellationToken::new();
+    let (attached, running) = oneshot::channel();
+    let surroundings = Surroundings { notifier: Notifier::silent(), read, log, attached: Some(attached), cancel: cancel.clone() };
+    let daemon = tokio::task::spawn_local(daemon::run(loaded, surroundings));
+    running.await.expect("the line runs");
+    (cancel, daemon)
+}
+
 impl Commanded {
     async fn start(version: &str, log: Option<observe::log::Knob>) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a folder");
@@ -133,17 +149,32 @@ impl Commanded {
         let file = dir.path().join("egret.toml");
         std::fs::write(&file, configuration(version, broker.port, &["door"])).expect("room");
         let client = Client::connect(version, broker.port).await;
-        let sources = Sources { file: Some(file.clone()), ..Sources::default() };
-        let loaded = config::load(&sources).expect("a configuration");
-        let read = move |texts: Option<Texts>, edits: Edits| config::load(&Sources { texts, edits, ..sources.clone() });
-        let cancel = CancellationToken::new();
-        let (attached, running) = oneshot::channel();
-        let surroundings =
-            Surroundings { notifier: Notifier::silent(), read, log, attached: Some(attached), cancel: cancel.clone() };
-        let daemon = tokio::task::spawn_local(daemon::run(loaded, surroundings));
-        running.await.expect("the line runs");
+        let (cancel, daemon) = run(&file, log).await;
         let deadline = Instant::now() + PATIENCE;
         Some(Self { client, broker, file, cancel, daemon, deadline, number: 0, _dir: dir })
+    }
+
+    /// What the broker retains, of us and of others.
+    async fn retained(&self) -> BTreeSet<String> {
+        let (client, events) = v5::AsyncClient::new(v5::MqttOptions::new("late", "127.0.0.1", self.broker.port), 16);
+        client.try_subscribe("#", v5::mqttbytes::QoS::AtLeastOnce).expect("room");
+        let mut client = Client::V5(client, Box::new(events));
+        client.say("ops/marker", Vec::new(), false, None);
+        let mut topics = BTreeSet::new();
+        loop {
+            let Some(Some((topic, _, _))) = timeout_at(self.deadline, client.poll()).await.expect("in time") else { continue };
+            if topic == "ops/marker" {
+                return topics;
+            }
+            topics.insert(topic);
+        }
+    }
+
+    /// Ends the daemon in order.
+    async fn end(&mut self) {
+        self.cancel.cancel();
+        let exit = timeout_at(self.deadline, &mut self.daemon).await.expect("in time").expect("no panic");
+        assert_eq!(exit, Exit::Clean);
     }
 
     /// The first message that fits, on a topic that ends so.
@@ -224,7 +255,7 @@ async fn tell(version: &str, log: Option<observe::log::Knob>) {
     assert_eq!(rig.keys_that_differ().await, []);
 
     let reply = rig.carried_out("camera_disable", &json!({ "camera": "door" })).await;
-    assert_eq!(reply["changed"], json!([{ "key": "camera.door", "how": "restarted" }]));
+    assert_eq!(reply["changed"], json!([{ "key": "camera.door", "how": "disabled" }]));
     assert_eq!(reply["outlives_restart"], false);
     // What tells of it may have overtaken the reply.
     let status = rig.carried_out("status", &json!({})).await;
@@ -314,9 +345,41 @@ async fn tell(version: &str, log: Option<observe::log::Knob>) {
         rig.hear("/cmd/status/reply", |reply| reply["error"]["reason"] == "too_large").await;
     }
     rig.frames("door").await;
-    rig.cancel.cancel();
-    let exit = timeout_at(rig.deadline, rig.daemon).await.expect("in time").expect("no panic");
-    assert_eq!(exit, Exit::Clean);
+    rig.end().await;
+}
+
+/// What a command brought is gone with the daemon, and so is what stands of it at the broker; what the files say stays.
+async fn leave_nothing_behind() {
+    let Some(mut rig) = Commanded::start("5", None).await else { return };
+    rig.end().await;
+    let queue = rig.file.with_file_name("queue");
+    let text = configuration("5", rig.broker.port, &["door", "gate"]);
+    let kept = |text: &str| format!("{text}\n[queue]\ndirectory = {:?}\n", queue.display());
+    std::fs::write(&rig.file, kept(&text)).expect("room");
+    (rig.cancel, rig.daemon) = run(&rig.file, None).await;
+    rig.frames("gate").await;
+    let yard = json!({ "camera": { "name": "yard", "url": "test:snow", "width": 320, "height": 180, "fps": 10 } });
+    rig.carried_out("camera_add", &yard).await;
+    rig.frames("yard").await;
+    rig.end().await;
+    rig.state("yard", "offline").await;
+    // One goes from the files meanwhile.
+    std::fs::write(&rig.file, kept(&configuration("5", rig.broker.port, &["door"]))).expect("room");
+    (rig.cancel, rig.daemon) = run(&rig.file, None).await;
+    for topic in ["/cam/gate/status", "/cam/yard/status", "frigate/gate/enabled/state", "frigate/yard/enabled/state"] {
+        rig.hear(topic, |message| *message == "").await;
+    }
+    rig.frames("door").await;
+    let stands = rig.retained().await;
+    let about = |camera: &str| stands.iter().filter(|topic| topic.split('/').any(|level| level == camera)).count();
+    assert_eq!((about("gate"), about("yard")), (0, 0), "{stands:?}");
+    assert!(stands.contains("egret/cmd/cam/door/status") && stands.contains("frigate/door/enabled/state"), "{stands:?}");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_leaves_nothing_behind_at_the_broker() {
+    LocalSet::new().run_until(leave_nothing_behind()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

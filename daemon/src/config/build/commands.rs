@@ -2,8 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{keys::Commands, ledger::Ledger, suggest};
+use super::super::{MqttConfig, keys::Commands, ledger::Ledger, suggest};
 use crate::control::Verb;
+
+/// What is allowed has to be heard somewhere.
+pub(super) fn heard(mqtt: &MqttConfig, ledger: &mut Ledger) {
+    if !mqtt.commands.is_empty() && !mqtt.brokers().any(|broker| broker.listens) {
+        let remedy = "write listens = true for a broker, or allow nothing";
+        ledger.problem(&Commands::SECTION.path(None, "allow"), "commands are allowed, and no broker is listened to", remedy);
+    }
+}
 
 pub(super) fn build(commands: &Commands, ledger: &mut Ledger) -> BTreeSet<Verb> {
     let path = Commands::SECTION.path(None, "allow");

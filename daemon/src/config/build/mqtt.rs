@@ -40,6 +40,7 @@ struct Typed {
     topics: Option<Vec<String>>,
     except: Option<Vec<String>>,
     max_bytes_per_second: Option<u64>,
+    listens: bool,
 }
 
 macro_rules! typed {
@@ -68,6 +69,7 @@ macro_rules! typed {
             topics: section.topics,
             except: section.except,
             max_bytes_per_second: section.max_bytes_per_second,
+            listens: section.listens,
         }
     }};
 }
@@ -206,6 +208,7 @@ impl Check<'_> {
             frame_format: typed.frame_format,
             topics: TopicFilter { topics: typed.topics.unwrap_or_default(), except: typed.except.unwrap_or_default() },
             max_bytes_per_second: typed.max_bytes_per_second,
+            listens: typed.listens,
         }
     }
 

@@ -22,9 +22,10 @@ fn each_broker_has_its_own_way_and_the_topics_are_the_same() {
         "topics = [\"egret/#\"]\nexcept = [\"egret/+/health\"]\n\
          [[mqtt.broker]]\nname = \"cloud\"\nurl = \"mqtts://far\"\nversion = \"3.1.1\"\nclient_id = \"c\"\nframes = false\n\
          max_bytes_per_second = 20000\ntopics = [\"egret/+/cam/+/event/#\", \"egret/+/status\"]\nkeep_alive = \"2m\"\n\
-         [[mqtt.broker]]\nname = \"lab\"\nurl = \"mqtt://ann:pw@lab:1884\"\nframe_format = \"cbor\"\n\
+         [[mqtt.broker]]\nname = \"lab\"\nurl = \"mqtt://ann:pw@lab:1884\"\nframe_format = \"cbor\"\nlistens = true\n\
          [[mqtt.broker]]\nname = \"off\"\nenabled = false\n",
     );
+    assert_eq!(config.brokers().map(|broker| broker.listens).collect::<Vec<_>>(), [true, false, true]);
     let names: Vec<&str> = config.brokers().map(|broker| broker.name.as_str()).collect();
     assert_eq!(names, [MqttConfig::FIRST, "cloud", "lab"]);
     let takes = |broker: &BrokerConfig, topic: &str| broker.topics.takes(topic);
@@ -108,6 +109,11 @@ fn what_cannot_be_is_refused_with_its_key() {
         ("broker = \"x\"\n".to_owned(), "mqtt.broker", "[[mqtt.broker]]"),
         ("[[mqtt.brokr]]\nname = \"x\"\n".to_owned(), "mqtt.brokr", "did you mean broker?"),
         ("[[broker]]\nname = \"x\"\n".to_owned(), "broker", "[[mqtt.broker]]"),
+        (
+            "listens = false\n[mqtt.commands]\nallow = [\"status\"]\n".to_owned(),
+            "mqtt.commands.allow",
+            "no broker is listened to",
+        ),
         (many, "mqtt.broker.b15", "more than 16 brokers"),
     ] {
         let problems = load_text(Path::new(""), &format!("{BASE}{text}")).expect_err("refused");

@@ -67,6 +67,8 @@ broker_section! {
         base_topic: Text = "egret";
         /// Shortest time between two update messages of one track.
         track_update_interval: Span["0s" ..= "1h"] = "1s";
+        /// Whether commands that are allowed, and the switches and birth messages of dialects, are heard at it.
+        listens: Flag = true;
     }
 }
 
@@ -77,5 +79,7 @@ broker_section! {
         name: Name;
         /// mqtt://host:port or mqtts://host:port (TLS, certificate verified).
         url: Url;
+        /// Whether commands that are allowed, and the switches and birth messages of dialects, are heard at it too.
+        listens: Flag = false;
     }
 }
