@@ -6,11 +6,12 @@
 
 mod answer;
 mod door;
+mod json;
 mod order;
 mod tally;
 mod verb;
 
-pub use answer::{Answer, CameraCondition, Changed, Condition, Done, Happening, Reason, Refusal, Status, Wrong};
+pub use answer::{Answer, BrokerCondition, CameraCondition, Changed, Condition, Done, Happening, Reason, Refusal, Status, Wrong};
 pub use door::{Door, Read};
 pub use order::{Action, CommandMessage, Id, Order, id, parse};
 pub use tally::{Outcome, Tally};

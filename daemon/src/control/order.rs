@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{Reason, Refusal, Verb};
+use super::{Reason, Refusal, Verb, json::Once};
 use crate::config::LIVE_KEYS;
 
 /// Longest name of a command.
@@ -178,7 +178,7 @@ fn id_of(value: &Value) -> Option<String> {
 /// Understands the payload of a verb.
 pub fn parse(verb: Verb, payload: &[u8]) -> Order {
     let blank = payload.iter().all(u8::is_ascii_whitespace);
-    let read = if blank { Ok(Value::Object(Map::new())) } else { serde_json::from_slice::<Value>(payload) };
+    let read = if blank { Ok(Value::Object(Map::new())) } else { serde_json::from_slice(payload).map(|Once(value)| value) };
     let value = match read {
         Ok(value @ Value::Object(_)) => value,
         Ok(_) => return Order { id: None, action: Err(malformed(verb, "it is no JSON object")) },
@@ -363,6 +363,7 @@ mod tests {
             (Verb::Reload, "ON", "no JSON"),
             (Verb::Reload, "[]", "no JSON object"),
             (Verb::Reload, r#"{"now":true}"#, "unknown field `now`"),
+            (Verb::CameraDisable, r#"{"camera":"door","camera":"yard"}"#, "\"camera\" twice"),
             (Verb::Reload, r#"{"id":{}}"#, "an id is"),
             (Verb::Log, "", "no filter"),
             (Verb::Log, r#"{"filter":3}"#, "expected a string"),
