@@ -274,12 +274,14 @@ fn whole(verb: Verb, mut camera: Map<String, Value>) -> Result<(String, toml::Ta
             remedy,
         ));
     }
-    let fragment = |key: &str| {
-        camera.get(key).and_then(Value::as_str).is_some_and(|url| url.trim_start().to_ascii_lowercase().starts_with("gst:"))
-    };
-    if fragment("url") || fragment("sub_stream_url") {
-        let remedy = "write the camera into the configuration's files";
-        return Err(Refusal::new(Reason::Malformed, "gst: cannot come by command: its elements may do anything", remedy));
+    for (scheme, why) in [("gst:", "its elements may do anything"), ("file:", "it reads what is the device's own")] {
+        let is = |key: &&str| {
+            camera.get(*key).and_then(Value::as_str).is_some_and(|url| url.trim_start().to_ascii_lowercase().starts_with(scheme))
+        };
+        if ["url", "sub_stream_url"].iter().any(is) {
+            let remedy = "write the camera into the configuration's files";
+            return Err(Refusal::new(Reason::Malformed, format!("{scheme} cannot come by command: {why}"), remedy));
+        }
     }
     let table = camera.iter().map(|(key, value)| written(value).map(|value| (key.clone(), value)));
     match table.collect::<Option<toml::Table>>() {
@@ -378,6 +380,8 @@ mod tests {
             (Verb::CameraAdd, r#"{"camera":{"name":"a","password_env":"HOME"}}"#, "password_env cannot"),
             (Verb::CameraAdd, r#"{"camera":{"name":"a","password_credential":"mqtt"}}"#, "password_credential cannot"),
             (Verb::CameraAdd, r#"{"camera":{"name":"a","url":" GST:filesink"}}"#, "gst: cannot"),
+            (Verb::CameraAdd, r#"{"camera":{"name":"a","url":"file:/etc/egret/broker.key"}}"#, "file: cannot"),
+            (Verb::CameraAdd, r#"{"camera":{"name":"a","url":"test:ball","sub_stream_url":"File:///x"}}"#, "file: cannot"),
             (Verb::CameraAdd, r#"{"camera":{"name":"a","url":null}}"#, "null"),
         ] {
             let refusal = parse(verb, payload.as_bytes()).action.expect_err(payload);

@@ -169,8 +169,8 @@ impl Commands {
             return Some(self.refuse(&asked, Refusal::new(Reason::Malformed, message, "send shorter ones, such as a number")));
         }
         let order = control::parse(verb, &said.payload);
-        asked.key = Key::of(verb, asked.correlation.as_deref(), asked.id.as_deref());
-        match self.recent.find(asked.key.as_ref(), &said.payload) {
+        asked.key = Key::of(asked.correlation.as_deref(), asked.id.as_deref());
+        match self.recent.find(asked.key.as_ref(), (verb, &said.payload)) {
             Known::New => {}
             Known::Answered(payload) => {
                 self.counters.commands.count(Some(verb), Outcome::Repeated);
@@ -182,12 +182,12 @@ impl Commands {
             }
             Known::Other => {
                 asked.key = None;
-                let message = "another command of this verb had this name";
+                let message = "another command had this name";
                 return Some(self.refuse(&asked, Refusal::new(Reason::Reused, message, "give each command a name of its own")));
             }
         }
         match order.action {
-            Ok(action) => self.carry_out(action, asked, &said.payload),
+            Ok(action) => self.carry_out(action, asked, (verb, &said.payload)),
             Err(refusal) => Some(self.refuse(&Asked { key: None, ..asked }, refusal)),
         }
     }
@@ -252,12 +252,12 @@ impl Commands {
         Some(reply)
     }
 
-    fn carry_out(&mut self, action: Action, asked: Asked, payload: &[u8]) -> Option<Reply> {
+    fn carry_out(&mut self, action: Action, asked: Asked, said: (Verb, &[u8])) -> Option<Reply> {
         let (answer, answered) = oneshot::channel();
         match self.door.try_send(Request { action, answer }) {
             Ok(()) => {
                 if let Some(key) = &asked.key {
-                    self.recent.begun(key.clone(), payload);
+                    self.recent.begun(key.clone(), said);
                 }
                 self.under_way.push(answered.map(|answer| Under { asked, answer: told(answer) }).boxed());
                 None

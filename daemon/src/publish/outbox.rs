@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -34,6 +35,8 @@ pub(super) struct Message {
     pub(super) worth: Worth,
     /// Order of writing.
     number: u64,
+    /// When it was written, or what it is about was seen.
+    at: SystemTime,
     /// Camera and number in the queue on disk, where it is kept until it is answered.
     kept: Option<(Arc<str>, u64)>,
     /// What the command that it answers is known by to its sender (MQTT 5).
@@ -68,7 +71,8 @@ impl Outbox {
     /// Puts a message in line. Of a retained topic only the latest matters.
     pub(super) fn push(&mut self, topic: &Arc<str>, payload: Bytes, sort: impl Into<Sort>, counters: &BrokerCounters) {
         let (topic, Sort { family, worth, .. }) = (topic.clone(), sort.into());
-        let message = Message { topic, payload, family, worth, number: self.next, kept: None, correlation: None };
+        let message =
+            Message { topic, payload, family, worth, number: self.next, at: SystemTime::now(), kept: None, correlation: None };
         self.next += 1;
         match family {
             Family::Frame | Family::DialectFrame => bounded(&mut self.frames, message, MAX_FRAMES, counters),
@@ -88,14 +92,15 @@ impl Outbox {
     /// Puts the answer to a command in line.
     pub(super) fn push_reply(&mut self, Reply { topic, payload, correlation }: Reply, counters: &BrokerCounters) {
         let Sort { family, worth, .. } = Family::Reply.into();
-        let message = Message { topic, payload, family, worth, number: self.next, kept: None, correlation };
+        let message =
+            Message { topic, payload, family, worth, number: self.next, at: SystemTime::now(), kept: None, correlation };
         self.next += 1;
         bounded(&mut self.tracks, message, MAX_TRACKS, counters);
     }
 
     /// Puts a message in line that came from the queue on disk. That sees to it that there are not too many.
     pub(super) fn push_kept(&mut self, delivery: Delivery) {
-        let Delivery { class, topic, payload, delayed, stream, number, .. } = delivery;
+        let Delivery { class, topic, payload, delayed, stream, number, at, .. } = delivery;
         let payload = Bytes::from(if delayed { mark_delayed(payload) } else { payload });
         let message = Message {
             topic: topic.into(),
@@ -103,6 +108,7 @@ impl Outbox {
             family: Kept::family(class),
             worth: class.into(),
             number: self.next,
+            at,
             kept: Some((stream, number)),
             correlation: None,
         };
@@ -127,7 +133,8 @@ impl Outbox {
         }
     }
 
-    /// The next message to send: statuses first, then in the order of writing. Without `window` only those that nobody acknowledges.
+    /// The next message to send: statuses first, then by time, so that over a slow link what waited in memory and what waited on disk come back
+    /// side by side. Without `window` only those that nobody acknowledges.
     pub(super) fn pop(&mut self, window: bool) -> Option<Message> {
         if !window {
             return self.frames.pop_front();
@@ -137,9 +144,9 @@ impl Outbox {
                 return Some(message.clone());
             }
         }
-        let number = |queue: &VecDeque<Message>| queue.front().map_or(u64::MAX, Message::number);
-        let queues = [&mut self.frames, &mut self.tracks, &mut self.events, &mut self.kept];
-        queues.into_iter().min_by_key(|queue| number(queue)).and_then(VecDeque::pop_front)
+        let queues = [&mut self.frames, &mut self.tracks, &mut self.events, &mut self.kept].into_iter();
+        let waiting = queues.filter_map(|queue| queue.front().map(|first| (first.at, first.number)).map(|place| (place, queue)));
+        waiting.min_by_key(|(place, _)| *place).and_then(|(_, queue)| queue.pop_front())
     }
 
     /// Takes a message back that was popped and could not be sent. Give back in reverse order.
@@ -225,6 +232,21 @@ mod tests {
         std::iter::from_fn(|| outbox.pop(true)).map(|m| String::from_utf8_lossy(&m.payload).into_owned()).collect()
     }
 
+    fn delivery(number: u64, delayed: bool) -> Delivery {
+        Delivery {
+            number,
+            class: crate::publish::spool::Class::Event,
+            stream: "door".into(),
+            seq: number,
+            id: String::new(),
+            topic: "e".into(),
+            properties: Vec::new(),
+            payload: br#"{"seq":1}"#.to_vec(),
+            at: SystemTime::UNIX_EPOCH,
+            delayed,
+        }
+    }
+
     #[test]
     fn statuses_lead_and_the_rest_keeps_its_order() {
         let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
@@ -291,18 +313,6 @@ mod tests {
     #[test]
     fn what_is_on_disk_is_answered_forgotten_and_marked() {
         let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
-        let delivery = |number, delayed| Delivery {
-            number,
-            class: crate::publish::spool::Class::Event,
-            stream: "door".into(),
-            seq: number,
-            id: String::new(),
-            topic: "e".into(),
-            properties: Vec::new(),
-            payload: br#"{"seq":1}"#.to_vec(),
-            at: std::time::SystemTime::UNIX_EPOCH,
-            delayed,
-        };
         outbox.push_kept(delivery(7, false));
         outbox.push_kept(delivery(8, true));
         push(&mut outbox, "e", "memory", Family::Event, &counters);
@@ -318,6 +328,21 @@ mod tests {
         assert_eq!(texts(&mut outbox), ["memory"]);
         assert_eq!(mark_delayed(b"{}".to_vec()), b"{}");
         assert_eq!(mark_delayed(br#"{"seq":1,"delayed":true}"#.to_vec()), br#"{"seq":1,"delayed":true}"#);
+    }
+
+    /// After an outage: neither the memory's backlog holds up the disk's, nor the other way round.
+    #[test]
+    fn what_waited_in_memory_and_what_waited_on_disk_come_by_time() {
+        let (mut outbox, counters) = (Outbox::default(), BrokerCounters::default());
+        let start = SystemTime::now();
+        push(&mut outbox, "t", "t0", Family::Track, &counters);
+        push(&mut outbox, "t", "t1", Family::Track, &counters);
+        for (after, word) in [(-1.0, "e0"), (3600.0, "e1")] {
+            let span = std::time::Duration::from_secs_f64(f64::abs(after));
+            let at = if after < 0.0 { start - span } else { start + span };
+            outbox.push_kept(Delivery { at, payload: word.into(), ..delivery(1, false) });
+        }
+        assert_eq!(texts(&mut outbox), ["e0", "t0", "t1", "e1"]);
     }
 
     #[test]

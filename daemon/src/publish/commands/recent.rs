@@ -17,17 +17,16 @@ const MOST_BYTES: usize = 1 << 20;
 /// The name of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
-    verb: Verb,
     correlation: bool,
     name: Bytes,
 }
 
 impl Key {
     /// By its correlation data, or by its `id`. `None`: it has no name.
-    pub(super) fn of(verb: Verb, correlation: Option<&[u8]>, id: Option<&str>) -> Option<Self> {
+    pub(super) fn of(correlation: Option<&[u8]>, id: Option<&str>) -> Option<Self> {
         let correlation = correlation.filter(|name| !name.is_empty());
         let name = correlation.or(id.map(str::as_bytes))?;
-        Some(Self { verb, correlation: correlation.is_some(), name: Bytes::copy_from_slice(name) })
+        Some(Self { correlation: correlation.is_some(), name: Bytes::copy_from_slice(name) })
     }
 }
 
@@ -46,7 +45,7 @@ pub(super) enum Known {
 
 struct Entry {
     key: Key,
-    /// Of its payload.
+    /// Of its verb and its payload.
     hash: u64,
     answer: Option<Bytes>,
 }
@@ -58,25 +57,25 @@ pub(super) struct Recent {
     bytes: usize,
 }
 
-fn hash(payload: &[u8]) -> u64 {
+fn hash(said: (Verb, &[u8])) -> u64 {
     let mut hasher = DefaultHasher::new();
-    payload.hash(&mut hasher);
+    said.hash(&mut hasher);
     hasher.finish()
 }
 
 impl Recent {
-    pub(super) fn find(&self, key: Option<&Key>, payload: &[u8]) -> Known {
+    pub(super) fn find(&self, key: Option<&Key>, said: (Verb, &[u8])) -> Known {
         let Some(entry) = key.and_then(|key| self.entries.iter().find(|entry| entry.key == *key)) else { return Known::New };
         match &entry.answer {
-            _ if entry.hash != hash(payload) => Known::Other,
+            _ if entry.hash != hash(said) => Known::Other,
             None => Known::UnderWay,
             Some(answer) => Known::Answered(answer.clone()),
         }
     }
 
     /// It is being carried out from now on.
-    pub(super) fn begun(&mut self, key: Key, payload: &[u8]) {
-        self.entries.push_back(Entry { key, hash: hash(payload), answer: None });
+    pub(super) fn begun(&mut self, key: Key, said: (Verb, &[u8])) {
+        self.entries.push_back(Entry { key, hash: hash(said), answer: None });
         self.bound();
     }
 

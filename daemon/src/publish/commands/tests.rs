@@ -251,7 +251,8 @@ async fn a_command_is_carried_out_once() {
     let (_, first) = rig.obeyed(&off()).await;
     assert_eq!(rig.heard(&off()), Some(first), "the very same answer");
     assert_eq!(rig.reason(&said("camera_disable", r#"{"id":"7","camera":"yard"}"#)), "reused");
-    rig.obeyed(&said("camera_enable", r#"{"id":"7","camera":"door"}"#)).await;
+    assert_eq!(rig.reason(&said("camera_enable", r#"{"id":"7","camera":"door"}"#)), "reused", "of whatever verb");
+    rig.obeyed(&said("camera_enable", r#"{"id":"8","camera":"door"}"#)).await;
 
     // By correlation data, while it is still under way; each sender is answered where it asked.
     assert_eq!(rig.heard(&named(off(), b"c")), None);
