@@ -316,7 +316,9 @@ impl Scrape {
         out.counter("egret_queue_disk_syncs", "Times that one of its files was synced", count(disk.syncs))?;
         let (last, longest) = (disk.last_sync.as_secs_f64(), disk.longest_sync.as_secs_f64());
         out.gauge("egret_queue_disk_last_sync_seconds", "How long the last sync took", one(last))?;
-        out.gauge("egret_queue_disk_longest_sync_seconds", "How long the longest sync took", one(longest))
+        out.gauge("egret_queue_disk_longest_sync_seconds", "How long the longest sync took", one(longest))?;
+        let stalled = f64::from(u8::from(disk.stalled));
+        out.gauge("egret_queue_disk_stalled", "1 while the disk neither takes nor refuses what came seconds ago", one(stalled))
     }
 
     fn stages(&self, out: &mut Families<'_>) -> fmt::Result {

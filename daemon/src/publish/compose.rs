@@ -273,6 +273,13 @@ impl Composer {
         }
     }
 
+    /// What has been written so far is among so many messages that were given to the queue on disk.
+    pub(super) fn given(&self, messages: u64) {
+        if let Some(journal) = &self.journal {
+            journal.given(messages);
+        }
+    }
+
     /// Notes what is open in a journal from here on.
     pub(super) fn keep(&mut self, journal: Journal) {
         self.journal = Some(journal);

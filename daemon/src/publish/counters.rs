@@ -231,6 +231,7 @@ pub struct Counters {
     frames: AtomicU64,
     kept_bytes: AtomicU64,
     pub(super) disk: Mutex<Option<DiskQueue>>,
+    pub(super) disk_stalled: AtomicBool,
     /// What is counted of commands.
     pub commands: Tally,
     brokers: RwLock<Vec<Arc<BrokerCounters>>>,

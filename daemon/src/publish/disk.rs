@@ -1,7 +1,7 @@
 //! How the queue on disk stands, for metrics and health.
 
 use std::{
-    sync::PoisonError,
+    sync::{PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,8 @@ pub struct DiskQueue {
     pub last_sync: Duration,
     /// How long the longest one took.
     pub longest_sync: Duration,
+    /// Whether the disk does not answer: what came seconds ago has not been taken or refused.
+    pub stalled: bool,
 }
 
 impl DiskQueue {
@@ -51,7 +53,12 @@ impl DiskQueue {
 impl Counters {
     /// The queue on disk, where there is one.
     pub fn disk(&self) -> Option<DiskQueue> {
-        *self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+        let disk = *self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        disk.map(|disk| DiskQueue { stalled: self.disk_stalled.load(Ordering::Relaxed), ..disk })
+    }
+
+    pub(super) fn set_disk_stalled(&self, stalled: bool) {
+        self.disk_stalled.store(stalled, Ordering::Relaxed);
     }
 
     pub(super) fn set_disk(&self, disk: DiskQueue) {

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{message::Stamp, stamp};
+use super::{keeper::Settled, message::Stamp, stamp};
 use crate::{
     config::QueueConfig,
     recall::{Memory, Recall, RecallError},
@@ -44,12 +44,30 @@ pub(super) enum What {
     Event(u64),
 }
 
+/// What has ended.
+struct Over {
+    key: (Arc<str>, What),
+    /// Of how many messages that the queue was given its end is the last. `None`: it is being written.
+    end: Option<u64>,
+}
+
 #[derive(Default)]
 struct Open {
     messages: BTreeMap<(Arc<str>, What), Bytes>,
     bytes: usize,
+    /// What has ended: it is open to the next run until its end is safe.
+    ended: Vec<Over>,
     changed: bool,
     full: bool,
+}
+
+impl Open {
+    fn forget(&mut self, key: &(Arc<str>, What)) {
+        if let Some(message) = self.messages.remove(key) {
+            self.bytes -= message.len();
+            self.changed = true;
+        }
+    }
 }
 
 /// All that is open. Clones are the same one.
@@ -57,6 +75,8 @@ struct Open {
 pub(super) struct Journal {
     boot_id: String,
     open: Arc<Mutex<Open>>,
+    /// How far the queue is with the ends.
+    settled: Settled,
     /// Writes it down.
     recall: Option<Arc<Recall>>,
 }
@@ -66,14 +86,14 @@ impl Journal {
     pub(super) fn new(boot_id: &str) -> Self {
         // What the last run had written is over.
         let open = Open { changed: true, ..Open::default() };
-        Self { boot_id: boot_id.to_owned(), open: Arc::new(Mutex::new(open)), recall: None }
+        Self { boot_id: boot_id.to_owned(), open: Arc::new(Mutex::new(open)), settled: Settled::default(), recall: None }
     }
 
     /// The journal beside a queue, and what the last run had left open.
     ///
     /// # Errors
     /// Its folder cannot be used.
-    pub(super) fn open(config: &QueueConfig, boot_id: &str) -> Result<(Self, Vec<Orphan>), RecallError> {
+    pub(super) fn open(config: &QueueConfig, boot_id: &str, settled: Settled) -> Result<(Self, Vec<Orphan>), RecallError> {
         let (memory, saved) = Memory::open(&config.directory, "open")?;
         let orphans = match saved.as_deref().map(orphans) {
             None => Vec::new(),
@@ -83,7 +103,7 @@ impl Journal {
                 Vec::new()
             }
         };
-        let mut journal = Self::new(boot_id);
+        let mut journal = Self { settled, ..Self::new(boot_id) };
         let written = journal.clone();
         journal.recall = Some(Arc::new(memory.keep(move || written.news())?));
         Ok((journal, orphans))
@@ -112,12 +132,19 @@ impl Journal {
         open.changed = true;
     }
 
-    /// It has ended.
+    /// It has ended. It stays written down until its end is safe: a disk may take its time.
     pub(super) fn remove(&self, camera: &Arc<str>, what: What) {
         let mut open = self.lock();
-        if let Some(message) = open.messages.remove(&(camera.clone(), what)) {
-            open.bytes -= message.len();
-            open.changed = true;
+        let key = (camera.clone(), what);
+        if open.messages.contains_key(&key) {
+            open.ended.push(Over { key, end: None });
+        }
+    }
+
+    /// All ends so far are among so many messages that were given to the queue.
+    pub(super) fn given(&self, messages: u64) {
+        for over in &mut self.lock().ended {
+            over.end = over.end.or(Some(messages));
         }
     }
 
@@ -125,6 +152,13 @@ impl Journal {
     pub(super) fn news(&self) -> Option<Vec<u8>> {
         let messages: Vec<Bytes> = {
             let mut open = self.lock();
+            let settled = self.settled.safe();
+            let ended = std::mem::take(&mut open.ended).into_iter();
+            let (safe, waiting): (Vec<Over>, _) = ended.partition(|over| over.end.is_some_and(|end| end <= settled));
+            open.ended = waiting;
+            for over in safe {
+                open.forget(&over.key);
+            }
             if !std::mem::take(&mut open.changed) {
                 return None;
             }
@@ -232,24 +266,49 @@ mod tests {
     #[test]
     fn what_is_open_at_the_end_is_told_by_the_next_run() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (journal, orphans) = Journal::open(&config(dir.path()), "one").expect("opens");
+        let open = |boot: &str| Journal::open(&config(dir.path()), boot, Settled::default()).expect("opens");
+        let (journal, orphans) = open("one");
         assert_eq!(orphans, []);
         let door: Arc<str> = "door".into();
         journal.put(&door, What::Track(42), Bytes::from_static(b"{}"));
         journal.put(&door, What::Track(42), Bytes::from_static(TRACK.as_bytes()));
         journal.put(&door, What::Event(42), Bytes::from_static(TRACK.as_bytes()));
         journal.remove(&door, What::Event(42));
-        assert!(has(&journal, &door, What::Track(42)) && !has(&journal, &door, What::Event(42)));
-        assert_eq!(journal.lock().bytes, TRACK.len());
+        assert!(has(&journal, &door, What::Event(42)), "its end is not safe");
+        journal.given(0);
         drop(journal);
-        let (journal, mut orphans) = Journal::open(&config(dir.path()), "two").expect("opens");
+        let (journal, mut orphans) = open("two");
         let orphan = orphans.pop().expect("one");
         assert_eq!((orphans.len(), &*orphan.camera, &orphan.rule), (0, "door", &None));
         let message = orphan.complete("new", ("two", 7), SystemTime::UNIX_EPOCH);
         let expected = r#"{"phase":"end","device":"new","camera":"door","boot_id":"two","seq":7,"track":"2a","last_seen":"2026-11-21T02:03:04.500000Z","latency_ms":null,"published_at":"1970-01-01T00:00:00.000000Z","since_arrival_ms":null,"ended":"restart","of_boot":"one","delayed":true}"#;
         assert_eq!(String::from_utf8_lossy(&message), expected);
         drop(journal);
-        assert_eq!(Journal::open(&config(dir.path()), "three").expect("opens").1, [], "told once");
+        assert_eq!(open("three").1, [], "told once");
+    }
+
+    /// A disk hangs, and the daemon dies: the next run tells what the queue had not got.
+    #[test]
+    fn what_has_ended_is_open_until_the_queue_has_its_end() {
+        let (journal, door): (_, Arc<str>) = (Journal::new("one"), "door".into());
+        for track in [1, 2, 3] {
+            journal.put(&door, What::Track(track), Bytes::from(TRACK.replace("2a", &track.to_string())));
+        }
+        journal.remove(&door, What::Track(1));
+        journal.given(7);
+        journal.remove(&door, What::Track(2));
+        journal.given(8);
+        let open = || {
+            let orphans = journal.news().map(|saved| orphans(&saved).expect("a journal"));
+            orphans.map(|orphans| orphans.iter().map(|orphan| orphan.message()["track"].clone()).collect::<Vec<_>>())
+        };
+        journal.settled.set(6, 6);
+        assert_eq!(open(), Some(vec![json!("1"), json!("2"), json!("3")]));
+        journal.settled.set(8, 7);
+        assert_eq!(open(), Some(vec![json!("2"), json!("3")]));
+        assert_eq!(open(), None, "nothing new");
+        journal.settled.set(8, 8);
+        assert_eq!(open(), Some(vec![json!("3")]));
     }
 
     /// From the first frame to what the next run says.
@@ -297,6 +356,7 @@ mod tests {
         let over = Event { phase: EventPhase::End, ..event };
         end.verdicts = Some(Box::new(Verdicts { events: vec![over], ..Verdicts::default() }));
         compose::messages(&mut first, &end, now(1200));
+        first.given(0);
         assert_eq!(orphans(&journal.news().expect("changed")), Ok(Vec::new()));
     }
 
@@ -313,6 +373,8 @@ mod tests {
         for id in 0..2000 {
             journal.remove(&door, What::Track(id));
         }
+        journal.given(0);
+        assert!(journal.news().is_some());
         assert_eq!(journal.lock().bytes, 0);
     }
 

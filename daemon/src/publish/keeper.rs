@@ -11,6 +11,7 @@ use std::{
     io,
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread,
@@ -91,6 +92,27 @@ pub(super) enum Come {
     Finished,
 }
 
+/// How far the thread is with the messages that it was given.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settled(Arc<[AtomicU64; 2]>);
+
+impl Settled {
+    /// How many it has looked at.
+    fn seen(&self) -> u64 {
+        self.0[0].load(Ordering::Acquire)
+    }
+
+    /// How many of them no crash of the daemon can lose any more: the disk has them, or nobody will.
+    pub(super) fn safe(&self) -> u64 {
+        self.0[1].load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self, seen: u64, safe: u64) {
+        self.0[0].store(seen, Ordering::Release);
+        self.0[1].store(safe, Ordering::Release);
+    }
+}
+
 /// What can be said to the thread without waiting for it.
 struct Speaker {
     words: SyncSender<Word>,
@@ -137,6 +159,12 @@ pub(super) struct Keeper {
     /// Which run of the daemon this is, and how many messages it has kept: that names each of them.
     boot_id: String,
     kept: u64,
+    /// Messages that the thread was given, and how far it is with them.
+    given: u64,
+    settled: Settled,
+    /// Messages that it had been given when that was looked at last, and whether it was said that the disk does not answer.
+    given_then: u64,
+    stalled: bool,
     /// What there was no room for, until there is room to say so.
     refused: Losses,
     thread: Option<thread::JoinHandle<()>>,
@@ -218,10 +246,13 @@ fn start(
         backlogs.push(Backlog { broker, speaker: speaker(), come, connection: 0 });
     }
     let speaker = Some(speaker());
-    let mut keeping = Keeping::new(spool, counters, outs, config, teller);
+    let settled = Settled::default();
+    let mut keeping = Keeping::new(spool, counters, outs, config, (teller, settled.clone()));
     keeping.damaged(&opened.damage);
     let thread = thread::Builder::new().name("queue".into()).spawn(move || keeping.run(&heard))?;
-    Ok((Keeper { speaker, boot_id, kept: 0, refused: Losses::default(), thread: Some(thread) }, backlogs))
+    let refused = Losses::default();
+    let (given, given_then, stalled) = (0, 0, false);
+    Ok((Keeper { speaker, boot_id, kept: 0, given, settled, given_then, stalled, refused, thread: Some(thread) }, backlogs))
 }
 
 impl Keeper {
@@ -233,6 +264,30 @@ impl Keeper {
     /// Whether there is such.
     pub(super) fn is_behind(&self) -> bool {
         self.speaker.as_ref().is_some_and(|speaker| !speaker.waiting.is_empty())
+    }
+
+    /// Messages that the thread was given.
+    pub(super) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// How many of them it has settled.
+    pub(super) fn settled(&self) -> Settled {
+        self.settled.clone()
+    }
+
+    /// Called now and then: tells of a disk that has not answered since the last call, and of its return. Whether it is in one.
+    pub(super) fn is_stalled(&mut self) -> bool {
+        let stalled = self.settled.seen() < std::mem::replace(&mut self.given_then, self.given);
+        match (self.stalled, stalled) {
+            (false, true) => {
+                tracing::error!("the disk of the queue does not answer: events and ends of tracks wait for it in memory");
+            }
+            (true, false) => tracing::info!("the disk of the queue answers again"),
+            _ => {}
+        }
+        self.stalled = stalled;
+        stalled
     }
 
     /// Keeps a message for these brokers, and sends it. `false`: the disk is too slow for all that comes.
@@ -254,6 +309,7 @@ impl Keeper {
         let room = speaker.waiting.len() < WORDS;
         if room {
             speaker.say(Word::Keep(kept));
+            self.given += 1;
             if !self.refused.is_empty() {
                 speaker.say(Word::Refused(std::mem::take(&mut self.refused)));
             }

@@ -35,6 +35,8 @@ pub(super) struct Link {
     asked: Vec<String>,
     /// Reasons for which it has refused messages.
     refusals: BTreeSet<u8>,
+    /// One was larger than the broker takes, and that was said.
+    told_too_large: bool,
 }
 
 impl Link {
@@ -48,6 +50,7 @@ impl Link {
             last_id: 0,
             asked: Vec::new(),
             refusals: BTreeSet::new(),
+            told_too_large: false,
         }
     }
 
@@ -118,6 +121,16 @@ impl Link {
             if message.payload.len() + message.topic.len() > terms.largest {
                 counters.lost(message.family, DropReason::TooLarge);
                 outbox.answer(&message, true);
+                if !std::mem::replace(&mut self.told_too_large, true) {
+                    let (broker, topic, bytes) = (counters.name(), &*message.topic, message.payload.len());
+                    tracing::warn!(
+                        broker,
+                        topic,
+                        bytes,
+                        largest = terms.largest,
+                        "the broker takes no message of this size; further ones are counted"
+                    );
+                }
                 continue;
             }
             if let Some(budget) = budget

@@ -54,7 +54,8 @@ pub(super) async fn run(
     let teller = keeper::Teller::new(&config.base_topic, device, &boot_id);
     let (keeper, backlogs) = keeper::open(config.queue.as_ref(), (&boot_id, teller), &counters);
     // Without a queue the ends would be as lost as their beginnings.
-    let journal = config.queue.as_ref().filter(|_| keeper.is_some()).map(|queue| Journal::open(queue, &boot_id));
+    let journal = config.queue.as_ref().zip(keeper.as_ref());
+    let journal = journal.map(|(queue, keeper)| Journal::open(queue, &boot_id, keeper.settled()));
     let orphans = match journal {
         Some(Ok((journal, orphans))) => {
             composer.keep(journal);

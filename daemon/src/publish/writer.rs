@@ -66,12 +66,12 @@ enum News {
 }
 
 pub(super) struct Writer {
+    /// The queue on disk, where there is one. It ends before the composer, which writes down what of it is safe.
+    keeper: Option<Keeper>,
     composer: Composer,
     herald: Arc<Herald>,
     dialects: Arc<Mutex<Dialects>>,
     lanes: Vec<Arc<Lane>>,
-    /// The queue on disk, where there is one.
-    keeper: Option<Keeper>,
     /// What cameras leave at the brokers, where that is written down.
     traces: Option<Traces>,
     input: mpsc::Receiver<Vec<Tracked>>,
@@ -201,6 +201,7 @@ impl Writer {
             News::Tick => {
                 self.refresh_cameras();
                 self.forget_what_is_cleared();
+                self.counters.set_disk_stalled(self.keeper.as_mut().is_some_and(Keeper::is_stalled));
                 self.tell_health();
             }
             News::Room => self.keeper.iter_mut().for_each(Keeper::flush),
@@ -246,6 +247,9 @@ impl Writer {
                 tracked.times.stamp(Mark::PublishStarted, now.steady);
                 cards.push(tracked.times);
             }
+        }
+        if let Some(keeper) = keeper {
+            composer.given(keeper.given());
         }
         counters.frames_came(cards.len() as u64);
     }

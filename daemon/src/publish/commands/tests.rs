@@ -272,8 +272,8 @@ async fn a_command_is_carried_out_once() {
     let nameless = said("camera_disable", r#"{"camera":"door"}"#);
     rig.obeyed(&nameless).await;
     rig.obeyed(&nameless).await;
-    assert_eq!(rig.reason(&said("camera_disable", r#"{"id":"8","camra":"door"}"#)), "malformed");
-    rig.obeyed(&said("camera_disable", r#"{"id":"8","camera":"door"}"#)).await;
+    assert_eq!(rig.reason(&said("camera_disable", r#"{"id":"9","camra":"door"}"#)), "malformed");
+    rig.obeyed(&said("camera_disable", r#"{"id":"9","camera":"door"}"#)).await;
 
     // The list is bounded: the oldest names are forgotten.
     for number in 0..200 {

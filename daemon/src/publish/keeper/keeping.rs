@@ -17,7 +17,7 @@ use super::{
         disk::DiskQueue,
         spool::{Class, Damage, DamageKind, LossReason, Record, Spool, SpoolError, since_boot},
     },
-    Come, Kept, Losses, Teller, UNDER_WAY, Word,
+    Come, Kept, Losses, Settled, Teller, UNDER_WAY, Word,
     losses::STREAM,
 };
 use crate::config::QueueConfig;
@@ -99,6 +99,9 @@ pub(super) struct Keeping {
     /// What was given up, and has not been told yet.
     losses: Losses,
     teller: Teller,
+    /// Messages that came to be kept, and those of them that no crash can lose.
+    came: u64,
+    settled: Settled,
     disk: DiskQueue,
 }
 
@@ -108,7 +111,7 @@ impl Keeping {
         counters: Arc<Counters>,
         outs: Vec<(mpsc::Sender<Come>, Arc<BrokerCounters>)>,
         config: &QueueConfig,
-        teller: Teller,
+        (teller, settled): (Teller, Settled),
     ) -> Self {
         let out = |(come, counters)| {
             let pace = Pace { rate: config.replay_rate, next: Duration::ZERO };
@@ -128,6 +131,8 @@ impl Keeping {
             ending: false,
             losses,
             teller,
+            came: 0,
+            settled,
             disk,
         }
     }
@@ -163,6 +168,7 @@ impl Keeping {
             self.write_held(now);
             let next = (0..self.outs.len()).filter_map(|broker| self.hand_out(broker, now)).min();
             self.release(now);
+            self.settled.set(self.came, self.came.saturating_sub(self.held.len() as u64));
             self.tell(now);
             let due = self.spool.due().into_iter().chain(next).min();
             pause = due.map_or(LOOK, |due| due.saturating_sub(now).clamp(Duration::from_millis(1), LOOK));
@@ -181,7 +187,10 @@ impl Keeping {
     fn deal(&mut self, word: Word) {
         let now = since_boot();
         match word {
-            Word::Keep(kept) => self.keep(kept, now),
+            Word::Keep(kept) => {
+                self.came += 1;
+                self.keep(kept, now);
+            }
             Word::Connected(broker, connection) => self.outs[broker].connection = Some(connection),
             Word::Lost(broker, in_order) => {
                 let out = &mut self.outs[broker];

@@ -152,7 +152,7 @@ fn a_disk_that_takes_records_again_is_told_with_what_it_cost() {
     std::fs::rename(&config.directory, &away).expect("renamed");
     let (out, _come) = mpsc::channel(8);
     let told = Teller::new("egret", "box1", "one");
-    let keeping = Keeping::new(spool, counters.clone(), vec![(out, brokers[0].clone())], &config, told);
+    let keeping = Keeping::new(spool, counters.clone(), vec![(out, brokers[0].clone())], &config, (told, Settled::default()));
     let (words, heard) = sync_channel(WORDS);
     let (lines, log) = sync_channel(64);
     let log_to = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Lines(lines.clone())).finish();
@@ -211,4 +211,32 @@ impl io::Write for Lines {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A thread that hears nothing, as one does whose disk hangs.
+#[test]
+fn a_disk_that_does_not_answer_is_told_of() {
+    let (words, heard) = sync_channel(WORDS);
+    let speaker = Some(Speaker { words, waiting: VecDeque::new() });
+    let mut keeper = Keeper {
+        speaker,
+        boot_id: "one".into(),
+        kept: 0,
+        given: 0,
+        settled: Settled::default(),
+        given_then: 0,
+        stalled: false,
+        refused: Losses::default(),
+        thread: None,
+    };
+    assert!(!keeper.is_stalled(), "nothing has come");
+    keep(&mut keeper, Class::Event, 1, 10);
+    assert!(!keeper.is_stalled(), "it came a moment ago");
+    assert!(keeper.is_stalled() && keeper.is_stalled());
+    keeper.settled.set(1, 0);
+    assert!(!keeper.is_stalled(), "held in memory, which is told elsewhere");
+    keep(&mut keeper, Class::Event, 2, 10);
+    keeper.settled.set(2, 2);
+    assert!(!keeper.is_stalled() && !keeper.is_stalled());
+    drop(heard);
 }

@@ -30,6 +30,7 @@ fn died(dialect: &str) -> (Rig, Vec<Orphan>) {
         composer.frame(&tracked, rig.now(ms), |_, _, _| ());
         rig.frame(&tracked);
     }
+    composer.given(0);
     let orphans = journal::orphans(&journal.news().expect("something is open")).expect("a journal");
     assert_eq!(orphans.len(), 2, "the track, and its stay in the yard");
     (rig, orphans)
