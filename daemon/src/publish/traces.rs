@@ -97,7 +97,8 @@ impl Traces {
         let mut standing = self.lock();
         let cleared = payload.is_empty();
         match standing.traces.get_mut(topic) {
-            Some(trace) if trace.cleared == cleared && trace.camera == camera => return,
+            // Of a topic that cameras share, such as a zone's of Frigate, it is the first one's: else each message would be news.
+            Some(trace) if trace.cleared == cleared => return,
             Some(trace) => *trace = Trace { camera: camera.to_owned(), family, cleared },
             None if cleared => return,
             None => {
