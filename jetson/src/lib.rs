@@ -1,4 +1,4 @@
-//! NVIDIA hardware and nothing else. For now: what of it is here.
+//! NVIDIA hardware and nothing else: what of it is here and how it is, TensorRT, CUDA kernels.
 //!
 //! Nothing in this crate needs NVIDIA software to build, and nothing panics where there is none.
 
@@ -6,6 +6,7 @@ mod cuda;
 pub mod kernels;
 pub mod memory;
 mod probe;
+pub mod telemetry;
 pub mod tensorrt;
 
 pub use cuda::{Cuda, CudaError};
