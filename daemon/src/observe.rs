@@ -126,6 +126,7 @@ mod tests {
             }],
             disk: Some(DiskQueue { waiting: 3, bytes: 4096, oldest: Some(Duration::from_millis(1500)), ..DiskQueue::default() }),
             stages: stages.snapshot(),
+            ..Snapshot::default()
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use egret_jetson::telemetry::Reading;
+
 use super::StageSummary;
 use crate::{
     analyse::RuleCounts,
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub publish: Vec<PublishSnapshot>,
     /// Where the frames' time went.
     pub stages: Vec<StageSummary>,
+    /// How the board is, where that was asked for.
+    pub board: Reading,
 }
 
 /// One camera.

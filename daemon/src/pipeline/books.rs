@@ -141,6 +141,7 @@ impl Books {
             disk: self.publishing.disk(),
             publish: self.brokers.iter().map(|broker| of_broker(&self.publishing, broker)).collect(),
             stages: self.stages.snapshot(),
+            ..Snapshot::default()
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     config::{MqttVersion, QueueConfig},
     media::{BBox, Canvas, Shot, StreamId, TrackId, TrackPhase},
     observe::{self, Snapshot},
-    pipeline, track,
+    pipeline,
 };
 
 const ANYBODY: &str = "allow_anonymous true";
@@ -64,18 +64,9 @@ fn happens(tracked: &mut Tracked, number: u64) {
 /// What `/metrics` says.
 fn metrics(counters: &Counters) -> impl Fn(&str) -> f64 + use<> {
     let snapshot = Snapshot {
-        device: "box1".into(),
-        uptime: Duration::from_secs(1),
-        cameras: Vec::new(),
-        models: Vec::new(),
-        steps: Vec::new(),
-        tracking: track::Counters::default().snapshot(),
-        rules: Vec::new(),
-        masked: Vec::new(),
-        queues: Vec::new(),
         disk: counters.disk(),
         publish: vec![pipeline::of_broker(counters, &(MqttConfig::FIRST.to_owned(), String::new()))],
-        stages: Vec::new(),
+        ..Snapshot::default()
     };
     let text = observe::render_metrics(snapshot).expect("text");
     move |series| {
