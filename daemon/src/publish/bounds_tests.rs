@@ -171,6 +171,7 @@ async fn what_waited_too_long_is_told_and_not_sent() {
     }
     let expired = |c: &Counters| [Family::Track, Family::Event].map(|family| c.dropped(family, DropReason::Expired));
     line.until("expired", |c| expired(c) == [EACH; 2]).await;
+    line.until("counted by the disk", |c| c.disk().is_some_and(|disk| disk.lost == 2 * EACH)).await;
     let told = metrics(&line.counters);
     let series = |family: &str| format!("egret_mqtt_dropped_total{{broker=\"mqtt\",family=\"{family}\",reason=\"expired\"}}");
     assert_eq!([series("track"), series("event")].map(|series| told(&series) as u64), [EACH; 2]);

@@ -155,6 +155,8 @@ fn a_disk_that_takes_records_again_is_told_with_what_it_cost() {
     let keeping = Keeping::new(spool, counters.clone(), vec![(out, brokers[0].clone())], &config, (told, Settled::default()));
     let (words, heard) = sync_channel(WORDS);
     let (lines, log) = sync_channel(64);
+    // With one subscriber alone, whoever comes by a line first decides for all threads whether anybody wants it.
+    let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish());
     let log_to = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Lines(lines.clone())).finish();
     let thread = thread::spawn(move || tracing::subscriber::with_default(log_to, || keeping.run(&heard)));
     let keep = |seq| {
