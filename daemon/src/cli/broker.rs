@@ -76,7 +76,11 @@ pub(super) fn resolve(args: &BrokerArgs) -> Result<anyhow::Result<(MqttConfig, O
         let Some(mqtt) = config.mqtt else {
             return Ok(Err(anyhow::anyhow!("{}: no broker is configured; name one with --broker", file.display())));
         };
-        match name.map_or(Ok(mqtt.clone()), |name| choose(mqtt, name, file)) {
+        let chosen = match name {
+            Some(name) => choose(mqtt, name, file),
+            None => Ok(mqtt),
+        };
+        match chosen {
             Ok(mqtt) => (mqtt, Some(config.device)),
             Err(unknown) => return Ok(Err(unknown)),
         }

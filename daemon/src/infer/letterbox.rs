@@ -205,6 +205,6 @@ fn find_or_add(tables: &mut Vec<((usize, usize), Taps)>, size: (usize, usize), s
 }
 
 #[cfg(test)]
-mod device_tests;
+pub(super) mod device_tests;
 #[cfg(test)]
 mod tests;

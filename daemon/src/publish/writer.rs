@@ -222,11 +222,6 @@ impl Writer {
     fn frames(&mut self) {
         let now = Now::read();
         let Self { composer, dialects, lanes, counters, cards, batches, keeper, traces, .. } = self;
-        let note = |camera: &str, topic: &Arc<str>, payload: &Bytes, family| {
-            if let Some(traces) = &*traces {
-                traces.note(camera, topic, payload, family);
-            }
-        };
         let mut dialects = dialects.lock().unwrap_or_else(PoisonError::into_inner);
         for mut tracked in batches.drain(..).flatten() {
             let (stream, at) = (tracked.stream.name(), tracked.capture.wall);
@@ -236,11 +231,11 @@ impl Writer {
                 put_down_for(takers, topic, payload, Family::Frame.into());
             });
             composer.frame(&tracked, now, |topic, payload, sort| {
-                note(stream, topic, &payload, sort.family);
+                note(traces.as_ref(), stream, topic, &payload, sort.family);
                 keep_or_put_down((keeper.as_mut(), lanes), (stream, at), topic, payload, sort);
             });
             dialects.frame(&tracked, |topic, payload, family| {
-                note(stream, topic, &payload, family);
+                note(traces.as_ref(), stream, topic, &payload, family);
                 put_down(lanes, topic, payload, family);
             });
             if !tracked.closing {
@@ -271,9 +266,7 @@ impl Writer {
         let Self { composer, dialects, lanes, traces, .. } = self;
         let mut dialects = dialects.lock().unwrap_or_else(PoisonError::into_inner);
         let tell = |stream: &StreamId, topic: &Arc<str>, payload: Bytes, family| {
-            if let Some(traces) = &*traces {
-                traces.note(stream.name(), topic, &payload, family);
-            }
+            note(traces.as_ref(), stream.name(), topic, &payload, family);
             put_down(lanes, topic, payload, family);
         };
         // First what is gone: a camera of the same name may have come.
@@ -315,6 +308,13 @@ impl Writer {
         }
         let known = |stream: &StreamId| cameras.iter().any(|(known, _)| known == stream);
         self.dialects().tick(known, now, |topic, payload, family| put_down(&self.lanes, topic, payload, family));
+    }
+}
+
+/// Writes down what of a camera brokers retain, where that is done.
+fn note(traces: Option<&Traces>, camera: &str, topic: &Arc<str>, payload: &Bytes, family: Family) {
+    if let Some(traces) = traces {
+        traces.note(camera, topic, payload, family);
     }
 }
 

@@ -8,7 +8,7 @@ use std::{env, sync::Arc};
 
 use egret_jetson::kernels::{
     CacheError, NvrtcError, PtxCache,
-    cpu::{CpuError, CpuKernels, HostOutput},
+    cpu::{CpuKernels, HostOutput},
     decode::{DecodeFault, Decoder, DecoderError, FaultKind, Limits, OutputElement, OutputShape},
     device::{Decoding, DeviceError, Kernels},
 };
@@ -21,23 +21,13 @@ use egret_models::{
 use half::f16;
 
 use super::{DeviceHead, device as kernels_of, device_head};
+use crate::infer::letterbox::device_tests::kernels;
 use cases::{Case, Random, all};
 
 /// Exponentials and sines of a device are within 2 units in the last place; boxes here are of at most a few hundred pixels.
 const MAX_ON_DEVICE: f32 = 1e-3;
 /// Both use this machine's exponentials and sines, and else the same operations in the same order.
 const MAX_ERROR: f32 = 1e-5;
-
-fn kernels() -> Option<CpuKernels> {
-    match CpuKernels::load() {
-        Ok(kernels) => Some(kernels),
-        Err(CpuError::NoCompiler(error)) => {
-            eprintln!("SKIPPED: no C++ compiler for the kernels: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 /// The kernels on this machine's device, or on a double of the driver. `None`: no NVRTC.
 fn on_device() -> Option<Arc<Kernels>> {

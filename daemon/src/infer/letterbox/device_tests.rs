@@ -18,7 +18,8 @@ use super::{
 /// last place of a weight, times the largest step between two samples, in levels. Nothing else differs.
 const MAX_LEVELS: f32 = 255.0 / (1 << 22) as f32;
 
-fn kernels() -> Option<CpuKernels> {
+/// The kernels on the CPU. `None`: no compiler, which is said.
+pub(in crate::infer) fn kernels() -> Option<CpuKernels> {
     match CpuKernels::load() {
         Ok(kernels) => Some(kernels),
         Err(CpuError::NoCompiler(error)) => {

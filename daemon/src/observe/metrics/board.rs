@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use egret_jetson::telemetry::{Reading, Throttling};
+use egret_jetson::telemetry::{Rail, Reading, Throttling};
 
 use super::Families;
 
@@ -24,12 +24,10 @@ pub(super) fn tell(board: &Reading, out: &mut Families<'_>) -> fmt::Result {
     out.gauge("egret_board_nvdec_hertz", "Clock of the video decoder", one(board.nvdec.map(|n| n.frequency_hz as f64)))?;
     let zones = board.temperatures.iter().map(|t| (vec![("zone", t.zone.as_str())], f64::from(t.celsius)));
     out.gauge("egret_board_temperature_celsius", "Temperature of each thermal zone", zones)?;
-    let rail = |of: fn(&egret_jetson::telemetry::Rail) -> f64| {
-        board.rails.iter().map(move |rail| (vec![("rail", rail.name.as_str())], of(rail)))
-    };
+    let rail = |of: fn(&Rail) -> f64| board.rails.iter().map(move |rail| (vec![("rail", rail.name.as_str())], of(rail)));
     out.gauge("egret_board_rail_volts", "Voltage of each power rail", rail(|rail| rail.millivolts as f64 / 1e3))?;
     out.gauge("egret_board_rail_amperes", "Current of each power rail", rail(|rail| rail.milliamps as f64 / 1e3))?;
-    out.gauge("egret_board_rail_watts", "Power of each power rail", rail(egret_jetson::telemetry::Rail::watts))?;
+    out.gauge("egret_board_rail_watts", "Power of each power rail", rail(Rail::watts))?;
     out.gauge("egret_board_fan_ratio", "How hard the fan is driven", one(board.fan.map(|fan| f64::from(fan.pwm) / FULL_PWM)))?;
     out.gauge("egret_board_fan_rpm", "Turns of the fan per minute", one(board.fan.and_then(|fan| fan.rpm).map(f64::from)))?;
     let mode = board.power_mode.as_ref().map(|mode| (vec![("name", mode.name.as_deref().unwrap_or(""))], f64::from(mode.id)));
