@@ -81,7 +81,7 @@ else
   skip "systemd unit: systemd-analyze is not installed"
 fi
 if command -v shellcheck >/dev/null; then
-  check "shell scripts" shellcheck scripts/*.sh .ci/run
+  check "shell scripts" shellcheck scripts/*.sh daemon/benches/*.sh jetson/benches/*.sh .ci/run
 else
   skip "shell scripts: shellcheck is not installed"
 fi

@@ -4,7 +4,8 @@
 //! ```sh
 //! EGRET_NVRTC=FOLDER cargo run --release -p egret-jetson --features cpu-kernels --example kernels
 //! ```
-//! Where there is no driver it runs on the double of one, in small, to show that it runs; its times mean nothing.
+//! Where there is no driver it runs on the double of one, in small, to show that it runs; its times mean nothing. So it does with
+//! `--brief`, for tools that watch each access (compute-sanitizer). `jetson/benches/gpu.sh` calls both.
 
 use std::{
     env,
@@ -55,12 +56,15 @@ fn main() -> Result<(), Failure> {
     let nvrtc = Nvrtc::find(&folders, target, Some(cuda.version))?;
     let kernels = Kernels::load(&context, &nvrtc, &PtxCache::new(env::temp_dir().join("egret-ptx")))?;
     let stream = context.new_stream()?;
-    let (cold, rounds) = if double { (32 << 20, 2) } else { (COLD, 400) };
+    let brief = env::args().any(|argument| argument == "--brief");
+    let (cold, rounds) = if double || brief { (32 << 20, 2) } else { (COLD, 400) };
     let device = Device { context, kernels, stream, cold, rounds };
     let mut out = stdout().lock();
     writeln!(out, "{:?}, {target}, driver for CUDA {}.{}, {nvrtc:?}", cuda.devices, cuda.version.0, cuda.version.1)?;
-    if double {
-        writeln!(out, "A double of the driver on the CPU: times mean nothing.")?;
+    match (double, brief) {
+        (true, _) => writeln!(out, "A double of the driver on the CPU: times mean nothing.")?,
+        (false, true) => writeln!(out, "Two rounds of each: times mean nothing.")?,
+        (false, false) => {}
     }
     let ceiling = device.copy()?;
     writeln!(out, "copy from device to device: {:.1} GB/s, read and written", ceiling / 1e9)?;
