@@ -7,6 +7,9 @@ mod doubles;
 #[cfg(feature = "tensorrt")]
 #[path = "build/headers.rs"]
 mod headers;
+#[cfg(feature = "doubles")]
+#[path = "build/plain.rs"]
+mod plain;
 #[cfg(feature = "tensorrt")]
 #[path = "build/shim.rs"]
 mod shim;
@@ -30,5 +33,7 @@ fn tensorrt() -> Result<(), String> {
     shim::compile(&sets)?;
     #[cfg(feature = "doubles")]
     doubles::compile(&sets)?;
+    #[cfg(feature = "doubles")]
+    plain::compile()?;
     Ok(())
 }

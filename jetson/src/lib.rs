@@ -5,6 +5,7 @@
 mod cuda;
 pub mod kernels;
 pub mod memory;
+pub mod nvml;
 mod probe;
 pub mod telemetry;
 pub mod tensorrt;

@@ -1,11 +1,11 @@
 //! How the board is: load, clocks, temperatures, power rails, fan, power mode, memory, and whether anything slows it down.
 //!
-//! All of it is read from the kernel's own files, without root and without any library of NVIDIA. What a board, its kernel or its permissions do
-//! not give is `None` or not in the list, never zero. Paths and their quirks: Linux's `Documentation/ABI/testing/sysfs-class-devfreq`,
+//! Most of it is read from the kernel's own files, without root; what only NVIDIA's driver knows comes from its library ([`crate::nvml`]), where there is one. What a
+//! board, its kernel, its driver or its permissions do not give is `None` or not in the list, never zero. Paths and their quirks: Linux's `Documentation/ABI/testing/sysfs-class-devfreq`,
 //! `Documentation/hwmon/ina3221.rst`, `Documentation/driver-api/thermal/sysfs-api.rst`, and jetson_stats' list of what L4T R35 to R39 have.
 //!
 //! Not verified on a Jetson: the trees of the tests are written after those lists. Thor tells the load of its GPU and of its decoder through NVML
-//! alone, which is not read yet; nor is there a file for the load of a DLA.
+//! alone. Nothing tells the load of a DLA.
 
 mod clocks;
 mod files;
@@ -14,6 +14,7 @@ mod thermal;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -23,6 +24,7 @@ pub use self::{
     power::{PowerMode, Rail},
     thermal::{Fan, Temperature},
 };
+use crate::nvml::{Device, Hold, Nvml};
 
 /// The board at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +45,8 @@ pub struct Reading {
     pub power_mode: Option<PowerMode>,
     /// Memory, which CPU and GPU share.
     pub memory: Option<Memory>,
+    /// What NVIDIA's driver tells of each device.
+    pub devices: Vec<Device>,
     /// Why it runs slower than it could: empty where it does not.
     pub throttling: Vec<Throttling>,
 }
@@ -78,6 +82,52 @@ pub enum Throttling {
         /// How far, of how far it could.
         state: (u64, u64),
     },
+    /// The driver says that something holds a device's clocks back.
+    Held {
+        /// The device's number to NVML.
+        device: u32,
+        /// What.
+        by: Hold,
+    },
+}
+
+/// Cooling devices whose state is about how fast something computes; others dim a display, charge a battery slower, or only warn.
+const COMPUTING: [&str; 6] = ["cpu", "gpu", "devfreq", "throttle", "processor", "ga10b"];
+
+impl Throttling {
+    /// Whether less work would help: heat, or a supply that is not up to it. A device at its power limit runs as it is meant to.
+    pub fn is_relieved_by_less_work(&self) -> bool {
+        match self {
+            Self::OverCurrent { .. } | Self::Events { .. } => true,
+            Self::Cooling { device, .. } => {
+                let device = device.to_ascii_lowercase();
+                COMPUTING.iter().any(|word| device.contains(word))
+            }
+            Self::Held { by, .. } => *by != Hold::PowerCap,
+        }
+    }
+
+    /// The kind of reason, in a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::OverCurrent { .. } => "over_current",
+            Self::Events { .. } => "over_current_events",
+            Self::Cooling { .. } => "cooling",
+            Self::Held { by, .. } => by.as_str(),
+        }
+    }
+}
+
+/// For people: `rail VDD_IN draws too much`.
+impl fmt::Display for Throttling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OverCurrent { rail } => write!(f, "rail {rail} draws too much"),
+            Self::Events { counter, count } => write!(f, "over-current protection {counter} acted {count} times"),
+            Self::Cooling { device, state: (state, most) } => write!(f, "{device} is cooled at {state} of {most}"),
+            Self::Held { device, by } => write!(f, "GPU {device} is held back: {}", by.as_str()),
+        }
+    }
 }
 
 /// Reads the board.
@@ -86,12 +136,23 @@ pub struct Telemetry {
     tree: Tree,
     /// Counters of over-current events, as they were last.
     events: BTreeMap<PathBuf, u64>,
+    nvml: Option<Nvml>,
 }
 
 impl Telemetry {
-    /// `root` is `/` but for tests.
+    /// Of this machine: its files, and its driver's library where that loads.
+    pub fn here() -> Self {
+        Self::with(Path::new("/"), Nvml::open().ok())
+    }
+
+    /// Of a tree of files alone; `root` is `/` but for tests.
     pub fn new(root: &Path) -> Self {
-        Self { tree: Tree::new(root), events: BTreeMap::new() }
+        Self::with(root, None)
+    }
+
+    /// Of a tree of files, and of what a driver tells.
+    pub fn with(root: &Path, nvml: Option<Nvml>) -> Self {
+        Self { tree: Tree::new(root), events: BTreeMap::new(), nvml }
     }
 
     /// Reads everything anew. Takes some milliseconds on a real board: not on a thread that is in a hurry.
@@ -100,8 +161,10 @@ impl Telemetry {
         let (rails, mut throttling) = power::rails(tree);
         throttling.extend(power::events(tree, &mut self.events));
         throttling.extend(thermal::cooling(tree));
+        let devices = self.nvml.as_ref().and_then(|nvml| nvml.devices().ok()).unwrap_or_default();
+        throttling.extend(devices.iter().flat_map(held));
         Reading {
-            gpu: clocks::gpu(tree),
+            gpu: joined(clocks::gpu(tree), &devices),
             emc_hz: clocks::emc(tree),
             nvdec: clocks::nvdec(tree),
             temperatures: thermal::temperatures(tree),
@@ -109,6 +172,7 @@ impl Telemetry {
             fan: thermal::fan(tree),
             power_mode: power::mode(tree),
             memory: memory(tree),
+            devices,
             throttling,
         }
     }
@@ -119,6 +183,21 @@ impl Reading {
     pub fn hottest(&self) -> Option<&Temperature> {
         self.temperatures.iter().max_by(|a, b| a.celsius.total_cmp(&b.celsius))
     }
+}
+
+/// What holds a device back.
+fn held(device: &Device) -> impl Iterator<Item = Throttling> {
+    device.held_by.iter().flatten().map(|by| Throttling::Held { device: device.index, by: *by })
+}
+
+/// The GPU as the kernel's files have it; its load from the driver where they do not tell it (Thor). On a desktop there is no such file, and what the
+/// GPUs there are stands with the devices.
+fn joined(gpu: Option<Gpu>, devices: &[Device]) -> Option<Gpu> {
+    let mut gpu = gpu?;
+    if let ([device], None) = (devices, gpu.load) {
+        gpu.load = device.load;
+    }
+    Some(gpu)
 }
 
 /// `/proc/meminfo`, in kB of 1024 bytes.

@@ -69,7 +69,7 @@ impl Panel {
 
     fn with(progress: Arc<Progress>, stuck_after: Duration, rate_window: Duration) -> Self {
         let not_ready = Mutex::new(Some("starting".into()));
-        let board = Mutex::new(Telemetry::new(std::path::Path::new("/")));
+        let board = Mutex::new(Telemetry::here());
         Self { progress, view: OnceLock::new(), stills: OnceLock::new(), not_ready, stuck_after, rate_window, board }
     }
 

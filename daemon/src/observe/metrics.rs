@@ -359,7 +359,7 @@ mod tests {
     use crate::observe::tests::snapshot;
 
     /// The value of the only row with this beginning.
-    fn value(text: &str, row: &str) -> f64 {
+    pub(super) fn value(text: &str, row: &str) -> f64 {
         let found: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(row)).collect();
         assert_eq!(found.len(), 1, "{row} in\n{text}");
         found[0].trim().parse().expect("a number")
@@ -396,32 +396,6 @@ mod tests {
             let told = value(&text, &format!(r#"egret_camera_picture_faults_total{{camera="door",state="{state}"}}"#));
             assert!((told - count).abs() < f64::EPSILON, "{state}: {told}");
         }
-    }
-
-    #[test]
-    fn how_the_board_is_can_be_read_off() {
-        use egret_jetson::telemetry::{Gpu, PowerMode, Rail, Reading, Temperature, Throttling};
-        let board = Reading {
-            gpu: Some(Gpu { load: Some(0.5), frequency_hz: 612_000_000, max_frequency_hz: None }),
-            temperatures: vec![Temperature { zone: "tj-thermal".into(), celsius: 51.5 }],
-            rails: vec![Rail { name: "VDD_IN".into(), millivolts: 5000, milliamps: 1200 }],
-            power_mode: Some(PowerMode { id: 2, name: Some("MAXN_SUPER".into()) }),
-            throttling: vec![Throttling::OverCurrent { rail: "VDD_IN".into() }],
-            ..Reading::default()
-        };
-        let text = render(Snapshot { board, ..snapshot() }).expect("text");
-        for (row, expected) in [
-            ("egret_board_gpu_load_ratio ", 0.5),
-            ("egret_board_gpu_hertz ", 612e6),
-            ("egret_board_temperature_celsius{zone=\"tj-thermal\"}", 51.5),
-            ("egret_board_rail_watts{rail=\"VDD_IN\"}", 6.0),
-            ("egret_board_power_mode{name=\"MAXN_SUPER\"}", 2.0),
-            ("egret_board_throttled{reason=\"over_current\"}", 1.0),
-            ("egret_board_throttled{reason=\"cooling\"}", 0.0),
-        ] {
-            assert!((value(&text, row) - expected).abs() < 1e-9, "{row}");
-        }
-        assert!(!text.contains("\negret_board_gpu_max_hertz "), "what is not told has no row");
     }
 
     #[test]

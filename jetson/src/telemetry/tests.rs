@@ -162,6 +162,47 @@ fn a_thor_has_other_names_and_no_load() {
 }
 
 #[test]
+fn what_less_work_would_not_help_is_told_apart() {
+    let cooling = |device: &str| Throttling::Cooling { device: device.into(), state: (1, 3) };
+    for device in
+        ["cpufreq-cpu0", "devfreq-17000000.gpu", "17000000.ga10b", "gpu-throttle-alert", "Processor", "cv0-throttle-alert"]
+    {
+        assert!(cooling(device).is_relieved_by_less_work(), "{device}");
+    }
+    for device in ["LCD", "hot-surface-alert", "TCC Offset", "iwlwifi_1", "Battery"] {
+        assert!(!cooling(device).is_relieved_by_less_work(), "{device}");
+    }
+    let held = |by| Throttling::Held { device: 0, by };
+    assert!(!held(Hold::PowerCap).is_relieved_by_less_work());
+    assert!(held(Hold::HardwareThermal).is_relieved_by_less_work() && held(Hold::PowerBrake).is_relieved_by_less_work());
+    assert_eq!(held(Hold::PowerBrake).to_string(), "GPU 0 is held back: power_brake");
+    assert_eq!(cooling("cpufreq-cpu0").to_string(), "cpufreq-cpu0 is cooled at 1 of 3");
+}
+
+#[cfg(feature = "doubles")]
+#[test]
+fn what_thor_s_files_do_not_tell_its_driver_does() {
+    use crate::nvml::doubles::{Double, Kind};
+
+    let board = Board::new(&[("sys/class/devfreq/gpu-gpc-0/cur_freq", "1575000000")]);
+    let double = Double::new(Kind::Sparse).expect("compiled");
+    double.set("reasons", 0x44);
+    let reading = Telemetry::with(board.0.path(), double.open().ok()).read();
+    assert_eq!(reading.gpu.and_then(|gpu| gpu.load), Some(0.37));
+    let held = |by| Throttling::Held { device: 0, by };
+    assert_eq!(reading.throttling, [held(Hold::PowerCap), held(Hold::HardwareThermal)]);
+    assert_eq!(reading.devices.len(), 1);
+    double.set("count", 15);
+    let reading = Telemetry::with(board.0.path(), double.open().ok()).read();
+    assert_eq!((reading.devices, reading.throttling), (vec![], vec![]), "the rest is there");
+    assert_eq!(reading.gpu.map(|gpu| (gpu.load, gpu.frequency_hz)), Some((None, 1_575_000_000)));
+    drop(double);
+    let double = Double::new(Kind::Desktop).expect("compiled");
+    let reading = Telemetry::with(board.0.path(), double.open().ok()).read();
+    assert_eq!(reading.gpu.and_then(|gpu| gpu.load), None, "of two devices nobody knows which it is");
+}
+
+#[test]
 fn another_machine_has_little_of_it() {
     assert_eq!(Telemetry::new(Path::new("/nonexistent")).read(), Reading::default());
     let here = Telemetry::new(Path::new("/")).read();

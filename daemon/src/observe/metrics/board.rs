@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use egret_jetson::telemetry::{Rail, Reading, Throttling};
+use egret_jetson::{
+    nvml::Device,
+    telemetry::{Rail, Reading},
+};
 
 use super::Families;
 
@@ -35,16 +38,88 @@ pub(super) fn tell(board: &Reading, out: &mut Families<'_>) -> fmt::Result {
     let memory = board.memory;
     out.gauge("egret_board_memory_bytes", "Memory of CPU and GPU together", one(memory.map(|m| m.total as f64)))?;
     out.gauge("egret_board_memory_available_bytes", "What of it can still be had", one(memory.map(|m| m.available as f64)))?;
-    let reasons = ["over_current", "over_current_events", "cooling"];
-    let held = |reason: &str| board.throttling.iter().any(|t| word(t) == reason);
-    let throttled = reasons.map(|reason| (vec![("reason", reason)], f64::from(u8::from(held(reason)))));
+    devices(&board.devices, out)?;
+    let held = |reason: &str| board.throttling.iter().any(|throttling| throttling.word() == reason);
+    let throttled = REASONS.map(|reason| (vec![("reason", reason)], f64::from(u8::from(held(reason)))));
     out.gauge("egret_board_throttled", "1 while something slows the board down", throttled)
 }
 
-fn word(throttling: &Throttling) -> &'static str {
-    match throttling {
-        Throttling::OverCurrent { .. } => "over_current",
-        Throttling::Events { .. } => "over_current_events",
-        Throttling::Cooling { .. } => "cooling",
+/// What a board can be slowed down by.
+const REASONS: [&str; 8] = [
+    "over_current",
+    "over_current_events",
+    "cooling",
+    "power_cap",
+    "hardware_slowdown",
+    "software_thermal",
+    "hardware_thermal",
+    "power_brake",
+];
+
+/// What NVIDIA's driver tells.
+fn devices(devices: &[Device], out: &mut Families<'_>) -> fmt::Result {
+    let numbers: Vec<String> = devices.iter().map(|device| device.index.to_string()).collect();
+    let named = |of: fn(&Device) -> Option<f64>| -> Vec<_> {
+        let rows = devices.iter().zip(&numbers).filter_map(|(device, number)| {
+            let name = device.name.as_deref().unwrap_or("");
+            of(device).map(|value| (vec![("device", number.as_str()), ("name", name)], value))
+        });
+        rows.collect()
+    };
+    out.gauge("egret_gpu_load_ratio", "Share of the time in which a kernel ran", named(|d| d.load.map(f64::from)))?;
+    out.gauge(
+        "egret_gpu_memory_load_ratio",
+        "Share of the time in which its memory was used",
+        named(|d| d.memory_load.map(f64::from)),
+    )?;
+    out.gauge("egret_gpu_decoder_load_ratio", "Load of its video decoder", named(|d| d.decoder_load.map(f64::from)))?;
+    out.gauge("egret_gpu_encoder_load_ratio", "Load of its video encoder", named(|d| d.encoder_load.map(f64::from)))?;
+    out.gauge("egret_gpu_temperature_celsius", "Its temperature", named(|d| d.celsius.map(f64::from)))?;
+    out.gauge("egret_gpu_watts", "What it draws", named(|d| d.watts))?;
+    out.gauge("egret_gpu_limit_watts", "What it may draw", named(|d| d.limit_watts))?;
+    out.gauge("egret_gpu_hertz", "Clock of its processors", named(|d| d.frequency_hz.map(|hz| hz as f64)))?;
+    out.gauge("egret_gpu_max_hertz", "The highest such clock", named(|d| d.max_frequency_hz.map(|hz| hz as f64)))?;
+    out.gauge("egret_gpu_memory_hertz", "Clock of its memory", named(|d| d.memory_hz.map(|hz| hz as f64)))?;
+    out.gauge("egret_gpu_video_hertz", "Clock of its video engines", named(|d| d.video_hz.map(|hz| hz as f64)))?;
+    out.gauge("egret_gpu_memory_bytes", "Its memory", named(|d| d.memory.map(|(total, _)| total as f64)))?;
+    out.gauge("egret_gpu_memory_used_bytes", "What of it is used", named(|d| d.memory.map(|(_, used)| used as f64)))
+}
+
+#[cfg(test)]
+mod tests {
+    use egret_jetson::telemetry::{Gpu, PowerMode, Temperature, Throttling};
+
+    use super::*;
+    use crate::observe::{
+        Snapshot,
+        metrics::{render, tests::value},
+    };
+
+    #[test]
+    fn how_the_board_is_can_be_read_off() {
+        let board = Reading {
+            gpu: Some(Gpu { load: Some(0.5), frequency_hz: 612_000_000, max_frequency_hz: None }),
+            temperatures: vec![Temperature { zone: "tj-thermal".into(), celsius: 51.5 }],
+            rails: vec![Rail { name: "VDD_IN".into(), millivolts: 5000, milliamps: 1200 }],
+            power_mode: Some(PowerMode { id: 2, name: Some("MAXN_SUPER".into()) }),
+            throttling: vec![Throttling::OverCurrent { rail: "VDD_IN".into() }],
+            devices: vec![Device { name: Some("NVIDIA Thor".into()), decoder_load: Some(0.25), ..Device::default() }],
+            ..Reading::default()
+        };
+        let text = render(Snapshot { board, ..Snapshot::default() }).expect("text");
+        for (row, expected) in [
+            ("egret_board_gpu_load_ratio ", 0.5),
+            ("egret_board_gpu_hertz ", 612e6),
+            ("egret_board_temperature_celsius{zone=\"tj-thermal\"}", 51.5),
+            ("egret_board_rail_watts{rail=\"VDD_IN\"}", 6.0),
+            ("egret_board_power_mode{name=\"MAXN_SUPER\"}", 2.0),
+            ("egret_board_throttled{reason=\"over_current\"}", 1.0),
+            ("egret_board_throttled{reason=\"cooling\"}", 0.0),
+            ("egret_gpu_decoder_load_ratio{device=\"0\",name=\"NVIDIA Thor\"}", 0.25),
+        ] {
+            assert!((value(&text, row) - expected).abs() < 1e-9, "{row}");
+        }
+        let untold = ["\negret_board_gpu_max_hertz ", "\negret_gpu_watts{"];
+        assert!(untold.iter().all(|row| !text.contains(row)), "what is not told has no row");
     }
 }
