@@ -3,6 +3,7 @@
 //! Nothing in this crate needs NVIDIA software to build, and nothing panics where there is none.
 
 mod cuda;
+mod device;
 pub mod kernels;
 pub mod memory;
 pub mod nvml;
@@ -11,4 +12,5 @@ pub mod telemetry;
 pub mod tensorrt;
 
 pub use cuda::{Cuda, CudaError};
-pub use probe::{L4t, Probe, probe};
+pub use device::Device;
+pub use probe::{L4t, Probe, l4t, probe};

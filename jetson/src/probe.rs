@@ -37,6 +37,11 @@ pub fn probe(root: &Path) -> Probe {
     Probe { cuda: Cuda::probe(), tensorrt: tensorrt::installed(None), ..files(root) }
 }
 
+/// NVIDIA's Linux, if that is what the files under `root` (`/` but for tests) are of.
+pub fn l4t(root: &Path) -> Option<L4t> {
+    files(root).l4t
+}
+
 fn files(root: &Path) -> Probe {
     let read = |path: &str| fs::read_to_string(PathBuf::from_iter([root, Path::new(path)])).ok();
     let model = read("proc/device-tree/model");
@@ -119,6 +124,7 @@ mod tests {
         let probe = files(root.path());
         assert!(probe.is_jetson());
         assert_eq!(probe.l4t, Some(L4t { release: 36, revision: "4.3".into() }));
+        assert_eq!(l4t(root.path()), probe.l4t);
         assert_eq!(probe.to_string(), "NVIDIA Jetson Orin Nano Developer Kit, L4T R36.4.3, no CUDA driver, no TensorRT");
     }
 

@@ -11,6 +11,7 @@ use std::{env, sync::Arc};
 
 use cudarc::driver::{CudaContext, CudaStream, result};
 use egret_jetson::{
+    Device,
     kernels::{
         CacheError, NvrtcError, PtxCache,
         cpu::{Cells, CpuError, CpuKernels, HostFrame, HostOutput},
@@ -52,7 +53,12 @@ fn bench() -> Option<Bench> {
         other => other.expect("loaded"),
     };
     let context = Arc::clone(kernels.context());
-    eprintln!("device: {}", context.name().expect("a name"));
+    let device = Device::open(0).expect("the same device");
+    let (major, minor) = device.capability();
+    eprintln!("device: {} of compute capability {major}.{minor}", device.name());
+    device.bind().expect("its context");
+    assert_eq!(device.context().cu_ctx(), context.cu_ctx(), "one context for all");
+    assert!(Device::open(99).is_err(), "no such device");
     let stream = context.new_stream().expect("a stream");
     Some(Bench { context, kernels, cpu, stream, random: Random(0x1234_5677) })
 }
