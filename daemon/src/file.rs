@@ -1,6 +1,9 @@
 //! Files that somebody else wrote: regular, of bounded size, told apart by their digest. And files of ours: whole or not there, held
 //! by one process at a time.
 
+#[cfg(test)]
+pub(crate) mod cut;
+mod folder;
 mod fresh;
 mod lock;
 
@@ -15,6 +18,7 @@ use std::{
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
+pub use folder::{Disk, Folder};
 pub(crate) use fresh::{Fresh, room_for};
 pub(crate) use lock::Lock;
 

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod engine;
 pub mod eval;
 mod file;
 pub mod gate;

@@ -9,10 +9,10 @@ use std::{
 use super::Folder;
 
 /// Numbers that look like chance (SplitMix64).
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(super) fn next_u32(&mut self) -> u32 {
+    pub(crate) fn next_u32(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -56,55 +56,55 @@ struct State {
 
 /// The machine: folders of it come and go, it stays.
 #[derive(Clone, Default)]
-pub(super) struct World(Arc<Mutex<State>>);
+pub(crate) struct World(Arc<Mutex<State>>);
 
 /// Its only folder.
-pub(super) struct Lossy(World);
+pub(crate) struct Lossy(World);
 
 impl World {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn folder(&self) -> Lossy {
+    pub(crate) fn folder(&self) -> Lossy {
         Lossy(self.clone())
     }
 
     /// So many writing operations succeed from here on.
-    pub(super) fn fail_after(&self, operations: u32) {
+    pub(crate) fn fail_after(&self, operations: u32) {
         self.state().budget = Some(operations);
     }
 
     /// So many bytes more fit; `None`: any.
-    pub(super) fn space(&self, bytes: Option<usize>) {
+    pub(crate) fn space(&self, bytes: Option<usize>) {
         self.state().space = bytes;
     }
 
     /// So many syncs fail, and what they were to write is lost and forgotten, as Linux does it.
-    pub(super) fn fail_syncs(&self, count: u32) {
+    pub(crate) fn fail_syncs(&self, count: u32) {
         self.state().bad_syncs = count;
     }
 
-    pub(super) fn a_sync_will_fail(&self) -> bool {
+    pub(crate) fn a_sync_will_fail(&self) -> bool {
         self.state().bad_syncs > 0
     }
 
     /// All writing fails like this.
-    pub(super) fn refuse(&self, error: Option<io::ErrorKind>) {
+    pub(crate) fn refuse(&self, error: Option<io::ErrorKind>) {
         self.state().error = error;
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.state().live.keys().cloned().collect()
     }
 
-    pub(super) fn length(&self, name: &str) -> usize {
+    pub(crate) fn length(&self, name: &str) -> usize {
         let state = self.state();
         state.live.get(name).map_or(0, |id| state.files[*id].live.len())
     }
 
     /// A bit goes wrong on the device.
-    pub(super) fn flip(&self, name: &str, at: usize, bits: u8) {
+    pub(crate) fn flip(&self, name: &str, at: usize, bits: u8) {
         let mut state = self.state();
         let id = state.live[name];
         let file = &mut state.files[id];
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// The power goes, and comes back.
-    pub(super) fn cut(&self, seed: u64) {
+    pub(crate) fn cut(&self, seed: u64) {
         let mut dice = Dice(seed);
         let mut state = self.state();
         let State { files, durable, changes, .. } = &mut *state;

@@ -292,7 +292,7 @@ fn all(brokers: usize) -> u16 {
 }
 
 #[cfg(test)]
-mod cut;
+use crate::file::cut;
 #[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
