@@ -17,6 +17,7 @@ mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod thin;
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use egret_jetson::telemetry::Telemetry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -10,8 +11,9 @@ use crate::{
     control::{Action, Door, Read, Request},
     life::{self, Exit, FaultSender, Notifier, Progress, Signals, Supervision},
     observe::{Panel, Server, View, log::Knob},
-    pipeline::{Pipeline, StartError},
+    pipeline::{Books, Pipeline, StartError},
     status::CameraState,
+    throttle,
 };
 
 /// How often the status line of `systemctl status` is renewed.
@@ -89,6 +91,7 @@ impl<R: Read> Line<'_, R> {
     async fn run(mut self, config: Config, progress: &Arc<Progress>, faults: &FaultSender) -> Exit {
         self.panel.set_ready(Err("loading models"));
         self.notifier.status("loading models");
+        let throttle = config.throttle;
         let mut pipeline = match start(config, progress, faults).await {
             Ok(pipeline) => pipeline,
             Err(error) => {
@@ -101,6 +104,7 @@ impl<R: Read> Line<'_, R> {
         };
         pipeline.start_cameras();
         self.panel.attach(pipeline.view());
+        look_at_the_board(pipeline.books(), throttle, self.cancel, faults);
         let books = Arc::clone(pipeline.books());
         self.panel.attach_stills(Arc::new(move |name| books.stream(name).map(|stream| books.stills.ask(&stream))));
         if let Some(attached) = self.attached.take() {
@@ -178,6 +182,15 @@ async fn start(config: Config, progress: &Arc<Progress>, faults: &FaultSender) -
         Ok(started) => started,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
+}
+
+/// Looks at the board as long as the daemon runs; rates follow it where they may.
+fn look_at_the_board(books: &Arc<Books>, throttle: bool, cancel: &CancellationToken, faults: &FaultSender) {
+    let (books, cancel) = (Arc::clone(books), cancel.clone());
+    let cameras = Arc::clone(&books);
+    let apply = throttle.then(|| move |share| cameras.set_share(share));
+    let watch = async move { throttle::watch(Telemetry::here, &books.publishing.hardware, apply, cancel).await };
+    faults.spawn_task("board", watch);
 }
 
 fn summary(pipeline: &Pipeline) -> String {

@@ -33,6 +33,7 @@ pub mod step;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod throttle;
 pub mod timecard;
 pub mod track;
 pub mod trackeval;

@@ -84,6 +84,12 @@ impl Batcher {
         wake(&rooms);
     }
 
+    /// From now on this share of the frames of each live camera is looked at, 0..1, of those that its caps let pass; what is left out counts as dropped,
+    /// reason `throttled`. No camera falls below two frames a second by it. Files keep every frame.
+    pub fn set_share(&self, share: f64) {
+        self.lock().state.set_share(share);
+    }
+
     pub(super) fn offer(&self, number: u32, frame: Frame, still: bool, room: &Condvar) -> bool {
         let mut inner = self.lock();
         let mut frame = frame;

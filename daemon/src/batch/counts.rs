@@ -31,6 +31,7 @@ impl AddAssign for Counts {
         self.dropped.stale += other.dropped.stale;
         self.dropped.capped += other.dropped.capped;
         self.dropped.gated += other.dropped.gated;
+        self.dropped.throttled += other.dropped.throttled;
         self.dropped.engine_error += other.dropped.engine_error;
         self.dropped.removed += other.dropped.removed;
     }
@@ -47,6 +48,8 @@ pub struct Dropped {
     pub capped: u64,
     /// Too little happened in its picture: nothing moved, nothing was followed, or all went on as foreseen.
     pub gated: u64,
+    /// The board is throttled, and cameras are looked at less often.
+    pub throttled: u64,
     /// The engine failed on its batch.
     pub engine_error: u64,
     /// Its stream was removed, or the daemon shut down, before its turn.
@@ -60,12 +63,13 @@ impl Dropped {
     }
 
     /// The reasons by the names that they have in `/metrics`.
-    pub fn by_reason(&self) -> [(&'static str, u64); 6] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 7] {
         [
             ("replaced", self.replaced),
             ("stale", self.stale),
             ("capped", self.capped),
             ("gated", self.gated),
+            ("throttled", self.throttled),
             ("engine_error", self.engine_error),
             ("removed", self.removed),
         ]

@@ -38,6 +38,8 @@ pub(super) struct State {
     /// The start tag of the latest frame that was taken (start-time fair queueing, Goyal et al. 1996).
     virtual_time: f64,
     next_batch: u64,
+    /// The share of live cameras' frames that are looked at.
+    share: f64,
     closed: bool,
 }
 
@@ -53,13 +55,21 @@ impl State {
             stepped: false,
             virtual_time: 0.0,
             next_batch: 0,
+            share: 1.0,
             closed: false,
         }
     }
 
     pub(super) fn add(&mut self, id: StreamId, settings: StreamSettings, room: Arc<Condvar>, now: Instant) {
         let at = self.streams.partition_point(|stream| stream.id <= id);
-        self.streams.insert(at, Stream::new(id, settings, room, now));
+        let mut stream = Stream::new(id, settings, room, now);
+        stream.share = self.share;
+        self.streams.insert(at, stream);
+    }
+
+    pub(super) fn set_share(&mut self, share: f64) {
+        self.share = share;
+        self.streams.iter_mut().for_each(|stream| stream.share = share);
     }
 
     pub(super) fn stream(&mut self, number: u32) -> Option<&mut Stream> {

@@ -12,6 +12,7 @@ use super::{
     cap::{Cap, Verdict},
     pace::pace,
     policy::Camera,
+    thin::Thin,
 };
 use crate::{
     gate::Activity,
@@ -64,6 +65,9 @@ pub(super) struct Stream {
     next_dispatch: u64,
     epoch: Instant,
     cap: Cap,
+    thin: Thin,
+    /// The share of its frames that are looked at: 1 but while the board is throttled.
+    pub(super) share: f64,
     pub(super) activity: Activity,
     /// The virtual time at which its latest frame finishes.
     finish: f64,
@@ -86,6 +90,8 @@ impl Stream {
             next_dispatch: 0,
             epoch: now,
             cap: Cap::default(),
+            thin: Thin::default(),
+            share: 1.0,
             // As tracking sees every stream at first.
             activity: Activity::Busy,
             finish: 0.0,
@@ -140,7 +146,9 @@ impl Stream {
         }
         let clock = if every_frame { frame.pts } else { now.saturating_duration_since(self.epoch) };
         match self.cap.check(clock, self.settings.max_fps, pace(&self.settings, self.activity, still)) {
-            Verdict::Pass => None,
+            // Files are held back by what takes their frames, and lose none.
+            Verdict::Pass if every_frame || self.thin.passes(clock, self.share) => None,
+            Verdict::Pass => Some(&mut self.counts.dropped.throttled),
             Verdict::Capped => Some(&mut self.counts.dropped.capped),
             Verdict::Gated => Some(&mut self.counts.dropped.gated),
         }

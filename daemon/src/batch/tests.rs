@@ -4,6 +4,7 @@ mod line;
 mod policy;
 mod simulation;
 mod threads;
+mod throttling;
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -72,6 +72,7 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
         log: log(typed.log, ledger),
         mqtt,
         http: http(&typed.http, ledger),
+        throttle: typed.runtime.throttle,
         runtime: runtime(typed.runtime, ledger),
         batch: batch(&typed.batch, ledger),
         track,

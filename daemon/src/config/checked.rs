@@ -22,6 +22,8 @@ pub struct Config {
     pub http: Option<HttpConfig>,
     /// What runs the networks on a CPU.
     pub runtime: RuntimeConfig,
+    /// Whether cameras are looked at less often while the board is throttled.
+    pub throttle: bool,
     /// How frames of several cameras are gathered.
     pub batch: BatchConfig,
     /// The tracker.

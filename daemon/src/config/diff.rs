@@ -82,7 +82,8 @@ pub fn diff(old: &Config, new: &Config) -> Change {
 
 /// Everything but the cameras. A key that is added to [`Config`] must be named here: the patterns have no `..`.
 fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
-    let Config { device, log, mqtt, http, runtime, batch, track, models, cameras: _, shutdown_deadline, graph_dir } = old;
+    let Config { device, log, mqtt, http, runtime, throttle, batch, track, models, cameras: _, shutdown_deadline, graph_dir } =
+        old;
     let parts = [
         ("device", *device != new.device),
         // Another filter is taken over at once, by whoever holds the log.
@@ -91,6 +92,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("queue", queue(mqtt.as_ref()) != queue(new.mqtt.as_ref())),
         ("http", *http != new.http),
         ("runtime", *runtime != new.runtime),
+        ("runtime.throttle", *throttle != new.throttle),
         ("batch", *batch != new.batch),
         ("track", *track != new.track),
         ("shutdown_deadline", *shutdown_deadline != new.shutdown_deadline),

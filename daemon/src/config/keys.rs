@@ -167,6 +167,8 @@ section! {
         cpu: Choice[CpuRuntime] = "auto";
         /// Path of libonnxruntime.so.
         onnxruntime_library: Path, otherwise "ORT_DYLIB_PATH, then beside the binary, then where the loader looks";
+        /// Whether cameras are looked at less often while heat or current slows the board down: from 3/4 of their frames to 1/4.
+        throttle: Flag = true;
     }
 }
 

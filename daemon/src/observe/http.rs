@@ -17,7 +17,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use egret_jetson::telemetry::{Reading, Telemetry};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -58,7 +57,6 @@ pub struct Panel {
     not_ready: Mutex<Option<String>>,
     stuck_after: Duration,
     rate_window: Duration,
-    board: Mutex<Telemetry>,
 }
 
 impl Panel {
@@ -69,8 +67,7 @@ impl Panel {
 
     fn with(progress: Arc<Progress>, stuck_after: Duration, rate_window: Duration) -> Self {
         let not_ready = Mutex::new(Some("starting".into()));
-        let board = Mutex::new(Telemetry::here());
-        Self { progress, view: OnceLock::new(), stills: OnceLock::new(), not_ready, stuck_after, rate_window, board }
+        Self { progress, view: OnceLock::new(), stills: OnceLock::new(), not_ready, stuck_after, rate_window }
     }
 
     /// The line exists and can be looked at. The first call counts.
@@ -92,11 +89,6 @@ impl Panel {
 
     fn not_ready(&self) -> Option<String> {
         self.not_ready.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// How the board is.
-    fn board(&self) -> Reading {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner).read()
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -199,10 +191,7 @@ async fn readyz(State(panel): State<Arc<Panel>>) -> Response {
 }
 
 async fn serve_metrics(State(panel): State<Arc<Panel>>) -> Response {
-    // Sensors behind a bus may take milliseconds each.
-    let asked = Arc::clone(&panel);
-    let board = tokio::task::spawn_blocking(move || asked.board()).await.unwrap_or_default();
-    match metrics::render(Snapshot { board, ..panel.snapshot() }) {
+    match metrics::render(panel.snapshot()) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

@@ -73,7 +73,7 @@ impl Collector for Scrape {
         self.disk(&mut families)?;
         self.stages(&mut families)?;
         self.process(&mut families)?;
-        board::tell(&self.snapshot.board, &mut families)
+        board::tell(self.snapshot.board.as_deref(), &mut families)
     }
 }
 
@@ -370,7 +370,7 @@ mod tests {
         let text = render(snapshot()).expect("text");
         for camera in ["door", "yard"] {
             let count = |name: &str| value(&text, &format!(r#"{name}{{camera="{camera}",model="yolox"}}"#));
-            let dropped: f64 = ["replaced", "stale", "capped", "gated", "engine_error", "removed"]
+            let dropped: f64 = ["replaced", "stale", "capped", "gated", "throttled", "engine_error", "removed"]
                 .map(|reason| {
                     value(&text, &format!(r#"egret_frames_dropped_total{{camera="{camera}",model="yolox",reason="{reason}"}}"#))
                 })

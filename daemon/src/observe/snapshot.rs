@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use egret_jetson::telemetry::Reading;
-
 use super::StageSummary;
 use crate::{
     analyse::RuleCounts,
@@ -12,6 +10,7 @@ use crate::{
     publish::{DiskQueue, DropReason},
     status::CameraStatus,
     step::StepCounts,
+    throttle::Look,
     track,
 };
 
@@ -42,8 +41,8 @@ pub struct Snapshot {
     pub publish: Vec<PublishSnapshot>,
     /// Where the frames' time went.
     pub stages: Vec<StageSummary>,
-    /// How the board is, where that was asked for.
-    pub board: Reading,
+    /// The board as it was looked at last.
+    pub board: Option<Arc<Look>>,
 }
 
 /// One camera.

@@ -118,6 +118,11 @@ impl Books {
         total
     }
 
+    /// From now on this share of the cameras' frames is looked at: [`Batcher::set_share`].
+    pub fn set_share(&self, share: f64) {
+        self.models.values().for_each(|model| model.batcher.set_share(share));
+    }
+
     /// The line now.
     pub fn snapshot(&self) -> Snapshot {
         let counts: BTreeMap<StreamId, Counts> = self.models.values().flat_map(|model| model.batcher.counts()).collect();
@@ -141,7 +146,7 @@ impl Books {
             disk: self.publishing.disk(),
             publish: self.brokers.iter().map(|broker| of_broker(&self.publishing, broker)).collect(),
             stages: self.stages.snapshot(),
-            ..Snapshot::default()
+            board: self.publishing.hardware.get(),
         }
     }
 

@@ -300,7 +300,7 @@ impl Composer {
 
     /// How the daemon is, and the topic of that.
     pub(super) fn health(&mut self, findings: Findings, now: Now) -> (Arc<str>, Bytes) {
-        let Findings { uptime_s, cpu_percent, process, stages, queues, disk, messages, connection_failures } = findings;
+        let Findings { uptime_s, cpu_percent, process, stages, queues, disk, messages, connection_failures, board } = findings;
         let message = HealthMessage {
             schema: SCHEMA,
             kind: Kind::Health,
@@ -318,6 +318,7 @@ impl Composer {
             disk,
             messages,
             connection_failures,
+            board,
             published_at: Stamp(now.wall),
         };
         (self.health_topic.clone(), write(&mut self.buffer, &message))

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{disk::DiskQueue, packet::Spoken, topics::Family};
-use crate::control::Tally;
+use crate::{control::Tally, throttle::Latest};
 
 /// Why a message was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +234,8 @@ pub struct Counters {
     pub(super) disk_stalled: AtomicBool,
     /// What is counted of commands.
     pub commands: Tally,
+    /// How the board is.
+    pub hardware: Latest,
     brokers: RwLock<Vec<Arc<BrokerCounters>>>,
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     counters::{Counters, DropReason, Failure},
-    message::{Delivered, Disk, Queue, Rounded, StageTime},
+    message::{Board, Delivered, Disk, Queue, Rounded, StageTime},
     topics::Family,
 };
 use crate::observe::{Process, StageTimes};
@@ -32,6 +32,7 @@ pub(super) struct Findings {
     pub(super) disk: Option<Disk>,
     pub(super) messages: BTreeMap<&'static str, Delivered>,
     pub(super) connection_failures: u64,
+    pub(super) board: Option<Board>,
 }
 
 fn ms(span: Duration) -> f64 {
@@ -76,6 +77,7 @@ impl Health {
             disk: counters.disk().map(Disk::from),
             messages: Family::ALL.into_iter().map(delivered).collect(),
             connection_failures: Failure::ALL.into_iter().map(|failure| counters.failures(failure)).sum(),
+            board: counters.hardware.get().map(|look| Board::from(&*look)),
         }
     }
 }

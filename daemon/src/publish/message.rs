@@ -5,6 +5,7 @@
 //! JavaScript has no 64-bit integers. `seq` counts the messages of one kind (of one camera) from 0 since `boot_id`; a gap means that
 //! messages were lost or dropped on the way. Fields may be added within a version; none changes its meaning.
 
+mod board;
 mod cbor;
 mod compact;
 mod frame;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use crate::control::CommandMessage;
 
 pub use self::{
+    board::Board,
     compact::{BadCompact, Basis, Compact, CompactModel, Detail},
     frame::{FrameMessage, Model, Object, Objects},
     health::{Delivered, Disk, HealthMessage, Queue, StageTime},

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use egret_jetson::{
-    nvml::Device,
-    telemetry::{Rail, Reading},
-};
+use egret_jetson::{nvml::Device, telemetry::Rail};
 
 use super::Families;
+use crate::throttle::Look;
 
 /// Largest value of a fan's drive.
 const FULL_PWM: f64 = 255.0;
 
-pub(super) fn tell(board: &Reading, out: &mut Families<'_>) -> fmt::Result {
+pub(super) fn tell(look: Option<&Look>, out: &mut Families<'_>) -> fmt::Result {
+    let Some(look) = look else { return Ok(()) };
+    let board = &look.reading;
     let one = |value: Option<f64>| value.map(|value| (vec![], value));
     let gpu = board.gpu;
     out.gauge(
@@ -41,7 +41,16 @@ pub(super) fn tell(board: &Reading, out: &mut Families<'_>) -> fmt::Result {
     devices(&board.devices, out)?;
     let held = |reason: &str| board.throttling.iter().any(|throttling| throttling.word() == reason);
     let throttled = REASONS.map(|reason| (vec![("reason", reason)], f64::from(u8::from(held(reason)))));
-    out.gauge("egret_board_throttled", "1 while something slows the board down", throttled)
+    out.gauge("egret_board_throttled", "1 while something slows the board down", throttled)?;
+    let events = look.over_current.iter().map(|(counter, count)| (vec![("counter", counter.as_str())], *count as f64));
+    out.counter("egret_board_over_current_events", "What the over-current protection has done since the start", events)?;
+    let seconds = look.throttled.as_secs_f64();
+    out.counter("egret_board_throttled_seconds", "So long have heat or current slowed the board down", one(Some(seconds)))?;
+    out.gauge(
+        "egret_rate_share",
+        "Share of their frames that cameras are looked at: less than 1 while that lasts",
+        one(Some(look.share)),
+    )
 }
 
 /// What a board can be slowed down by.
@@ -87,7 +96,9 @@ fn devices(devices: &[Device], out: &mut Families<'_>) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use egret_jetson::telemetry::{Gpu, PowerMode, Temperature, Throttling};
+    use std::{sync::Arc, time::Duration};
+
+    use egret_jetson::telemetry::{Gpu, PowerMode, Reading, Temperature, Throttling};
 
     use super::*;
     use crate::observe::{
@@ -97,7 +108,7 @@ mod tests {
 
     #[test]
     fn how_the_board_is_can_be_read_off() {
-        let board = Reading {
+        let reading = Reading {
             gpu: Some(Gpu { load: Some(0.5), frequency_hz: 612_000_000, max_frequency_hz: None }),
             temperatures: vec![Temperature { zone: "tj-thermal".into(), celsius: 51.5 }],
             rails: vec![Rail { name: "VDD_IN".into(), millivolts: 5000, milliamps: 1200 }],
@@ -106,7 +117,9 @@ mod tests {
             devices: vec![Device { name: Some("NVIDIA Thor".into()), decoder_load: Some(0.25), ..Device::default() }],
             ..Reading::default()
         };
-        let text = render(Snapshot { board, ..Snapshot::default() }).expect("text");
+        let throttled = Duration::from_millis(12_500);
+        let look = Look { reading, share: 0.75, throttled, over_current: [("oc1".to_owned(), 3)].into() };
+        let text = render(Snapshot { board: Some(Arc::new(look)), ..Snapshot::default() }).expect("text");
         for (row, expected) in [
             ("egret_board_gpu_load_ratio ", 0.5),
             ("egret_board_gpu_hertz ", 612e6),
@@ -115,6 +128,9 @@ mod tests {
             ("egret_board_power_mode{name=\"MAXN_SUPER\"}", 2.0),
             ("egret_board_throttled{reason=\"over_current\"}", 1.0),
             ("egret_board_throttled{reason=\"cooling\"}", 0.0),
+            ("egret_board_over_current_events_total{counter=\"oc1\"}", 3.0),
+            ("egret_board_throttled_seconds_total ", 12.5),
+            ("egret_rate_share ", 0.75),
             ("egret_gpu_decoder_load_ratio{device=\"0\",name=\"NVIDIA Thor\"}", 0.25),
         ] {
             assert!((value(&text, row) - expected).abs() < 1e-9, "{row}");

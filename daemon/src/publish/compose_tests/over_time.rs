@@ -197,6 +197,22 @@ fn what_stands_still_is_told_of_once_a_minute_and_when_it_moves() {
     assert_eq!(heard, [1, 1, 1, 0, 0, 1, 0, 1, 1]);
 }
 
+/// A board that is too hot.
+fn board() -> egret_jetson::telemetry::Reading {
+    use egret_jetson::telemetry::{Fan, Gpu, Memory, PowerMode, Rail, Reading, Temperature, Throttling};
+    let zone = |zone: &str, celsius| Temperature { zone: zone.into(), celsius };
+    Reading {
+        gpu: Some(Gpu { load: Some(0.9713), frequency_hz: 612_000_000, max_frequency_hz: Some(1_020_000_000) }),
+        temperatures: vec![zone("cpu-thermal", 93.468), zone("tj-thermal", 97.0)],
+        rails: vec![Rail { name: "VDD_IN".into(), millivolts: 4976, milliamps: 3120 }],
+        fan: Some(Fan { pwm: 255, rpm: Some(5980) }),
+        power_mode: Some(PowerMode { id: 2, name: Some("MAXN_SUPER".into()) }),
+        memory: Some(Memory { total: 7_989_747_712, available: 2_004_877_312 }),
+        throttling: vec![Throttling::Cooling { device: "cpufreq-cpu0".into(), state: (4, 20) }],
+        ..Reading::default()
+    }
+}
+
 #[test]
 fn health_is_as_its_fixture() {
     use crate::publish::{
@@ -224,6 +240,7 @@ fn health_is_as_its_fixture() {
         disk: Some(disk.into()),
         messages: [("frame", Delivered { published: 90_000, dropped: 12 })].into(),
         connection_failures: 1,
+        board: Some((&crate::throttle::Look { share: 0.75, reading: board(), ..crate::throttle::Look::default() }).into()),
     };
     let (topic, payload) = composer().health(findings, now_after(Instant::now(), Duration::ZERO));
     assert_eq!(&*topic, "egret/box1/health");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Kind, Rounded, Stamp};
+use super::{Board, Kind, Rounded, Stamp};
 use crate::publish::disk::DiskQueue;
 
 /// `health`, every minute, not retained.
@@ -44,6 +44,9 @@ pub struct HealthMessage<'a> {
     pub messages: BTreeMap<&'a str, Delivered>,
     /// Connections to the broker that failed or broke since the start.
     pub connection_failures: u64,
+    /// How the board is. Absent before it was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub board: Option<Board>,
     /// When this was written.
     pub published_at: Stamp,
 }
