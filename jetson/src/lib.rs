@@ -1,4 +1,5 @@
-//! NVIDIA hardware and nothing else: what of it is here and how it is, TensorRT, CUDA kernels.
+//! NVIDIA hardware and nothing else: what of it is here and how it is, TensorRT, CUDA kernels, decoders'
+//! surfaces.
 //!
 //! Nothing in this crate needs NVIDIA software to build, and nothing panics where there is none.
 
@@ -8,6 +9,7 @@ pub mod kernels;
 pub mod memory;
 pub mod nvml;
 mod probe;
+pub mod surface;
 pub mod telemetry;
 pub mod tensorrt;
 

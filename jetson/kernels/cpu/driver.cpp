@@ -3,6 +3,7 @@
 // Work on a stream is done as late as the driver may do it: when somebody waits for the stream or for an event on it. Who reads results
 // or writes over staging memory too early, or lets one stream go on without the event of another, sees other bytes.
 #include "kernels.cpp"
+#include "surface.hpp"
 
 #include <cstdlib>
 #include <deque>
@@ -56,6 +57,15 @@ struct Module {
 struct Function {
     std::string name;
     std::size_t params;
+};
+
+// What was allocated, by address: bytes. Pointers from elsewhere the driver does not know.
+std::map<unsigned long long, std::size_t> allocations;
+
+// Registered images are never freed: work that comes too late finds out that they are gone.
+struct Resource {
+    egret_cpu::Image image;
+    bool alive;
 };
 
 Stream null_stream;
@@ -133,14 +143,34 @@ CALL cuMemAlloc_v2(unsigned long long* address, std::size_t bytes) {
     void* memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
     if (!memory) return OUT_OF_MEMORY;
     std::memset(memory, 0xa5, bytes);
-    return *address = reinterpret_cast<unsigned long long>(memory), 0;
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    *address = reinterpret_cast<unsigned long long>(memory);
+    return allocations[*address] = bytes, 0;
 }
-CALL cuMemFree_v2(unsigned long long address) { return std::free(reinterpret_cast<void*>(address)), 0; }
+CALL cuMemFree_v2(unsigned long long address) {
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    return allocations.erase(address), std::free(reinterpret_cast<void*>(address)), 0;
+}
 CALL cuMemHostAlloc(void** memory, std::size_t bytes, unsigned) {
     *memory = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
-    return *memory ? 0 : OUT_OF_MEMORY;
+    if (!*memory) return OUT_OF_MEMORY;
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    return allocations[reinterpret_cast<unsigned long long>(*memory)] = bytes, 0;
 }
-CALL cuMemFreeHost(void* memory) { return std::free(memory), 0; }
+CALL cuMemFreeHost(void* memory) { return cuMemFree_v2(reinterpret_cast<unsigned long long>(memory)); }
+// The attributes 1 (context), 11 and 12 (the allocation) of pointers that were allocated here.
+CALL cuPointerGetAttribute(void* value, int attribute, unsigned long long pointer) {
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    auto after = allocations.upper_bound(pointer);
+    if (after == allocations.begin() || pointer >= std::prev(after)->first + std::prev(after)->second) return INVALID_VALUE;
+    const auto& [address, bytes] = *std::prev(after);
+    switch (attribute) {
+        case 1: *static_cast<void**>(value) = &context_handle; return 0;
+        case 11: *static_cast<unsigned long long*>(value) = address; return 0;
+        case 12: *static_cast<std::size_t*>(value) = bytes; return 0;
+        default: return INVALID_VALUE;
+    }
+}
 CALL cuMemcpyHtoDAsync_v2(unsigned long long to, const void* from, std::size_t bytes, void* stream) {
     const std::lock_guard<std::recursive_mutex> lock(guard);
     return of(stream).work.push_back([=] { std::memcpy(reinterpret_cast<void*>(to), from, bytes); }), 0;
@@ -153,6 +183,46 @@ CALL cuMemcpyDtoHAsync_v2(void* to, unsigned long long from, std::size_t bytes, 
 CALL cuMemcpyDtoDAsync_v2(unsigned long long to, unsigned long long from, std::size_t bytes, void* stream) {
     const std::lock_guard<std::recursive_mutex> lock(guard);
     return of(stream).work.push_back([=] { std::memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes); }), 0;
+}
+
+// Rows from memory or from an array of blocks.
+CALL cuMemcpy2DAsync_v2(const egret_cpu::Copy2D* wanted, void* stream) {
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    const egret_cpu::Copy2D copy = *wanted;
+    const bool array = copy.src_type == egret_cpu::ARRAY;
+    const auto* from = reinterpret_cast<const egret_cpu::Blocks*>(copy.src_array);
+    if (!copy.width || !copy.height || copy.dst_type == egret_cpu::ARRAY || copy.dst_pitch < copy.width) return INVALID_VALUE;
+    if (array ? from->row_bytes < copy.width || from->rows < copy.height : copy.src_pitch < copy.width) return INVALID_VALUE;
+    of(stream).work.push_back([=] {
+        const char* source = static_cast<const char*>(copy.src_type == egret_cpu::HOST ? copy.src_host : copy.src_device);
+        char* target = static_cast<char*>(copy.dst_type == egret_cpu::HOST ? copy.dst_host : copy.dst_device);
+        for (std::size_t row = 0; row < copy.height; ++row) {
+            if (array) from->read(target + row * copy.dst_pitch, row, copy.width);
+            else std::memcpy(target + row * copy.dst_pitch, source + row * copy.src_pitch, copy.width);
+        }
+    });
+    return 0;
+}
+
+CALL cuGraphicsEGLRegisterImage(void** resource, void* image, unsigned) {
+    const auto* own = static_cast<const egret_cpu::Image*>(image);
+    if (!own || own->magic != egret_cpu::MAGIC) return INVALID_HANDLE;
+    return *resource = new Resource{*own, true}, 0;
+}
+CALL cuGraphicsResourceGetMappedEglFrame(egret_cpu::EglFrame* frame, void* resource, unsigned, unsigned) {
+    auto* own = static_cast<Resource*>(resource);
+    if (!own->alive) return INVALID_HANDLE;
+    *frame = own->image.frame;
+    for (int plane = 0; own->image.frame.frame_type == 0 && plane < 2; ++plane) frame->planes[plane] = &own->image.blocks[plane];
+    return 0;
+}
+CALL cuGraphicsUnregisterResource(void* resource) {
+    const std::lock_guard<std::recursive_mutex> lock(guard);
+    auto* own = static_cast<Resource*>(resource);
+    if (!own->alive) return INVALID_HANDLE;
+    own->alive = false;
+    for (auto& blocks : own->image.blocks) blocks.samples = nullptr;
+    return 0;
 }
 
 CALL cuModuleLoadData(void** module, const void* image) {

@@ -179,7 +179,7 @@ impl CpuKernels {
     /// # Errors
     /// [`CpuError`]; [`CpuError::NoCompiler`] where a test is to be skipped.
     pub fn load() -> Result<Self, CpuError> {
-        let path = compiled("kernels", &[])?;
+        let path = compiled("kernels/cpu/kernels.cpp", &[])?;
         // SAFETY: the library was compiled from the sources of this crate, and running its initialisers has no effects.
         let library = unsafe { Library::new(&path) }?;
         // SAFETY: `egret_launch` has this signature in `kernels/cpu/kernels.cpp`; the pointer is used while the library is held.
@@ -193,7 +193,7 @@ impl CpuKernels {
     /// # Errors
     /// [`CpuError`].
     pub fn drive() -> Result<(), CpuError> {
-        let path = compiled("driver", &["-Wl,-soname,libcuda.so.1"])?;
+        let path = compiled("kernels/cpu/driver.cpp", &["-Wl,-soname,libcuda.so.1"])?;
         // SAFETY: the library was compiled from the sources of this crate, and running its initialisers has no effects.
         let library = unsafe { Unix::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }?;
         // It is asked for by name until the process ends.
@@ -301,18 +301,22 @@ fn enough(what: &'static str, found: usize, needed: usize) -> Result<(), CpuErro
     if found >= needed { Ok(()) } else { Err(CpuError::Size { what, found, needed }) }
 }
 
-/// The library, compiled when its sources have changed.
-fn compiled(name: &str, options: &[&str]) -> Result<PathBuf, CpuError> {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+/// The library of a source of this crate, compiled when it or its neighbours have changed.
+pub(crate) fn compiled(source: &str, options: &[&str]) -> Result<PathBuf, CpuError> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (sources, source) = (root.join("kernels"), root.join(source));
+    let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let compiler = env::var("CXX").unwrap_or_else(|_| "g++".into());
     let mut digest = Sha256::new();
     digest.update(&compiler);
     for option in OPTIONS {
         digest.update(option);
     }
-    for folder in [sources.clone(), sources.join("cpu")] {
+    let own = source.parent().unwrap_or(root).to_owned();
+    let folders = [sources.clone(), sources.join("cpu"), own];
+    for folder in &folders[..if folders[1] == folders[2] { 2 } else { 3 }] {
         let failed = |error| CpuError::File { path: folder.clone(), error };
-        let mut files = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?;
+        let mut files = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?;
         files.sort_by_key(fs::DirEntry::path);
         for path in files.iter().map(fs::DirEntry::path).filter(|path| path.is_file()) {
             digest.update(fs::read(&path).map_err(|error| CpuError::File { path, error })?);
@@ -324,7 +328,6 @@ fn compiled(name: &str, options: &[&str]) -> Result<PathBuf, CpuError> {
         return Ok(path);
     }
     fs::create_dir_all(&folder).map_err(|error| CpuError::File { path: folder.clone(), error })?;
-    let source = sources.join(format!("cpu/{name}.cpp"));
     // Tests run side by side: each compiles under its own name, and the last rename stays.
     let number = COMPILED.fetch_add(1, Ordering::Relaxed);
     let own = folder.join(format!("{}-{number}.tmp", process::id()));

@@ -40,6 +40,17 @@ impl DeviceFrame {
         }
         Ok(Self { frame, planes })
     }
+
+    /// Its size and layout.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// Where a plane begins.
+    pub(crate) fn plane(&self, plane: usize) -> u64 {
+        let (memory, offset) = &self.planes[plane];
+        memory.address() + offset
+    }
 }
 
 /// One batch under way.
