@@ -11,6 +11,10 @@ pub(crate) fn compile() -> Result<(), String> {
     shared("nvml/nvml.cpp", &nvml.join("desktop/libnvidia-ml.so.1"), &[])?;
     shared("nvml/nvml.cpp", &nvml.join("sparse/libnvidia-ml.so.1"), &["-DEGRET_SPARSE"])?;
     println!("cargo::rustc-env=EGRET_NVML_DOUBLES={}", nvml.display());
+    let nvtx = root.join("nvtx");
+    shared("nvtx/nvtx.cpp", &nvtx.join("libnvtx-listener.so"), &[])?;
+    shared("nvtx/nvtx.cpp", &nvtx.join("libnvtx-refuser.so"), &["-DEGRET_REFUSES"])?;
+    println!("cargo::rustc-env=EGRET_NVTX_DOUBLES={}", nvtx.display());
     Ok(())
 }
 

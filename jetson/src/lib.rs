@@ -8,6 +8,7 @@ mod device;
 pub mod kernels;
 pub mod memory;
 pub mod nvml;
+pub mod nvtx;
 mod probe;
 pub mod surface;
 pub mod telemetry;

@@ -401,3 +401,26 @@ fn drawing_inference_and_decoding_of_neighbouring_batches_overlap() {
         assert!(seen.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "batch {batch}");
     }
 }
+
+/// A profiler sees what the host does for each batch.
+#[cfg(feature = "doubles")]
+#[test]
+fn a_tool_hears_the_ranges_of_each_batch() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let mut command = std::process::Command::new(env::current_exe().expect("this program"));
+    command.args(["--exact", "drawing_inference_and_decoding_of_neighbouring_batches_overlap", "--nocapture"]);
+    command.env("NVTX_INJECTION64_PATH", egret_jetson::nvtx::doubles::listener()).env("EGRET_NVTX_HEARD", file.path());
+    let output = command.output().expect("it starts");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    if told.contains("SKIPPED") {
+        eprintln!("SKIPPED as what it listens to: {told}");
+        return;
+    }
+    let heard = std::fs::read_to_string(file.path()).expect("heard");
+    let begun = |name: &str| heard.lines().filter(|line| line.ends_with(&format!("> {name}"))).count();
+    let [letterbox, upload, decode, results] = ["letterbox", "upload", "decode", "results"].map(begun);
+    assert!(letterbox >= 2 && letterbox == upload && letterbox == decode && decode >= results && results > 0, "{letterbox} {upload} {decode} {results}");
+    assert_eq!(heard.lines().filter(|line| line.ends_with("< ")).count(), letterbox + upload + decode + results, "{heard}");
+    assert!(heard.starts_with("1 > letterbox\n1 > upload\n1 < \n1 < \n"), "{heard}");
+}

@@ -6,6 +6,7 @@ use super::{
     Capture, Error, Graph, Memory, Range, Shape, Stream, Tensor,
     result::{self, c_string},
 };
+use crate::nvtx;
 
 struct Bound {
     tensor: Tensor,
@@ -116,6 +117,7 @@ impl ExecutionContext {
             self.wait()?;
         }
         self.stream = Some(Arc::clone(stream));
+        let _range = nvtx::range(c"engine");
         // SAFETY: every tensor has memory of its size, which stays until `wait` or drop has seen the stream's end.
         unsafe { self.raw.enqueue(stream.raw()) }
     }

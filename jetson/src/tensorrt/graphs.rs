@@ -5,6 +5,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use cudarc::driver::{CudaGraph, CudaStream, sys};
 
 use super::{Engine, Error, ExecutionContext, Memory, Shape, Stream, memory::failed};
+use crate::nvtx;
 
 /// A stream whose work can be recorded.
 ///
@@ -138,7 +139,10 @@ impl Graphs {
         if let Some(size) = self.sizes.get_mut(&key) {
             size.used = self.runs;
             return match &mut size.graph {
-                Ok(graph) => graph.launch().map(|()| Ran::Graph),
+                Ok(graph) => {
+                    let _range = nvtx::range(c"engine");
+                    graph.launch().map(|()| Ran::Graph)
+                }
                 Err(_) => size.context.enqueue(&(Arc::clone(&self.stream) as _)).map(|()| Ran::Plain),
             };
         }

@@ -8,6 +8,7 @@ use super::{DeviceError, Kernels, failed, pinned::Pinned};
 use crate::{
     kernels::decode::{Addresses, Decoder, Found},
     memory::{DeviceMemory, Memory},
+    nvtx,
 };
 
 /// One batch under way.
@@ -96,6 +97,7 @@ impl Decoding {
     /// # Errors
     /// [`DeviceError::Busy`] where `depth` batches are unread, [`DeviceError::Size`], [`DeviceError::Call`].
     pub fn enqueue(&mut self, stream: &CudaStream, outputs: &[Arc<dyn Memory>], pictures: usize) -> Result<Ticket, DeviceError> {
+        let _range = nvtx::range(c"decode");
         let turn = self.turns.iter().position(|turn| turn.pictures.is_none()).ok_or(DeviceError::Busy(self.turns.len()))?;
         let size = |what, found: u64, needed: usize| {
             if found >= needed as u64 { Ok(()) } else { Err(DeviceError::Size { what, found, needed: needed as u64 }) }
@@ -159,6 +161,7 @@ impl Decoding {
     /// [`DeviceError::Fault`]: outputs that cannot be, of the first such picture; [`DeviceError::Call`] where the device has failed;
     /// [`DeviceError::Read`].
     pub fn read(&mut self, ticket: &Ticket, mut tell: impl FnMut(usize, Found<'_>)) -> Result<(), DeviceError> {
+        let _range = nvtx::range(c"results");
         let turn = &mut self.turns[ticket.turn];
         let Some((pictures, _)) = turn.pictures.filter(|(_, batch)| *batch == ticket.batch) else {
             return Err(DeviceError::Read);

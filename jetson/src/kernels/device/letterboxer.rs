@@ -8,6 +8,7 @@ use super::{DeviceError, Kernels, failed, pinned::Pinned};
 use crate::{
     kernels::letterbox::{Axis, Frame, Slot, Tensor, Window, WindowError},
     memory::{DeviceMemory, Memory},
+    nvtx,
 };
 
 /// A decoded picture in device memory: each plane begins so many bytes into its memory.
@@ -110,6 +111,7 @@ impl Letterboxer {
         pictures: &[(&DeviceFrame, Window)],
         out: &Arc<dyn Memory>,
     ) -> Result<&CudaEvent, DeviceError> {
+        let _range = nvtx::range(c"letterbox");
         let (tensor, count) = (self.tensor, pictures.len());
         if count > self.capacity {
             return Err(WindowError::Slots { slots: count, capacity: self.capacity }.into());
@@ -149,9 +151,11 @@ impl Letterboxer {
         let launch = self.tensor.launch(turn.slots.address(), out, count as u32);
         let slots = &turn.staging.bytes()[..count * size_of::<Slot>()];
         self.kernels.context().bind_to_thread().map_err(failed("cuCtxSetCurrent"))?;
+        let upload = nvtx::range(c"upload");
         // SAFETY: the device's memory is as large as the staging memory; neither is touched until the turn's event.
         unsafe { result::memcpy_htod_async(turn.slots.address(), slots, stream.cu_stream()) }
             .map_err(failed("cuMemcpyHtoDAsync"))?;
+        drop(upload);
         // SAFETY: windows lie within their pictures and the tensor (`Tensor::slot`), pictures within their memory (`DeviceFrame`), the
         // tensor too (`draw`); all is held until the turn's event.
         unsafe { self.kernels.launch(stream, &launch) }?;
