@@ -4,6 +4,7 @@
 //!
 //! What a file *computes* is not judged beyond the sizes of what it asks for, as far as they can be told without running it.
 
+pub mod cut;
 pub mod edit;
 mod finite;
 mod graph;

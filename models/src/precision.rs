@@ -25,6 +25,7 @@ pub use qdq::{Layer, Plan, QdqOptions, QdqReport, Shifting, Shifts, quantizable_
 pub use ranges::{Histogram, Method, Ranges};
 pub use sensitivity::{Ranked, Search, Searched, rank};
 pub use types::float_values;
+pub(crate) use types::known as known_types;
 
 use crate::onnx::NotFinite;
 

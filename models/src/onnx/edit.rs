@@ -4,8 +4,10 @@
 //! that it came in, so that a file that is read and written says what it said before.
 
 mod parse;
+mod shape;
 
 use super::{ElementType, NotFinite, Refused};
+pub use shape::Dimension;
 
 /// A model that can be changed.
 #[derive(Clone, Debug)]

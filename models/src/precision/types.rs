@@ -9,7 +9,7 @@ use crate::onnx::{
 };
 
 /// Element types by name.
-pub(super) type Types = HashMap<String, ElementType>;
+pub(crate) type Types = HashMap<String, ElementType>;
 
 /// What an operator's outputs hold (onnx/docs/Operators.md).
 enum Rule {
@@ -66,6 +66,18 @@ fn rule(op: &str) -> Option<Rule> {
 /// # Errors
 /// [`PrecisionError::UnknownType`]: an operator that is not known here makes something that the file does not declare.
 pub(super) fn follow(graph: &Graph) -> Result<Types, PrecisionError> {
+    let types = known(graph);
+    for node in &graph.nodes {
+        if let Some(output) = node.outputs.iter().find(|output| !output.is_empty() && !types.contains_key(*output)) {
+            let (node, op) = (node.label().to_owned(), node.op.clone());
+            return Err(PrecisionError::UnknownType { node, op, output: output.clone() });
+        }
+    }
+    Ok(types)
+}
+
+/// What can be told of a graph whose nodes are in order, declared or followed.
+pub(crate) fn known(graph: &Graph) -> Types {
     let declared: HashMap<&str, ElementType> =
         graph.values.iter().chain(&graph.outputs).filter_map(|v| Some((v.name.as_str(), v.element()?))).collect();
     let inputs = graph.inputs.iter().filter_map(|v| Some((v.name.clone(), v.element()?)));
@@ -73,14 +85,12 @@ pub(super) fn follow(graph: &Graph) -> Result<Types, PrecisionError> {
     for node in &graph.nodes {
         for (i, output) in node.outputs.iter().enumerate().filter(|(_, output)| !output.is_empty()) {
             let element = output_type(node, i, &types).or_else(|| declared.get(output.as_str()).copied());
-            let Some(element) = element.filter(|element| element.0 != 0) else {
-                let (node, op) = (node.label().to_owned(), node.op.clone());
-                return Err(PrecisionError::UnknownType { node, op, output: output.clone() });
-            };
-            types.insert(output.clone(), element);
+            if let Some(element) = element.filter(|element| element.0 != 0) {
+                types.insert(output.clone(), element);
+            }
         }
     }
-    Ok(types)
+    types
 }
 
 fn output_type(node: &Node, output: usize, types: &Types) -> Option<ElementType> {
