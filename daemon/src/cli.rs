@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod eval;
 mod graph;
+mod init;
 mod listen;
 mod model;
 mod replay;
@@ -36,6 +37,8 @@ enum Command {
     Run(run::Args),
     /// Check a configuration and print every problem at once.
     Check(check::Args),
+    /// Write a first configuration, by asking or from options.
+    Init(init::Args),
     /// Print the JSON Schema of the configuration, or what describes the messages.
     Schema(schema::Args),
     /// Print the live pipeline of a running daemon as a Graphviz graph.
@@ -86,6 +89,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::run(&args),
+            Command::Init(args) => init::run(args),
             Command::Schema(args) => schema::run(&args),
             Command::Graph(args) => graph::run(&args),
             Command::Listen(args) => listen::run(args),

@@ -54,10 +54,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Every problem at once, as `egret check` prints them.
 pub(super) fn reject(problems: &[Problem]) -> anyhow::Result<ExitCode> {
+    let exit = refuse(problems)?;
+    writeln!(io::stderr().lock(), "egret: the configuration is wrong; `egret check` tells the same without starting")?;
+    Ok(exit)
+}
+
+/// The same of options that are no configuration yet.
+pub(super) fn refuse(problems: &[Problem]) -> anyhow::Result<ExitCode> {
     let mut err = io::stderr().lock();
     for problem in problems {
         writeln!(err, "error: {problem}\n")?;
     }
-    writeln!(err, "egret: the configuration is wrong; `egret check` tells the same without starting")?;
     Ok(Exit::Configuration.into())
 }

@@ -103,7 +103,16 @@ fn read_camera(layer: &mut Layer<'_>, text: &str, entries: &mut Entries) {
 }
 
 fn read_model(layer: &mut Layer<'_>, text: &str, entries: &mut Entries) {
-    let (key, value, name) = if let Some(builtin) = text.strip_prefix("builtin:") {
+    let (key, value, name) = model_entry(text);
+    entry(layer, &Model::SECTION, &name, "--model");
+    entries.models.retain(|known| *known != name);
+    entries.models.insert(0, name.clone());
+    put(layer, &Model::SECTION, Some(&name), key, &Raw::from(value), "--model");
+}
+
+/// What `--model` says as key and value of a model's table, and the name that it gets.
+pub(super) fn model_entry(text: &str) -> (&'static str, &str, String) {
+    if let Some(builtin) = text.strip_prefix("builtin:") {
         ("builtin", builtin, builtin.to_owned())
     } else if let Some(stored) = text.strip_prefix("stored:") {
         ("stored", stored, safe(stored))
@@ -111,11 +120,7 @@ fn read_model(layer: &mut Layer<'_>, text: &str, entries: &mut Entries) {
         ("scripted", path, stem(path))
     } else {
         ("file", text, stem(text))
-    };
-    entry(layer, &Model::SECTION, &name, "--model");
-    entries.models.retain(|known| *known != name);
-    entries.models.insert(0, name.clone());
-    put(layer, &Model::SECTION, Some(&name), key, &Raw::from(value), "--model");
+    }
 }
 
 /// A name made of a file's.
