@@ -2,6 +2,7 @@
 
 mod bench;
 mod broker;
+mod bundle;
 mod check;
 mod command;
 #[cfg(feature = "demo")]
@@ -48,6 +49,8 @@ enum Command {
     /// Tell a daemon over its broker what to do, and wait for the reply.
     #[command(name = "command")]
     Tell(command::Args),
+    /// Pack what somebody who is asked for help wants to see into one archive, without passwords.
+    Bundle(bundle::Args),
     /// Inspect, store and download networks.
     Model(model::Args),
     /// Measure the daemon's own cost.
@@ -94,6 +97,7 @@ impl Cli {
             Command::Graph(args) => graph::run(&args),
             Command::Listen(args) => listen::run(args),
             Command::Tell(args) => command::run(&args),
+            Command::Bundle(args) => bundle::run(args),
             Command::Model(args) => model::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Eval(args) => eval::run(args),

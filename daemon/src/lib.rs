@@ -4,6 +4,7 @@
 pub mod analyse;
 pub mod batch;
 pub mod bench;
+pub mod bundle;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -85,7 +85,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("etc/egret.toml");
         let write = |url: &str, force| {
-            let options = Overrides { cameras: vec![config::Secret::new(format!("door={url}"))], ..Overrides::default() };
+            let cameras = vec![config::Secret::new(format!("door={url}"))];
+            let options = Overrides { cameras, model: Some("builtin:null".into()), ..Overrides::default() };
             run(Args { config: file.clone(), force, print: false, options })
         };
         write("rtsp://u:one@10.0.0.1/", false).unwrap();

@@ -130,6 +130,16 @@ impl Ledger {
         self.look_up(path).1
     }
 
+    /// Where each key and each table stands.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&str, &Place)> {
+        self.places.iter().map(|(path, place)| (path.as_str(), place))
+    }
+
+    /// A spot in words.
+    pub(super) fn origin(&self, spot: &Spot) -> Origin {
+        self.locate(spot).0
+    }
+
     /// Forgets where a table and its keys stand: it was taken away.
     pub(super) fn forget(&mut self, table: &str) {
         self.places.retain(|path, _| path.strip_prefix(table).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('.')));
@@ -272,17 +282,21 @@ impl Ledger {
         }
     }
 
-    fn tell(&self, finding: Finding) -> Problem {
-        let (origin, excerpt) = match finding.spot {
-            Spot::Text(text, range) => match self.texts.get(text) {
-                Some(text) => text.locate(&range),
-                None => (Origin::Nowhere, None),
-            },
-            Spot::File(path) => (Origin::File { path, line: None, column: None }, None),
-            Spot::Variable(variable) => (Origin::Environment { variable }, None),
-            Spot::Option(option) => (Origin::CommandLine { option: option.to_owned() }, None),
-            Spot::Nowhere => (Origin::Nowhere, None),
+    fn locate(&self, spot: &Spot) -> (Origin, Option<Excerpt>) {
+        let origin = match spot {
+            Spot::Text(text, range) => {
+                return self.texts.get(*text).map_or((Origin::Nowhere, None), |text| text.locate(range));
+            }
+            Spot::File(path) => Origin::File { path: path.clone(), line: None, column: None },
+            Spot::Variable(variable) => Origin::Environment { variable: variable.clone() },
+            Spot::Option(option) => Origin::CommandLine { option: (*option).to_owned() },
+            Spot::Nowhere => Origin::Nowhere,
         };
+        (origin, None)
+    }
+
+    fn tell(&self, finding: Finding) -> Problem {
+        let (origin, excerpt) = self.locate(&finding.spot);
         Problem { origin, key: finding.key, value: finding.shown, reason: finding.reason, remedy: finding.remedy, excerpt }
     }
 }

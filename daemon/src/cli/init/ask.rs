@@ -38,7 +38,8 @@ pub(super) fn options(
         }
     }
     let given = |text: String| (!text.is_empty()).then_some(text);
-    Ok(Overrides { device: given(device), broker, model: given(model), cameras, ..Overrides::default() })
+    let built_in = (cfg!(feature = "demo") && !cameras.is_empty()).then(|| "builtin:demo".to_owned());
+    Ok(Overrides { device: given(device), broker, model: given(model).or(built_in), cameras, ..Overrides::default() })
 }
 
 #[cfg(feature = "demo")]
@@ -115,7 +116,8 @@ mod tests {
         let (options, out) =
             asked("gate-1\nmqtts://broker.local\negret\nhunter2 @/\n\ndoor\nrtsp://10.0.0.1/s\n\nyard\nrtsp://u:p@10.0.0.2/\n\n");
         let Overrides { device, broker, model, cameras, .. } = options.unwrap();
-        assert_eq!((device.as_deref(), model), (Some("gate-1"), None));
+        let built_in = cfg!(feature = "demo").then_some("builtin:demo");
+        assert_eq!((device.as_deref(), model.as_deref()), (Some("gate-1"), built_in));
         assert_eq!(broker.unwrap().expose(), "mqtts://egret:hunter2%20%40%2F@broker.local");
         let cameras: Vec<_> = cameras.iter().map(Secret::expose).collect();
         assert_eq!(cameras, ["door=rtsp://10.0.0.1/s", "yard=rtsp://u:p@10.0.0.2/"]);
