@@ -27,6 +27,12 @@ pub enum CudaError {
     },
 }
 
+/// Whether a `CUresult` means that nothing runs in this process's context any more, until the process begins anew (CUDA driver API:
+/// "the process must be terminated and relaunched", contexts that are gone, memory that cannot be corrected, devices that fell away).
+pub fn is_lost(code: u32) -> bool {
+    matches!(code, 4 | 46 | 201 | 214 | 220 | 226 | 700 | 702 | 709 | 710 | 714..=719 | 721 | 999)
+}
+
 impl CudaError {
     /// Whether the device has not as much memory as was asked for.
     pub fn is_out_of_memory(&self) -> bool {

@@ -6,14 +6,17 @@
 mod cuda;
 mod device;
 pub mod kernels;
+#[cfg(feature = "tensorrt")]
+pub mod line;
 pub mod memory;
 pub mod nvml;
 pub mod nvtx;
+mod pinned;
 mod probe;
 pub mod surface;
 pub mod telemetry;
 pub mod tensorrt;
 
-pub use cuda::{Cuda, CudaError};
+pub use cuda::{Cuda, CudaError, is_lost};
 pub use device::Device;
 pub use probe::{L4t, Probe, l4t, probe};

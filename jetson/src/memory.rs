@@ -18,7 +18,7 @@ pub unsafe trait Memory: Send + Sync {
     fn bytes(&self) -> u64;
 }
 
-fn failed(call: &'static str) -> impl Fn(result::DriverError) -> CudaError {
+pub(crate) fn failed(call: &'static str) -> impl Fn(result::DriverError) -> CudaError {
     move |error| CudaError::Call { call, code: error.0 as u32 }
 }
 

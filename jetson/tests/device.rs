@@ -267,7 +267,7 @@ fn what_does_not_fit_is_refused_before_anything_is_launched() {
     let cut = Arc::clone(&small);
     let planes = [(Arc::clone(&cut), 0), (cut, 5000), (small, 0)];
     assert!(matches!(DeviceFrame::new(picture.frame, planes).unwrap_err(), DeviceError::Size { what: "a plane", .. }));
-    assert!(letterboxer.draw(&bench.stream, &[], &out).is_ok(), "an empty batch is none of the driver's business");
+    assert!(letterboxer.draw::<DeviceFrame>(&bench.stream, &[], &out).is_ok(), "an empty batch is none of the driver's business");
 }
 
 /// A head as YOLOX has it, of an input of 96x64.
@@ -420,7 +420,10 @@ fn a_tool_hears_the_ranges_of_each_batch() {
     let heard = std::fs::read_to_string(file.path()).expect("heard");
     let begun = |name: &str| heard.lines().filter(|line| line.ends_with(&format!("> {name}"))).count();
     let [letterbox, upload, decode, results] = ["letterbox", "upload", "decode", "results"].map(begun);
-    assert!(letterbox >= 2 && letterbox == upload && letterbox == decode && decode >= results && results > 0, "{letterbox} {upload} {decode} {results}");
+    assert!(
+        letterbox >= 2 && letterbox == upload && letterbox == decode && decode >= results && results > 0,
+        "{letterbox} {upload} {decode} {results}"
+    );
     assert_eq!(heard.lines().filter(|line| line.ends_with("< ")).count(), letterbox + upload + decode + results, "{heard}");
     assert!(heard.starts_with("1 > letterbox\n1 > upload\n1 < \n1 < \n"), "{heard}");
 }

@@ -242,7 +242,7 @@ impl Detector for Cpu {
         self.prepare(views)?;
         let prepared = Instant::now();
         let Results { detections, extras, readings } = self.infer(views.len())?;
-        Ok(Output { detections, extras, readings, prepared })
+        Ok(Output { detections, extras, readings, prepared, device: None })
     }
 
     fn watch(&mut self, clips: &[&Clip]) -> Result<Output, DetectError> {
@@ -250,6 +250,6 @@ impl Detector for Cpu {
         self.prepare_clips(clips)?;
         let prepared = Instant::now();
         let Results { detections, extras, readings } = self.infer(clips.len())?;
-        Ok(Output { detections, extras, readings, prepared })
+        Ok(Output { detections, extras, readings, prepared, device: None })
     }
 }

@@ -1,6 +1,9 @@
 //! The one trait of the line: hardware, portable and test versions of a detector all exist.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::Clip;
 use crate::media::{BBox, Detection, Extras, Frame, ModelInfo, Reading};
@@ -32,6 +35,8 @@ pub struct Output {
     pub readings: Vec<Reading>,
     /// When the input tensor was filled ([`crate::media::Mark::Prepared`]).
     pub prepared: Instant,
+    /// How long a device was busy with it, without what it waited there for others; `None`: as long as the call took.
+    pub device: Option<Duration>,
 }
 
 /// A network that is loaded and ready. Lives on the one OS thread of its engine instance.
@@ -69,6 +74,16 @@ pub enum DetectError {
         /// Views in the batch.
         views: usize,
         /// Its own words.
+        reason: String,
+    },
+    /// The device's context is gone. Nothing runs on it until the process begins anew.
+    #[error("{runtime} has lost its device on a batch of {views}: {reason}")]
+    Lost {
+        /// Which runtime.
+        runtime: String,
+        /// Views in the batch.
+        views: usize,
+        /// The driver's words.
         reason: String,
     },
     /// The network's outputs are no detections (wrong shape, NaN).

@@ -52,7 +52,7 @@ impl Detector for Null {
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {
         let prepared = Instant::now();
         let detections = views.iter().map(|view| boxes(self.objects, view.frame.seq, view.frame.pixels.size())).collect();
-        Ok(Output { detections, extras: Vec::new(), readings: Vec::new(), prepared })
+        Ok(Output { detections, extras: Vec::new(), readings: Vec::new(), prepared, device: None })
     }
 }
 

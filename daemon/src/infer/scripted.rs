@@ -115,7 +115,7 @@ impl Detector for Scripted {
             Some(frame.clone())
         };
         let detections = views.iter().map(|view| told(view).unwrap_or_default()).collect();
-        Ok(Output { detections, extras: Vec::new(), readings: Vec::new(), prepared })
+        Ok(Output { detections, extras: Vec::new(), readings: Vec::new(), prepared, device: None })
     }
 }
 

@@ -105,12 +105,14 @@ impl Detector for Tiled {
             parts.push(all.len() - before);
         }
         let mut prepared = Instant::now();
+        let mut device = None;
         let mut seen: Vec<Boxes> = Vec::with_capacity(all.len());
         for (i, views) in all.chunks(self.inner.max_batch().max(1)).enumerate() {
             let output = self.inner.detect(views)?;
             if i == 0 {
                 prepared = output.prepared;
             }
+            device = output.device.map(|took| device.unwrap_or_default() + took);
             let mut extras = output.extras.into_iter();
             let boxes = |detections| Boxes { detections, extras: extras.next().unwrap_or_default() };
             seen.extend(output.detections.into_iter().map(boxes));
@@ -130,7 +132,7 @@ impl Detector for Tiled {
             detections.push(boxes.detections);
             extras.push(boxes.extras);
         }
-        Ok(Output { detections, extras, readings: Vec::new(), prepared })
+        Ok(Output { detections, extras, readings: Vec::new(), prepared, device })
     }
 
     fn watch(&mut self, clips: &[&Clip]) -> Result<Output, DetectError> {

@@ -39,6 +39,14 @@ pub enum WorkerError {
         /// The last failure.
         source: DetectError,
     },
+    /// The detector's device is lost: every further batch would be, too.
+    #[error("model {model}: {source}")]
+    Lost {
+        /// Name of the model.
+        model: String,
+        /// What happened.
+        source: DetectError,
+    },
     /// Nobody takes the results.
     #[error("tracking has ended before inference")]
     NobodyListens,
@@ -95,7 +103,9 @@ impl Instance {
         let done = Instant::now();
         let failed = output.is_none();
         let outcome = if failed { Outcome::Failed } else { Outcome::Inferred };
-        batcher.finished(&batch.frames, outcome, done.saturating_duration_since(started));
+        // What the engine cost, not how long it was busy with others.
+        let took = output.as_ref().and_then(|output| output.device);
+        batcher.finished(&batch.frames, outcome, took.unwrap_or(done.saturating_duration_since(started)));
         let prepared = output.as_ref().map_or(done, |output| output.prepared);
         for frame in &mut batch.frames {
             frame.times.stamp(Mark::Prepared, prepared);
@@ -162,6 +172,7 @@ impl Instance {
                 self.failures = 0;
                 (Some(output), Ok(()))
             }
+            Err(source @ DetectError::Lost { .. }) => (None, Err(WorkerError::Lost { model: model.name.clone(), source })),
             Err(error) => {
                 self.failures += 1;
                 if self.failures >= MAX_FAILURES {

@@ -173,6 +173,43 @@ impl HostOutput<'_> {
     }
 }
 
+/// The knobs of the double of the driver, which are the whole process's: a test that turns them runs alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Driver {
+    set: unsafe extern "C" fn(*const c_char, i64) -> c_int,
+    get: unsafe extern "C" fn(*const c_char, *mut i64) -> c_int,
+}
+
+impl Driver {
+    /// What can be turned, and where it rests.
+    const KNOBS: [(&str, i64); 5] = [("threads", 0), ("lost", 0), ("lost_after", -1), ("memory", -1), ("capture_fails", 0)];
+
+    /// Turns a knob: `threads` (1: streams that are made work by themselves), `lost` (a `CUresult` with which every call fails),
+    /// `lost_after` (so many kernels later the next one is an illegal memory access), `memory` (bytes that the device has),
+    /// `capture_fails` (1: recordings come out invalid); or sets a count. `false`: there is none of that name.
+    pub fn set(&self, knob: &str, value: i64) -> bool {
+        let Ok(name) = CString::new(knob) else { return false };
+        // SAFETY: the name is NUL-terminated and lives for the call.
+        unsafe { (self.set)(name.as_ptr(), value) == 0 }
+    }
+
+    /// A knob, or a count: `launches` of kernels, `allocations` of device and pinned memory, `waits` for the device as a whole, bytes
+    /// copied `to_device` and `to_host`, bytes of device memory that are `used`.
+    pub fn get(&self, count: &str) -> Option<i64> {
+        let name = CString::new(count).ok()?;
+        let mut value = 0;
+        // SAFETY: the name is NUL-terminated and lives for the call, and the pointer is valid for the one integer that is written.
+        (unsafe { (self.get)(name.as_ptr(), &raw mut value) } == 0).then_some(value)
+    }
+
+    /// Puts every knob to rest.
+    pub fn rest(&self) {
+        for (knob, value) in Self::KNOBS {
+            self.set(knob, value);
+        }
+    }
+}
+
 impl CpuKernels {
     /// Compiles the sources, unless this was done before, and loads them.
     ///
@@ -192,13 +229,15 @@ impl CpuKernels {
     ///
     /// # Errors
     /// [`CpuError`].
-    pub fn drive() -> Result<(), CpuError> {
-        let path = compiled("kernels/cpu/driver.cpp", &["-Wl,-soname,libcuda.so.1"])?;
+    pub fn drive() -> Result<Driver, CpuError> {
+        let path = compiled("kernels/cpu/driver.cpp", &["-Wl,-soname,libcuda.so.1", "-pthread"])?;
         // SAFETY: the library was compiled from the sources of this crate, and running its initialisers has no effects.
         let library = unsafe { Unix::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }?;
+        // SAFETY: the functions' types, from `kernels/cpu/driver.cpp`.
+        let driver = unsafe { Driver { set: *library.get(b"egret_driver_set\0")?, get: *library.get(b"egret_driver_get\0")? } };
         // It is asked for by name until the process ends.
         std::mem::forget(library);
-        Ok(())
+        Ok(driver)
     }
 
     /// Runs a launch.

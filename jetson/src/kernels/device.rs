@@ -6,7 +6,6 @@
 
 mod decoding;
 mod letterboxer;
-mod pinned;
 
 use std::{collections::BTreeMap, ffi::CString, path::PathBuf, sync::Arc};
 

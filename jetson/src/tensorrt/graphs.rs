@@ -1,6 +1,6 @@
 //! CUDA graphs: a batch's launches recorded once, then repeated with one call.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use cudarc::driver::{CudaGraph, CudaStream, sys};
 
@@ -78,6 +78,8 @@ pub enum Ran {
 }
 
 struct Size {
+    /// Of the inputs, in the engine's order.
+    shapes: Vec<Shape>,
     // The graph goes before the context whose state it holds on to.
     graph: Result<Box<dyn Graph>, Error>,
     context: ExecutionContext,
@@ -89,7 +91,7 @@ struct Size {
 /// A graph holds on to the state of the execution context that it was recorded from, so each size has its own context. All lie in one
 /// memory for activations, which the stream's order allows.
 pub struct Graphs {
-    sizes: HashMap<Vec<Shape>, Size>,
+    sizes: Vec<Size>,
     engine: Arc<Engine>,
     profile: u32,
     activations: Arc<dyn Memory>,
@@ -110,7 +112,7 @@ impl Graphs {
         stream: Arc<dyn Capture>,
     ) -> Result<Self, Error> {
         drop(engine.context_in(profile, Arc::clone(&activations))?);
-        let (engine, sizes) = (Arc::clone(engine), HashMap::new());
+        let (engine, sizes) = (Arc::clone(engine), Vec::new());
         Ok(Self { sizes, engine, profile, activations, stream, bound: Vec::new(), runs: 0 })
     }
 
@@ -133,10 +135,11 @@ impl Graphs {
     ///
     /// # Errors
     /// As [`ExecutionContext::set_shape`] and [`ExecutionContext::enqueue`]; [`Error::Cuda`]. That work cannot be recorded is none.
-    pub fn run(&mut self, inputs: &[(&str, Shape)]) -> Result<Ran, Error> {
+    pub fn run<S: AsRef<str>>(&mut self, inputs: &[(S, Shape)]) -> Result<Ran, Error> {
         self.runs += 1;
-        let key = self.key(inputs)?;
-        if let Some(size) = self.sizes.get_mut(&key) {
+        self.check(inputs)?;
+        if let Some(index) = self.find(inputs) {
+            let size = &mut self.sizes[index];
             size.used = self.runs;
             return match &mut size.graph {
                 Ok(graph) => {
@@ -151,19 +154,20 @@ impl Graphs {
             context.bind(name, Arc::clone(memory))?;
         }
         for (name, shape) in inputs {
-            context.set_shape(name, shape)?;
+            context.set_shape(name.as_ref(), shape)?;
         }
         // TensorRT settles what depends on shapes in the first batch after they changed, which therefore cannot be recorded.
         context.enqueue(&(Arc::clone(&self.stream) as _))?;
         let graph = context.capture(&self.stream);
         self.make_room()?;
-        self.sizes.insert(key, Size { graph, context, used: self.runs });
+        let shapes = self.wanted(inputs).cloned().collect();
+        self.sizes.push(Size { shapes, graph, context, used: self.runs });
         Ok(Ran::First)
     }
 
     /// Why batches of this size are run without a graph.
-    pub fn refused(&self, inputs: &[(&str, Shape)]) -> Option<&Error> {
-        self.sizes.get(&self.key(inputs).ok()?)?.graph.as_ref().err()
+    pub fn refused<S: AsRef<str>>(&self, inputs: &[(S, Shape)]) -> Option<&Error> {
+        self.sizes[self.find(inputs)?].graph.as_ref().err()
     }
 
     /// Waits for the batches that were run.
@@ -175,16 +179,23 @@ impl Graphs {
     }
 
     /// The shapes in the engine's order of inputs.
-    fn key(&self, inputs: &[(&str, Shape)]) -> Result<Vec<Shape>, Error> {
-        let of = |name: &str| inputs.iter().find(|(input, _)| *input == name).map(|(_, shape)| shape.clone());
-        let wanted = self.engine.tensors().iter().filter(|tensor| !tensor.is_output && !tensor.on_host);
-        let key: Vec<Shape> = wanted.map(|tensor| of(&tensor.name).unwrap_or_else(|| tensor.shape.clone())).collect();
-        match inputs
-            .iter()
-            .find(|(name, _)| !self.engine.tensors().iter().any(|tensor| tensor.name == *name && !tensor.is_output))
-        {
-            Some((name, _)) => Err(Error::Binding(format!("no input {name:?} in the engine"))),
-            None => Ok(key),
+    fn wanted<'a, S: AsRef<str>>(&'a self, inputs: &'a [(S, Shape)]) -> impl Iterator<Item = &'a Shape> {
+        let known = self.engine.tensors().iter().filter(|tensor| !tensor.is_output && !tensor.on_host);
+        known.map(|tensor| {
+            let given = inputs.iter().find(|(input, _)| input.as_ref() == tensor.name);
+            given.map_or(&tensor.shape, |(_, shape)| shape)
+        })
+    }
+
+    fn find<S: AsRef<str>>(&self, inputs: &[(S, Shape)]) -> Option<usize> {
+        self.sizes.iter().position(|size| self.wanted(inputs).eq(&size.shapes))
+    }
+
+    fn check<S: AsRef<str>>(&self, inputs: &[(S, Shape)]) -> Result<(), Error> {
+        let known = |name: &str| self.engine.tensors().iter().any(|tensor| tensor.name == name && !tensor.is_output);
+        match inputs.iter().find(|(name, _)| !known(name.as_ref())) {
+            Some((name, _)) => Err(Error::Binding(format!("no input {:?} in the engine", name.as_ref()))),
+            None => Ok(()),
         }
     }
 
@@ -192,10 +203,10 @@ impl Graphs {
         if self.sizes.len() < MOST {
             return Ok(());
         }
-        let oldest = self.sizes.iter().min_by_key(|(_, size)| size.used).map(|(key, _)| key.clone());
         self.wait()?;
+        let oldest = self.sizes.iter().enumerate().min_by_key(|(_, size)| size.used).map(|(index, _)| index);
         if let Some(oldest) = oldest {
-            self.sizes.remove(&oldest);
+            self.sizes.swap_remove(oldest);
         }
         Ok(())
     }
@@ -210,6 +221,6 @@ impl Drop for Graphs {
 
 impl fmt::Debug for Graphs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.sizes.keys()).finish()
+        f.debug_set().entries(self.sizes.iter().map(|size| &size.shapes)).finish()
     }
 }

@@ -1,32 +1,60 @@
 //! Engines on streams, in memory and by graphs of the CUDA driver's interface, as cudarc calls it: with a double of the driver, which
 //! does all work as late as a driver may.
 
-use std::sync::Arc;
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use cudarc::driver::{CudaContext, CudaStream, result};
 use egret_jetson::{
     Cuda,
-    kernels::cpu::{CpuError, CpuKernels},
+    kernels::cpu::{CpuError, CpuKernels, Driver},
     tensorrt::{DeviceMemory, Engine, Graphs, Memory, Ran, doubles::Double},
 };
 
 use crate::{MAJORS, batch, engine, expected, load, pictures};
 
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The device of the double of the driver, whose knobs are the whole process's: held alone until it is dropped.
+pub(crate) struct Held {
+    context: Arc<CudaContext>,
+    pub(crate) knobs: Driver,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Held {
+    type Target = Arc<CudaContext>;
+
+    fn deref(&self) -> &Arc<CudaContext> {
+        &self.context
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.knobs.rest();
+    }
+}
+
 /// The double of the driver, and nothing where the machine has a real one: its memory is not for the CPU to compute in.
-pub(crate) fn driver() -> Option<Arc<CudaContext>> {
-    match CpuKernels::drive() {
+pub(crate) fn driver() -> Option<Held> {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let knobs = match CpuKernels::drive() {
         Err(CpuError::NoCompiler(error)) => {
             eprintln!("SKIPPED: no C++ compiler for the double of the driver: {error}");
             return None;
         }
         other => other.expect("the double of the driver"),
-    }
+    };
     let cuda = Cuda::probe().expect("a driver");
     if cuda.devices != ["CPU"] {
         eprintln!("SKIPPED: a real CUDA driver is here");
         return None;
     }
-    Some(CudaContext::new(0).expect("a context"))
+    knobs.rest();
+    Some(Held { context: CudaContext::new(0).expect("a context"), knobs, _turn: turn })
 }
 
 fn upload(stream: &CudaStream, to: &DeviceMemory, numbers: &[f32]) {

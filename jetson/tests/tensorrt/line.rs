@@ -3,7 +3,7 @@
 
 use std::{env, sync::Arc};
 
-use cudarc::driver::result;
+use cudarc::driver::{CudaContext, result};
 use egret_jetson::{
     kernels::{
         Nvrtc, PtxCache, Target,
@@ -16,13 +16,13 @@ use egret_jetson::{
 
 use crate::{MAJORS, driver::driver, load, onnx::Onnx, shape};
 
-const TENSOR: Tensor = Tensor { width: 32, height: 24, element: Element::F32, interleaved: false };
-const FRAME: Frame = Frame { samples: Samples::Nv12, width: 64, height: 36, luma_pitch: 80, chroma_pitch: 80 };
+pub(crate) const TENSOR: Tensor = Tensor { width: 32, height: 24, element: Element::F32, interleaved: false };
+pub(crate) const FRAME: Frame = Frame { samples: Samples::Nv12, width: 64, height: 36, luma_pitch: 80, chroma_pitch: 80 };
 const SCALES: [f32; 3] = [0.01, 0.02, 0.03];
 const SHIFTS: [f32; 3] = [0.5, 1.0, 1.5];
 
 /// y = Relu(x · scale − shift), per channel.
-fn network() -> Vec<u8> {
+pub(crate) fn network() -> Vec<u8> {
     let size = [-1, 3, i64::from(TENSOR.height), i64::from(TENSOR.width)];
     Onnx::default()
         .input("x", &size)
@@ -36,7 +36,7 @@ fn network() -> Vec<u8> {
 }
 
 /// Stretched to 32x18 and centred; BT.601, limited range.
-fn window() -> Window {
+pub(crate) fn window() -> Window {
     let axis = |len, drawn, at| Axis { start: 0, len, scaled: drawn, cut: 0, drawn, at };
     let channel = |u: f32, v: f32| {
         let base = -16.0 * 1.164_383 - 128.0 * (u + v);
@@ -50,12 +50,12 @@ fn window() -> Window {
     }
 }
 
-fn frames(count: u32) -> Vec<Vec<u8>> {
+pub(crate) fn frames(count: u32) -> Vec<Vec<u8>> {
     let bytes = FRAME.luma_pitch * (FRAME.height + FRAME.height / 2);
     (0..count).map(|n| (0..bytes).map(|i| (i * 31 + n * 57 + i / 80 * 7) as u8).collect()).collect()
 }
 
-fn wanted(cpu: &CpuKernels, frames: &[Vec<u8>]) -> Vec<f32> {
+pub(crate) fn wanted(cpu: &CpuKernels, frames: &[Vec<u8>]) -> Vec<f32> {
     let mut x = vec![f32::NAN; frames.len() * TENSOR.slot_len()];
     let host: Vec<_> = frames
         .iter()
@@ -70,16 +70,22 @@ fn wanted(cpu: &CpuKernels, frames: &[Vec<u8>]) -> Vec<f32> {
     x.iter().enumerate().map(layer).collect()
 }
 
-#[test]
-fn frames_become_outputs_without_leaving_the_stream() {
-    let Some(cuda) = driver() else { return };
+/// The kernels for the double of the driver. `None`: no NVRTC.
+pub(crate) fn kernels(cuda: &Arc<CudaContext>) -> Option<Arc<Kernels>> {
     let folders: Vec<_> = env::var_os("EGRET_NVRTC").iter().flat_map(env::split_paths).collect();
     let target = Target { major: 8, minor: 7 };
     let Ok(nvrtc) = Nvrtc::find(&folders, target, Some((12, 6))) else {
-        return eprintln!("SKIPPED: no NVRTC for {target} (scripts/nvrtc.sh brings it)");
+        eprintln!("SKIPPED: no NVRTC for {target} (scripts/nvrtc.sh brings it)");
+        return None;
     };
+    Some(Kernels::load(cuda, &nvrtc, &PtxCache::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/ptx"))).expect("loaded"))
+}
+
+#[test]
+fn frames_become_outputs_without_leaving_the_stream() {
+    let Some(cuda) = driver() else { return };
+    let Some(kernels) = kernels(&cuda) else { return };
     let cpu = CpuKernels::load().expect("kernels for the CPU");
-    let kernels = Kernels::load(&cuda, &nvrtc, &PtxCache::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/ptx"))).expect("loaded");
     let stream = cuda.new_stream().expect("a stream");
     let memory = |bytes: usize| Arc::new(DeviceMemory::new(&cuda, bytes as u64).expect("memory"));
     for major in MAJORS {

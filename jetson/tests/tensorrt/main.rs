@@ -7,6 +7,8 @@ mod build;
 mod driver;
 mod graphs;
 mod infer;
+#[cfg(feature = "cpu-kernels")]
+mod lane;
 mod life;
 #[cfg(feature = "cpu-kernels")]
 mod line;

@@ -44,6 +44,7 @@ impl Detector for Perfect {
             extras: Vec::new(),
             readings: Vec::new(),
             prepared: Instant::now(),
+            device: None,
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::{
 /// What the next calls do; afterwards it works.
 enum Act {
     Fail,
+    Lose,
     Panic,
     Forget,
 }
@@ -40,11 +41,16 @@ impl Detector for Actor {
         self.views.send(views.len()).unwrap();
         match self.acts.pop() {
             None => self.null.detect(views),
+            Some(Act::Lose) => Err(DetectError::Lost { runtime: "null".into(), views: views.len(), reason: "error 700".into() }),
             Some(Act::Fail) => Err(DetectError::Output { model: "null".into(), reason: "NaN".into() }),
             Some(Act::Panic) => panic!("out of cheese"),
-            Some(Act::Forget) => {
-                Ok(Output { detections: Vec::new(), extras: Vec::new(), readings: Vec::new(), prepared: Instant::now() })
-            }
+            Some(Act::Forget) => Ok(Output {
+                detections: Vec::new(),
+                extras: Vec::new(),
+                readings: Vec::new(),
+                prepared: Instant::now(),
+                device: None,
+            }),
         }
     }
 }
@@ -139,6 +145,17 @@ fn failing_for_ever_is_an_error() {
         assert!(rig.inferred().failed);
     }
     assert!(matches!(rig.worker.join().unwrap().unwrap_err(), WorkerError::Failing { .. }));
+}
+
+/// What cannot go on is not tried again: the batch counts as failed, and the process ends for systemd to start it anew.
+#[test]
+fn a_lost_device_ends_the_instance_at_once() {
+    let rig = rig(vec![Act::Lose]);
+    assert!(rig.slot.offer(frame(&rig.stream)));
+    assert!(rig.inferred().failed);
+    let error = rig.worker.join().unwrap().unwrap_err();
+    assert!(matches!(&error, WorkerError::Lost { .. }) && error.to_string().contains("error 700"), "{error}");
+    assert_eq!(rig.batcher.total().dropped.engine_error, 1);
 }
 
 #[test]

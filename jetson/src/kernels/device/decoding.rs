@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaEvent, CudaStream, result};
 
-use super::{DeviceError, Kernels, failed, pinned::Pinned};
+use super::{DeviceError, Kernels, failed};
 use crate::{
     kernels::decode::{Addresses, Decoder, Found},
     memory::{DeviceMemory, Memory},
     nvtx,
+    pinned::Pinned,
 };
 
 /// One batch under way.

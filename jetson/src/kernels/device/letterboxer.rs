@@ -1,14 +1,15 @@
 //! Batches of pictures into input tensors.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, sync::Arc};
 
 use cudarc::driver::{CudaEvent, CudaStream, result};
 
-use super::{DeviceError, Kernels, failed, pinned::Pinned};
+use super::{DeviceError, Kernels, failed};
 use crate::{
     kernels::letterbox::{Axis, Frame, Slot, Tensor, Window, WindowError},
     memory::{DeviceMemory, Memory},
     nvtx,
+    pinned::Pinned,
 };
 
 /// A decoded picture in device memory: each plane begins so many bytes into its memory.
@@ -105,10 +106,10 @@ impl Letterboxer {
     ///
     /// # Errors
     /// [`DeviceError`]; nothing is drawn then.
-    pub fn draw(
+    pub fn draw<P: Borrow<DeviceFrame>>(
         &mut self,
         stream: &CudaStream,
-        pictures: &[(&DeviceFrame, Window)],
+        pictures: &[(P, Window)],
         out: &Arc<dyn Memory>,
     ) -> Result<&CudaEvent, DeviceError> {
         let _range = nvtx::range(c"letterbox");
@@ -127,6 +128,7 @@ impl Letterboxer {
         let shown = known(&mut self.shown, out.address(), self.capacity);
         let staging = turn.staging.bytes_mut().chunks_exact_mut(size_of::<Slot>());
         for (((picture, window), bytes), shown) in pictures.iter().zip(staging).zip(shown) {
+            let picture: &DeviceFrame = picture.borrow();
             let planes = [0, 1, 2].map(|i| picture.planes[i].0.address() + picture.planes[i].1);
             let shows = Shown { across: part(window.across), down: part(window.down), padding: window.padding.map(f32::to_bits) };
             // Until the launch is on the stream nobody knows what the slot shows.

@@ -1,0 +1,92 @@
+//! Output tensors on their way to the host.
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaStream, result};
+
+use super::{Executor, LineError};
+use crate::{
+    memory::{Memory, failed},
+    pinned::Pinned,
+    tensorrt::DataType,
+};
+
+/// Outputs begin at multiples of this.
+const ALIGNED: u64 = 256;
+
+/// An output of a batch, on the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetched<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its elements.
+    pub data_type: DataType,
+    /// They themselves, row-major, in this machine's byte order.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Fetched<'a> {
+    /// The elements, where they are 32-bit floats.
+    pub fn floats(&self) -> Option<&'a [f32]> {
+        if self.data_type != DataType::Float {
+            return None;
+        }
+        // SAFETY: any four bytes are a float; what is not aligned is left out and looked at below.
+        let (before, floats, after) = unsafe { self.bytes.align_to::<f32>() };
+        (before.is_empty() && after.is_empty()).then_some(floats)
+    }
+}
+
+/// Pinned memory for all outputs of a batch.
+pub(super) struct Fetch {
+    host: Pinned,
+    offsets: Vec<usize>,
+}
+
+impl Fetch {
+    /// Room for the largest batch.
+    pub(super) fn new(executor: &Executor) -> Result<Self, LineError> {
+        let most = *executor.batches().end();
+        let mut bytes = 0;
+        let mut offsets = Vec::new();
+        for output in 0..executor.outputs().len() {
+            offsets.push(bytes as usize);
+            let largest = executor.batches().map(|batch| executor.output_bytes(output, batch)).max();
+            bytes += largest.unwrap_or_else(|| executor.output_bytes(output, most)).next_multiple_of(ALIGNED);
+        }
+        Ok(Self { host: Pinned::new(executor.kernels.context(), bytes as usize)?, offsets })
+    }
+
+    /// Puts on the stream what copies the outputs of a batch.
+    pub(super) fn enqueue(
+        &mut self,
+        executor: &Executor,
+        stream: &CudaStream,
+        outputs: &[Arc<dyn Memory>],
+        batch: usize,
+    ) -> Result<(), LineError> {
+        for (output, (memory, at)) in outputs.iter().zip(&self.offsets).enumerate() {
+            let bytes = executor.output_bytes(output, batch) as usize;
+            if bytes > 0 {
+                let to = &mut self.host.bytes_mut()[*at..*at + bytes];
+                // SAFETY: the device's memory holds the largest batch, and so does this; neither is touched before the lane has waited
+                // for the stream.
+                unsafe { result::memcpy_dtoh_async(to, memory.address(), stream.cu_stream()) }
+                    .map_err(failed("cuMemcpyDtoHAsync"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What has come, when the stream has been waited for.
+    pub(super) fn fetched<'a>(&'a self, executor: &'a Executor, batch: usize) -> impl Iterator<Item = Fetched<'a>> {
+        executor.outputs().iter().zip(&self.offsets).enumerate().map(move |(i, (output, at))| Fetched {
+            name: &output.name,
+            shape: executor.shape(i, batch),
+            data_type: output.data_type,
+            bytes: &self.host.bytes()[*at..*at + executor.output_bytes(i, batch) as usize],
+        })
+    }
+}
