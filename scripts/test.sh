@@ -68,9 +68,11 @@ check "documentation" documentation
 check "systemd units" scripts/units.sh
 if command -v shellcheck >/dev/null; then
   check "shell scripts" shellcheck scripts/*.sh daemon/benches/*.sh jetson/benches/*.sh .ci/run systemd/debian/{keep-package,egret-rollback} systemd/debian/egret.p*
+  check "flashing scripts, lints" shellcheck -x jetson/flash/*.sh
 else
   skip "shell scripts: shellcheck is not installed"
 fi
+check "flashing scripts" python3 -m unittest discover -s jetson/flash/tests
 if cargo deny --version >/dev/null 2>&1; then
   check "licences and advisories" cargo deny --locked check
 else
