@@ -11,8 +11,11 @@ mod load;
 mod null;
 mod onnxruntime;
 mod probe;
+mod reader;
 mod rten;
 mod scripted;
+#[cfg(feature = "tensorrt")]
+pub mod tensorrt;
 mod tiles;
 mod worker;
 

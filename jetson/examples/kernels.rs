@@ -171,7 +171,15 @@ impl Device {
             more: More::Nothing,
         };
         let confidences = vec![0.25; COLUMNS - 5];
-        let limits = Limits { confidences, iou: 0.45, class_agnostic: false, candidates: 1000, detections: 300, capacity: None };
+        let limits = Limits {
+            confidences,
+            iou: 0.45,
+            class_agnostic: false,
+            candidates: 1000,
+            detections: 300,
+            capacity: None,
+            coefficients: true,
+        };
         let decoder = Decoder::new(&head, &[OutputShape { element: OutputElement::F32, len: ROWS * COLUMNS }], &limits)?;
         let bytes = decoder.result_bytes();
         // One row of 40 is sure of something, as in a busy street before suppression.

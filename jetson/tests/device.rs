@@ -290,7 +290,15 @@ fn head() -> (Head, OutputShape) {
 fn decoder() -> Decoder {
     let (head, shape) = head();
     let confidences = vec![0.3, 0.4, 0.35];
-    let limits = Limits { confidences, iou: 0.5, class_agnostic: false, candidates: 1000, detections: 300, capacity: None };
+    let limits = Limits {
+        confidences,
+        iou: 0.5,
+        class_agnostic: false,
+        candidates: 1000,
+        detections: 300,
+        capacity: None,
+        coefficients: true,
+    };
     Decoder::new(&head, &[shape], &limits).expect("a decoder")
 }
 

@@ -3,18 +3,17 @@
 use std::{sync::Arc, time::Instant};
 
 use egret_models::{
-    head::{Found, Head, Tensor, Thresholds},
-    spec::{BatchAxis, ModelSpec, TaskSpec},
-    task::TaskReader,
+    head::Thresholds,
+    spec::{BatchAxis, ModelSpec},
 };
 
 use super::{
     Clip, DetectError, Detector, Letterbox, Output, Placement, View,
     clip::ClipFiller,
     engine::{Engine, Feed},
-    extras,
+    reader::{Batch, Reader, Results},
 };
-use crate::media::{Boxes, Detection, Extras, ModelInfo, Pixels, Reading};
+use crate::media::{Detection, ModelInfo, Pixels};
 
 /// One engine instance of a network. [`load_cpu`](super::load_cpu) makes them.
 pub struct Cpu {
@@ -28,33 +27,6 @@ pub struct Cpu {
     step: Option<usize>,
     feed: Feed,
     placements: Vec<Option<Placement>>,
-    size: (usize, usize),
-}
-
-/// What makes sense of the outputs.
-enum Reader {
-    Boxes(Box<Seeing>),
-    Task(TaskReader),
-}
-
-/// Boxes on their way; reused.
-struct Seeing {
-    head: Head,
-    thresholds: Thresholds,
-    found: Vec<Vec<Found>>,
-}
-
-/// What a batch has come to so far.
-#[derive(Default)]
-struct Results {
-    detections: Vec<Vec<Detection>>,
-    extras: Vec<Extras>,
-    readings: Vec<Reading>,
-}
-
-/// A whole batch that lies in the input tensor.
-struct Batch<'a> {
-    placements: &'a [Option<Placement>],
     size: (usize, usize),
 }
 
@@ -82,21 +54,7 @@ impl Cpu {
         let count = step.unwrap_or(1);
         let outputs = engine.try_out(&mut feed, count);
         let outputs = outputs.map_err(|reason| DetectError::Runtime { runtime: info.runtime.clone(), views: count, reason })?;
-        let reader = match &spec.task {
-            TaskSpec::Detect { head, .. } => {
-                let dims: Vec<Vec<_>> = outputs.iter().map(|(_, shape)| shape.iter().copied().map(Some).collect()).collect();
-                let outputs: Vec<_> =
-                    outputs.iter().zip(&dims).map(|((name, _), dims)| (name.as_str(), dims.as_slice())).collect();
-                let head = Head::new(head, &spec.input, &outputs, spec.classes.len());
-                let mut head = head.map_err(|e| unreadable(e.to_string()))?;
-                head.make_masks(masks);
-                Reader::Boxes(Box::new(Seeing { head, thresholds, found: Vec::new() }))
-            }
-            task => {
-                let outputs: Vec<_> = outputs.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
-                Reader::Task(TaskReader::new(task, spec.classes.len(), &outputs).map_err(|e| unreadable(e.to_string()))?)
-            }
-        };
+        let reader = Reader::new(spec, &outputs, thresholds, masks).map_err(unreadable)?;
         let mut cpu = Self {
             engine,
             letterbox: Letterbox::new(&spec.input, slots),
@@ -199,32 +157,6 @@ impl Cpu {
         }
         let reason = format!("more views than the {} of a batch", self.max_batch);
         Err(DetectError::Runtime { runtime: self.info.runtime.clone(), views, reason })
-    }
-}
-
-impl Reader {
-    fn read(&mut self, outputs: &[Tensor<'_>], batch: &Batch<'_>, results: &mut Results) -> Result<(), String> {
-        let count = batch.placements.len();
-        match self {
-            Self::Boxes(boxes) => {
-                let Seeing { head, thresholds, found } = &mut **boxes;
-                head.decode(outputs, count, thresholds, found).map_err(|e| e.to_string())?;
-                for (found, placement) in found.iter().zip(batch.placements) {
-                    let Boxes { detections, extras } =
-                        placement.map_or_else(Boxes::default, |placement| extras::in_source(found, &placement));
-                    results.detections.push(detections);
-                    results.extras.push(extras);
-                }
-            }
-            Self::Task(reader) => {
-                let covered =
-                    |i: usize| batch.placements[i].map_or([0.0, 0.0, 1.0, 1.0], |placement| placement.covered(batch.size));
-                let mut answers = Vec::with_capacity(count);
-                reader.read(outputs, count, covered, &mut answers).map_err(|e| e.to_string())?;
-                results.readings.extend(answers.into_iter().map(Reading::from));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -314,7 +314,7 @@ fn overlaps(nms: NmsSpec, model: &ModelConfig) -> NmsSpec {
     }
 }
 
-fn thresholds(spec: &ModelSpec) -> Thresholds {
+pub(super) fn thresholds(spec: &ModelSpec) -> Thresholds {
     let nms = match &spec.task {
         TaskSpec::Detect { nms, .. } => *nms,
         _ => NmsSpec::default(),

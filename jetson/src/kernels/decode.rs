@@ -71,6 +71,8 @@ pub struct Limits {
     pub detections: u32,
     /// Candidates of a picture that there is memory for; `None`: as many as the head can have, at most 65,536.
     pub capacity: Option<u32>,
+    /// Whether coefficients of masks are told, where the head has any: of no use without the prototypes.
+    pub coefficients: bool,
 }
 
 /// Why a decoder cannot be made.
@@ -193,9 +195,13 @@ impl Decoder {
         let capacity = limits.capacity.unwrap_or(CAPACITY).min(u32::try_from(most).unwrap_or(u32::MAX));
         let lowest = limits.confidences.iter().copied().fold(f32::INFINITY, f32::min);
         (scan.capacity, scan.lowest, scan.lowest_ln) = (capacity, lowest, lowest.ln());
-        let select = select_of(head, limits, &scan);
+        let told = match head.more {
+            More::Coefficients { .. } if !limits.coefficients => More::Nothing,
+            more => more,
+        };
+        let select = select_of(head, told, limits, &scan);
         let confidences = limits.confidences.clone();
-        Ok(Self { entry, scan, select, shapes: outputs.to_vec(), confidences, priors, more: head.more })
+        Ok(Self { entry, scan, select, shapes: outputs.to_vec(), confidences, priors, more: told })
     }
 
     /// Memory for batches of up to `pictures`.
@@ -398,16 +404,16 @@ fn needs(head: &Head, p: &ScanParams) -> Vec<(usize, usize)> {
     }
 }
 
-fn select_of(head: &Head, limits: &Limits, scan: &ScanParams) -> SelectParams {
+fn select_of(head: &Head, told: More, limits: &Limits, scan: &ScanParams) -> SelectParams {
     let Limits { iou, class_agnostic, candidates, detections, .. } = *limits;
-    let more = head.more.width() as usize;
+    let more = told.width() as usize;
     let result_bytes = (HEADER + detections as usize * (BOX + 4 * more)).next_multiple_of(8) as u64;
     let late = if let Scanner::Queries { top_k, .. } = head.scanner { Some(top_k) } else { None };
     let ranked = if head.suppress { candidates } else { late.unwrap_or(detections) };
     // So many logits within 0..1 are scores.
     let logits = scan.rows as usize * scan.columns as usize;
     let suspicious = late.is_some() && scan.activation != code(Activation::None) && logits >= 100;
-    let (kind, more_at, more_count, more_values) = match head.more {
+    let (kind, more_at, more_count, more_values) = match told {
         More::Nothing => (0, 0, 0, 0),
         More::Angle { at } => (1, at, 1, 1),
         More::Keypoints { at, count, values } => (2, at, count, values),

@@ -60,9 +60,9 @@ impl Executor {
     /// # Errors
     /// [`LineError::Engine`] names what of the engine is none of this crate's: inputs, element types, layouts, shapes that are known
     /// only when a batch has run; [`LineError::TensorRt`], [`LineError::Device`].
-    pub fn new(kernels: &Arc<Kernels>, engine: Engine, input: &Input) -> Result<Arc<Self>, LineError> {
+    pub fn new(kernels: &Arc<Kernels>, engine: &Arc<Engine>, input: &Input) -> Result<Arc<Self>, LineError> {
         bind(kernels)?;
-        let engine = Arc::new(engine);
+        let engine = Arc::clone(engine);
         let taken = input_tensor(&engine, input)?;
         let batches = batches(&engine, &taken, input)?;
         let activations: Arc<dyn Memory> = Arc::new(DeviceMemory::new(kernels.context(), engine.context_bytes(Some(0))?)?);
@@ -116,7 +116,7 @@ impl Executor {
     }
 
     /// Bytes of an output with that batch.
-    pub(super) fn output_bytes(&self, output: usize, batch: usize) -> u64 {
+    pub fn output_bytes(&self, output: usize, batch: usize) -> u64 {
         let each = self.outputs.get(output).and_then(|output| output.data_type.bytes()).unwrap_or(0);
         self.shape(output, batch).iter().map(|side| *side as u64).product::<u64>() * each
     }

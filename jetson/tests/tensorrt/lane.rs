@@ -69,6 +69,7 @@ fn decoder() -> Decoder {
         candidates: 1000,
         detections: 300,
         capacity: None,
+        coefficients: true,
     };
     Decoder::new(&head, &[output(CLASSES as u32), output(4 * CLASSES as u32)], &limits).expect("a decoder")
 }
@@ -85,7 +86,7 @@ fn executor(double: &Double, kernels: &Arc<Kernels>, onnx: &[u8], batches: [i64;
     let plan = builder.build().expect("built").plan;
     let engine = Runtime::new(&library).expect("a runtime").deserialize(&plan, Deserialize::default()).expect("the engine");
     let sides = vec![3, TENSOR.height as usize, TENSOR.width as usize];
-    Executor::new(kernels, engine, &Input { name: "x".into(), shape: sides, constants: Vec::new() })
+    Executor::new(kernels, &Arc::new(engine), &Input { name: "x".into(), shape: sides, constants: Vec::new() })
 }
 
 fn boxes_of(executor: &Arc<Executor>) -> Lane {

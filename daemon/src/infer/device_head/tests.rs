@@ -99,7 +99,15 @@ fn limits(thresholds: &Thresholds, classes: usize) -> Limits {
     let of = |class: usize| thresholds.class_confidence.get(class).copied().unwrap_or(thresholds.confidence);
     let NmsParams { iou, class_agnostic, candidates, detections } = thresholds.nms;
     let (candidates, detections) = (candidates as u32, detections as u32);
-    Limits { confidences: (0..classes).map(of).collect(), iou, class_agnostic, candidates, detections, capacity: None }
+    Limits {
+        confidences: (0..classes).map(of).collect(),
+        iou,
+        class_agnostic,
+        candidates,
+        detections,
+        capacity: None,
+        coefficients: true,
+    }
 }
 
 /// A decoder for outputs that come as in `batch`.

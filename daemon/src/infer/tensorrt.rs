@@ -1,0 +1,220 @@
+//! A network on an NVIDIA device: letterbox kernel, TensorRT engine, decoding kernels. Final boxes come to the host, or the outputs of
+//! networks that only the host makes sense of; pictures of the host go to the device through pinned memory.
+
+mod boxes;
+mod outputs;
+mod setup;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use egret_jetson::{
+    kernels::{
+        device::DeviceError,
+        letterbox::{Samples, Window},
+    },
+    line::{Feed, HostPicture, Lane, LineError, Source, Times},
+    tensorrt::DataType,
+};
+
+pub use self::setup::{LANES, Refused, detectors};
+use self::{boxes::Seen, outputs::Outputs};
+use super::{
+    Clip, DetectError, Detector, Letterbox, Output, Placement, View,
+    clip::ClipFiller,
+    reader::{Batch, Results},
+};
+use crate::media::{self, Layout, ModelInfo, Pixels};
+
+/// One lane of an engine. [`detectors`] makes them.
+pub struct TensorRt {
+    info: Arc<ModelInfo>,
+    lane: Lane,
+    letterbox: Letterbox,
+    clips: Option<Clips>,
+    finish: Finish,
+    max_batch: usize,
+    /// The most that the engine takes at once.
+    most: usize,
+    placements: Vec<Option<Placement>>,
+    size: (usize, usize),
+}
+
+/// Who turns outputs into what the network says.
+enum Finish {
+    /// The device: boxes.
+    Device(Seen),
+    /// The host, from the tensors.
+    Host(Outputs),
+}
+
+/// Clips on their way into the input.
+struct Clips {
+    filler: ClipFiller,
+    /// Of one batch.
+    values: Vec<f32>,
+    /// Values of a clip.
+    each: usize,
+    element: DataType,
+}
+
+impl TensorRt {
+    /// Runs the smallest and the largest batch over padding, so that what is wrong shows at the start and memory is there.
+    fn try_out(&mut self) -> Result<(), DetectError> {
+        let batches = self.lane.executor().batches();
+        for count in [*batches.start(), *batches.end()] {
+            self.placements.clear();
+            self.placements.resize(count, None);
+            if self.clips.is_some() {
+                self.lane.fill(count, |bytes| bytes.fill(0)).map_err(|error| self.failed(error, count))?;
+            } else {
+                let nothing = self.letterbox.nothing();
+                let pictures: Vec<_> = (0..count).map(|_| (Source::Host(GREY), nothing)).collect();
+                self.lane.draw(&pictures).map_err(|error| self.failed(error, count))?;
+            }
+            self.finish(&mut Results::default())?;
+        }
+        Ok(())
+    }
+
+    /// Puts pictures on the device.
+    fn draw(&mut self, views: &[View<'_>]) -> Result<(), DetectError> {
+        self.placements.clear();
+        if self.clips.is_some() {
+            return Err(DetectError::NoClips { model: self.info.name.clone(), takes: "clips", given: "pictures" });
+        }
+        let mut pictures: Vec<(Source<'_>, Window)> = Vec::with_capacity(views.len());
+        for View { frame, region } in views {
+            let Pixels::Host(picture) = &frame.pixels else {
+                return Err(DetectError::Pixels { detector: "TensorRT", pixels: format!("{:?}", frame.pixels) });
+            };
+            let size = (picture.width() as usize, picture.height() as usize);
+            let window = self.letterbox.window(size, picture.color(), *region);
+            self.placements.push(window.map(|(_, placement)| placement));
+            let window = window.map_or_else(|| self.letterbox.nothing(), |(window, _)| window);
+            pictures.push((Source::Host(of_host(picture)), window));
+        }
+        self.lane.draw(&pictures).map_err(|error| self.failed(error, views.len()))
+    }
+
+    /// Puts clips on the device.
+    fn fill(&mut self, clips: &[&Clip]) -> Result<(), DetectError> {
+        let no_clips = |takes, given| DetectError::NoClips { model: self.info.name.clone(), takes, given };
+        let Some(Clips { filler, values, each, element }) = &mut self.clips else {
+            return Err(no_clips("pictures", "clips"));
+        };
+        for (clip, out) in clips.iter().zip(values.chunks_exact_mut(*each)) {
+            if !filler.fill(clip, out) {
+                return Err(no_clips("clips", "clips of another length or size"));
+            }
+        }
+        self.placements.clear();
+        self.placements.resize(clips.len(), None);
+        let values = &values[..clips.len() * *each];
+        let result = self.lane.fill(clips.len(), |bytes| outputs::pack(values, *element, bytes));
+        result.map_err(|error| self.failed(error, clips.len()))
+    }
+
+    /// Waits for the batch and takes what the network says of it.
+    fn finish(&mut self, results: &mut Results) -> Result<Times, DetectError> {
+        let Self { lane, finish, placements, size, .. } = self;
+        let count = placements.len();
+        let result = match finish {
+            Finish::Device(seen) => {
+                seen.clear(count);
+                lane.boxes(|picture, found| seen.take(picture, &found)).map(|times| {
+                    for (found, placement) in seen.found().iter().zip(&*placements) {
+                        results.see(found, placement.as_ref());
+                    }
+                    (times, Ok(()))
+                })
+            }
+            Finish::Host(outputs) => {
+                let batch = Batch { placements, size: *size };
+                lane.tensors(|fetched| outputs.read(fetched, &batch, results))
+            }
+        };
+        let (times, read) = result.map_err(|error| self.failed(error, count))?;
+        read.map_err(|reason| DetectError::Output { model: self.info.name.clone(), reason })?;
+        Ok(times)
+    }
+
+    /// A batch in as many runs as the engine needs for it.
+    fn run<T>(&mut self, all: &[T], put: impl Fn(&mut Self, &[T]) -> Result<(), DetectError>) -> Result<Output, DetectError> {
+        if all.len() > self.max_batch {
+            let reason = format!("more views than the {} of a batch", self.max_batch);
+            return Err(DetectError::Runtime { runtime: self.info.runtime.clone(), views: all.len(), reason });
+        }
+        let (mut results, mut device, mut prepared) = (Results::default(), Duration::ZERO, None);
+        for some in all.chunks(self.most) {
+            put(self, some)?;
+            let times = self.finish(&mut results)?;
+            device += times.engine;
+            // The engine began when the pictures had been drawn and the lane's turn had come.
+            let now = Instant::now();
+            prepared = prepared.or_else(|| now.checked_sub(times.since_begun));
+        }
+        let Results { detections, extras, readings } = results;
+        Ok(Output { detections, extras, readings, prepared: prepared.unwrap_or_else(Instant::now), device: Some(device) })
+    }
+
+    fn failed(&self, error: LineError, views: usize) -> DetectError {
+        let runtime = self.info.runtime.clone();
+        match error {
+            LineError::Lost { .. } => DetectError::Lost { runtime, views, reason: error.to_string() },
+            LineError::Device(DeviceError::Fault { .. }) => {
+                DetectError::Output { model: self.info.name.clone(), reason: error.to_string() }
+            }
+            error => DetectError::Runtime { runtime, views, reason: error.to_string() },
+        }
+    }
+
+    /// Whether the device makes final boxes of the outputs, else the host does.
+    pub fn decodes(&self) -> bool {
+        matches!(self.finish, Finish::Device(_))
+    }
+
+    /// The lane, for those who measure.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+}
+
+impl Detector for TensorRt {
+    fn spec(&self) -> &Arc<ModelInfo> {
+        &self.info
+    }
+
+    fn max_batch(&self) -> usize {
+        self.max_batch
+    }
+
+    fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {
+        self.run(views, Self::draw)
+    }
+
+    fn watch(&mut self, clips: &[&Clip]) -> Result<Output, DetectError> {
+        self.run(clips, Self::fill)
+    }
+}
+
+/// Two by two pixels of a picture that no window looks at.
+const GREY: HostPicture<'static> =
+    HostPicture { samples: Samples::Nv12, width: 2, height: 2, planes: [(&[128; 4], 2), (&[128; 2], 2), (&[], 0)] };
+
+/// A picture in the words of the device.
+fn of_host(picture: &media::HostPicture) -> HostPicture<'_> {
+    let samples = match picture.layout() {
+        Layout::Nv12 => Samples::Nv12,
+        Layout::I420 => Samples::I420,
+    };
+    let plane = |plane: usize| if plane < picture.plane_count() { picture.plane(plane) } else { (&[][..], 0) };
+    HostPicture { samples, width: picture.width(), height: picture.height(), planes: [0, 1, 2].map(plane) }
+}
+
+/// How the input is filled, and what of it the engine is given.
+fn feed(clips: bool, tensor: egret_jetson::kernels::letterbox::Tensor) -> Feed {
+    if clips { Feed::Values } else { Feed::Pictures(tensor) }
+}
