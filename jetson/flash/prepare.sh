@@ -10,6 +10,7 @@
 #   --password-file FILE      the user's password: the first line of FILE. Without it the password is locked: keys only.
 #   --egret-config FILE       becomes /etc/egret/egret.toml
 #   --credentials DIR         its files become /etc/egret/NAME, readable by root alone
+#   --provision DIR           instead of those two: a set as the Yocto image takes it from a stick (its SSH keys too)
 #   --power-mode NAME         set at the device's start, by name: 15W, 25W, MAXN_SUPER …
 #   --packages "A B"          more packages from apt, installed beside egret
 #   --min-free-gb N           refuse with less free disk (40; 5 once everything is unpacked)
@@ -18,9 +19,12 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=settings.sh
+. "$flash_dir/settings.sh"
 
 work='' want_board='' jetpack='' want_storage='' ab=0 other_config='' bsp='' rootfs='' deb='' hostname='' user='' ssh_key='' sudo=''
-license='' password_file='' egret_config='' credentials='' power_mode='' packages='' min_free=''
+license='' password_file='' egret_config='' credentials='' provision='' power_mode='' packages='' min_free=''
+device_name=''
 declare -A sha256=()
 
 arguments() {
@@ -49,6 +53,7 @@ arguments() {
       --password-file) password_file=$2 ;;
       --egret-config) egret_config=$2 ;;
       --credentials) credentials=${2%/} ;;
+      --provision) provision=${2%/} ;;
       --power-mode) power_mode=$2 ;;
       --packages) packages=$2 ;;
       --min-free-gb) min_free=$2 ;;
@@ -72,6 +77,12 @@ check_arguments() {
   [[ $hostname =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] || usage_error "--hostname $hostname: lower-case letters, digits and - only"
   [[ $user =~ ^[a-z][a-z0-9_-]{0,31}$ ]] || usage_error "--user $user: not a name of a user"
   [ "$user" != root ] || usage_error "--user root: name a user of your own"
+  if [ -n "$provision" ]; then
+    [ -z "$egret_config$credentials" ] || usage_error "--provision has the configuration and the credentials in it: leave the others out"
+    check_provision "$provision"
+    egret_config=$provision/egret.toml device_name=$(value device "$provision/provision")
+    [ -n "$ssh_key" ] || ! grep -q '  authorized_keys$' "$provision/SHA256SUMS" || ssh_key=$provision/authorized_keys
+  fi
   [ -n "$ssh_key$password_file" ] || usage_error "nobody could log in: give --ssh-key or --password-file; there is no default password"
   case $sudo in
     none | nopassword) ;;
@@ -164,23 +175,9 @@ chains() {
     contents+=$(digest_of_file "${set_from[i]}")
   done
   is_complete=$(digest "$is_installed" "$user" "$hostname" "$sudo" "${ssh_key:+$(cat "$ssh_key")}" \
-    "${password_file:+$(digest_of_file "$password_file")}" "$names" "$(digest_of_file "$flash_dir/add-user.sh")")
-  is_set=$(digest "$is_complete" "$contents" "$power_mode")
+    "${password_file:+$(digest_of_file "$password_file")}" "$names${device_name:+device}" "$(digest_of_file "$flash_dir/add-user.sh")")
+  is_set=$(digest "$is_complete" "$contents" "$power_mode" "$device_name")
   is_prepared=$(digest "$is_set" "$board $storage $release $ab $config")
-}
-
-set_to=() set_from=()
-setting() { set_to+=("$1 $2") set_from+=("$3"); }
-list_settings() {
-  local file
-  [ -z "$egret_config" ] || setting 0644 etc/egret/egret.toml "$egret_config"
-  if [ -n "$credentials" ]; then
-    while IFS= read -r file; do setting 0600 "etc/egret/${file##*/}" "$file"; done < <(find "$credentials" -type f | sort)
-  fi
-  if [ -n "$power_mode" ]; then
-    setting 0755 usr/local/lib/egret/power-mode.sh "$flash_dir/power-mode.sh"
-    setting 0644 etc/systemd/system/egret-power-mode.service "$flash_dir/egret-power-mode.service"
-  fi
 }
 
 unpack_bsp() {
@@ -251,22 +248,6 @@ build_rootfs() {
   note_state rootfs changing
   run "$flash_dir/add-user.sh" "$l4t" "$user" "$hostname" "$sudo" "$ssh_key" "$password_file"
   note_state rootfs "$is_complete"
-}
-
-write_settings() {
-  local i mode to
-  if [ "$(state_of settings)" = "$is_set" ]; then say "settings: done"; return; fi
-  say "settings: writing"
-  note_state settings changing
-  for i in "${!set_to[@]}"; do
-    read -r mode to <<<"${set_to[i]}"
-    put "$mode" "$l4t/rootfs/$to" <"${set_from[i]}"
-  done
-  if [ -n "$power_mode" ]; then
-    printf '%s\n' "$power_mode" | put 0644 "$l4t/rootfs/etc/egret/power-mode"
-    run ln -sfn ../egret-power-mode.service "$l4t/rootfs/etc/systemd/system/multi-user.target.wants/egret-power-mode.service"
-  fi
-  note_state settings "$is_set"
 }
 
 main() {

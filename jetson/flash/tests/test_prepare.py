@@ -63,6 +63,27 @@ class Makes(Case):
         self.assertNotIn("PasswordAuthentication", tree["Linux_for_Tegra/rootfs/etc/ssh/sshd_config.d/10-egret.conf"][1])
         self.assertNotIn("correct horse", done.stdout + done.stderr + "".join(done.calls) + str(tree))
 
+    def test_a_provisioning_set_as_the_yocto_image_takes_it(self):
+        w = self.world
+        arguments = w.arguments("--provision", w.provision(), without=["--ssh-key"])
+        done = self.prepared(*arguments)
+        root = {p.removeprefix("Linux_for_Tegra/rootfs/"): v for p, v in w.tree().items()}
+        self.assertEqual(root["etc/egret/egret.toml"], (0o644, "[mqtt]\n"))
+        self.assertEqual(root["etc/egret/conf.d/90-device.toml"], (0o644, 'device = "gate-north"\n'))
+        self.assertEqual(root["etc/egret/credentials/mqtt"], (0o600, "secret\n"))
+        self.assertEqual(root["etc/egret/credentials"][0], 0o700)
+        self.assertEqual(root["etc/egret/certificates/ca.pem"], (0o644, "CA\n"))
+        self.assertIn("AAAAone a\nssh-rsa AAAAtwo", root["home/operator/.ssh/authorized_keys"][1])
+        self.assertIn("chown -R 991:990 @/work/Linux_for_Tegra/rootfs/etc/egret/credentials", done.calls)
+        self.assertEqual(self.prepared(*arguments).calls, [])
+        # Another name is a setting like others; no name is another set of files.
+        w.provision(provision="format=1\ndevice=gate-south\n")
+        self.assertNotIn("apply_binaries.sh", self.prepared(*arguments).calls)
+        self.assertEqual(w.tree()["Linux_for_Tegra/rootfs/etc/egret/conf.d/90-device.toml"][1], 'device = "gate-south"\n')
+        w.provision(provision="format=1\n")
+        self.prepared(*arguments)
+        self.assertNotIn("Linux_for_Tegra/rootfs/etc/egret/conf.d/90-device.toml", w.tree())
+
     def test_thor_takes_the_open_driver(self):
         done = self.prepared(*self.world.arguments(board="agx-thor", jetpack="7.2"))
         self.assertIn("apply_binaries.sh --openrm", done.calls)

@@ -135,6 +135,29 @@ class Files(Case):
         done = self.refused("mqtt.host is missing\n.*is refused", *w.arguments("--egret-config", w.at / "egret.toml"))
         self.assertEqual(done.calls, ["egret check --config @/egret.toml"])
 
+    def test_provisioning_sets(self):
+        w = self.world
+
+        def refused(why, code=1, **files):
+            self.refused(why, *w.arguments("--provision", w.provision(**files)), code=code)
+
+        refused("format=1", provision="format=2\n")
+        refused("device= takes", provision="format=1\ndevice=a/b\n")
+        refused("it is for one device", provision="format=1\nhardware=123\n")
+        refused("SHA256SUMS lists what does not belong there", other="x")
+        w.provision()
+        (w.at / "set/egret.toml").write_text("changed")
+        self.refused("a file is not what SHA256SUMS says", *w.arguments("--provision", w.at / "set"))
+        refused("egret.toml is not in SHA256SUMS", **{"egret.toml": None})
+        (w.at / "set/link").symlink_to("/etc/passwd")
+        refused("there are links in it")
+        (w.at / "set/link").unlink()
+        self.refused("leave the others out", *w.arguments("--provision", w.provision(), "--egret-config", w.at / "egret.toml"), code=2)
+        w.program("unshare", "true")
+        self.refused("the package made no user egret", *w.arguments("--provision", w.at / "set"))
+        (w.at / "set/SHA256SUMS").unlink()
+        self.refused("SHA256SUMS is missing", *w.arguments("--provision", w.at / "set"))
+
     def test_the_bsp_fits_the_board(self):
         w = self.world
         self.refused("Jetson Linux 36.5.0 does not fit agx-thor.*\n.*39.2.0 on nvme", *w.arguments(board="agx-thor"))

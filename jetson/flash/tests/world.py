@@ -38,7 +38,8 @@ PROGRAMS = {
     "dpkg-deb": 'case $3 in Package) echo ${FAKE_PACKAGE:-egret} ;; Architecture) echo ${FAKE_ARCHITECTURE:-arm64} ;; esac',
     "unshare": """called unshare "$@"; point
 rootfs=$6; [ -x "$5" ] || exit 9
-mkdir -p "$rootfs/usr/bin"; echo "$7 ${*:9}" >"$rootfs/usr/bin/egret"; point""",
+mkdir -p "$rootfs/usr/bin"; echo "$7 ${*:9}" >"$rootfs/usr/bin/egret"
+echo "egret:x:991:990::/var/lib/egret:/usr/sbin/nologin" >>"$rootfs/etc/passwd"; point""",
     "chroot": "exit 9",
     "chown": 'called chown "$@"',
     "tar": 'called tar "$@"; point; /usr/bin/env -i PATH=/usr/bin:/bin tar "$@"; point',
@@ -169,6 +170,18 @@ class World:
     def everything(self):
         return self.arguments("--egret-config", self.at / "egret.toml", "--credentials", self.at / "credentials",
                               "--power-mode", "MAXN_SUPER", "--packages", "libnvinfer10 libnvonnxparsers10")
+
+    def provision(self, **files):
+        """A provisioning set as for the Yocto image; `credentials__mqtt` is credentials/mqtt."""
+        files = {"provision": "format=1\nserial=3\ndevice=gate-north\n", "egret.toml": "[mqtt]\n", "credentials__mqtt": "secret\n",
+                 "certificates__ca.pem": "CA\n", "authorized_keys": "ssh-ed25519 AAAAone a\nssh-rsa AAAAtwo b\n"} | files
+        listed = ""
+        for name, text in sorted(files.items()):
+            if text is not None:
+                path = self.file(f"set/{name.replace('__', '/')}", text)
+                listed += f"{sha256(path)}  {name.replace('__', '/')}\n"
+        self.file("set/SHA256SUMS", listed)
+        return self.at / "set"
 
     def tree(self, stamps=False):
         """Every path under the work folder: mode, content or target; with `stamps`, inode and time of the last change too."""
