@@ -42,6 +42,9 @@ class Commands(Flash):
                 self.assertEqual(done.returncode, 0, done.stderr)
                 text += f"{board} {storage} JetPack {JETPACKS[release]} {' '.join(ab)}\n" + done.stdout.splitlines()[-2] + "\n"
         self.golden("flash.txt", text)
+        page = (SCRIPTS.parent.parent / "docs/flashing.md").read_text()
+        for line in text.splitlines()[1::2]:
+            self.assertIn(line.split("&& ")[1], page, "docs/flashing.md shows every command")
 
     def test_the_tool_gets_those_arguments(self):
         self.prepare("orin-nano", "6.2.2", "--ab")
