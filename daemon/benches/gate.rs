@@ -36,7 +36,7 @@ fn look(c: &mut Criterion) {
             b.iter(|| {
                 number += 1;
                 let samples = &frames[number % frames.len()];
-                let luma = Luma { samples, stride: width, width, height };
+                let luma = Luma { samples, stride: width, width, height, every: 1 };
                 watch.look(black_box(luma), Duration::from_millis(66 * number as u64))
             });
         });

@@ -1,14 +1,18 @@
 //! Decoding: one GStreamer pipeline per camera, `appsrc ! parser ! decoder ! appsink`.
 //!
-//! Only the decoder element differs between machines. A picture goes from the decoder to the batcher on the decoder's own thread,
+//! Only the decoder element and the memory differ between machines ([`Way`]). A picture goes from the decoder to the batcher on the decoder's own thread,
 //! in the decoder's own buffer: nothing is copied and no thread is woken in between.
 
 mod chain;
+mod device;
 mod fault;
 mod freeze;
+mod machine;
 mod outlet;
+mod parts;
 mod pending;
 mod picture;
+mod way;
 
 use std::{
     sync::{
@@ -23,12 +27,16 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 pub use chain::Chain;
-pub(crate) use chain::{End, Tail, Watch, draw, make, select_decoder, single_threaded};
+pub(crate) use chain::{End, Tail, Watch, draw, make, single_threaded};
 pub use fault::Fault;
+pub use machine::Decoders;
 pub use outlet::{FrameSink, Outlet};
+pub use parts::Setup;
+pub(crate) use parts::{begin_with_key, elements};
 pub(crate) use pending::Card;
 use pending::Keys;
 pub(crate) use picture::PictureFormat;
+pub use way::{Family, Machine, Place, Way};
 
 use crate::media::{AccessUnit, Codec};
 
@@ -56,10 +64,9 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A running decoder for `codec` whose pictures go to `outlet`.
-    ///
-    /// `convert` adds a pixel format converter: needed where [`Fault::Format`] came back before.
-    pub fn new(codec: Codec, outlet: &Arc<Outlet>, convert: bool) -> Result<Self, Fault> {
+    /// A running decoder for `codec` whose pictures go to `outlet`, as `setup` says; with a converter where [`Fault::Format`] came back
+    /// before.
+    pub fn new(codec: Codec, outlet: &Arc<Outlet>, setup: &Setup) -> Result<Self, Fault> {
         let chain = Chain::new(outlet)?;
         let source = gst_app::AppSrc::builder()
             .caps(&caps(codec))
@@ -69,15 +76,13 @@ impl Decoder {
             .max_bytes(0)
             .property("emit-signals", false)
             .build();
-        let parser = make(match codec {
-            Codec::H264 => "h264parse",
-            Codec::H265 => "h265parse",
-            Codec::Mjpeg => "jpegparse",
-        })?;
-        let decoder = select_decoder(codec)?;
-        let tail = Tail::new(&chain, convert, false)?;
-        chain.pipeline().add_many([source.upcast_ref(), &parser, &decoder]).map_err(Fault::link)?;
-        gst::Element::link_many([source.upcast_ref(), &parser, &decoder, tail.first()]).map_err(Fault::link)?;
+        let parser = make(parser(codec))?;
+        let parts = elements(codec, setup)?;
+        let tail = Tail::new(&chain, setup, false)?;
+        chain.share(&setup.decoders);
+        let line = [source.upcast_ref(), &parser].into_iter().chain(&parts);
+        chain.pipeline().add_many(line.clone()).map_err(Fault::link)?;
+        gst::Element::link_many(line.chain([tail.first()])).map_err(Fault::link)?;
         let queued = Arc::new(AtomicUsize::new(0));
         let leaving = Arc::clone(&queued);
         if let Some(pad) = source.static_pad("src") {
@@ -139,6 +144,15 @@ impl Decoder {
     /// The pipeline.
     pub fn chain(&self) -> &Chain {
         &self.chain
+    }
+}
+
+/// The element that takes a stream apart into pictures.
+pub(crate) fn parser(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "h264parse",
+        Codec::H265 => "h265parse",
+        Codec::Mjpeg => "jpegparse",
     }
 }
 

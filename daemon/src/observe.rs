@@ -53,6 +53,7 @@ mod tests {
             skipped_to_idr: 3,
             decode_errors: 1,
             picture_faults: PictureFaults { blurred: 3, ..PictureFaults::default() },
+            decoding: crate::status::Decoding::default(),
             rules: Arc::default(),
         };
         let counts = |decoded, inferred, in_flight, replaced, stale| Counts {

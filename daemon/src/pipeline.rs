@@ -17,6 +17,7 @@ mod steps;
 use std::{
     collections::BTreeMap,
     io,
+    path::Path,
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::Duration,
@@ -31,6 +32,7 @@ use crate::{
     batch::{Batcher, Limits, Mode, StillSettings, StreamSettings},
     config::{self, CameraConfig, Change, Config, Effect, ModelConfig, SourceConfig},
     control::{self, Request},
+    decode::Decoders,
     infer::{self, Detector, LoadError},
     life::{FaultSender, Progress, Stage},
     media::{ModelInfo, StreamId, Tracked},
@@ -108,6 +110,8 @@ struct Line {
     telling: Telling,
     batcher: Arc<Batcher>,
     engines: Vec<JoinHandle<()>>,
+    /// Whether it reads pictures that lie on a device.
+    device: bool,
 }
 
 /// One camera that runs, or that is switched off.
@@ -123,6 +127,8 @@ pub struct Pipeline {
     board: Arc<StatusBoard>,
     books: Arc<Books>,
     lines: BTreeMap<String, Line>,
+    /// What decodes here.
+    decoders: Arc<Decoders>,
     steps: Vec<StepLine>,
     cameras: BTreeMap<String, Running>,
     to_track: mpsc::SyncSender<ToTrack>,
@@ -165,12 +171,14 @@ impl Pipeline {
         let (command, commands) = tokio::sync::mpsc::channel(control::WAITING);
         let publish = start_publish(&config, from_track, command, &board, &books, stop_publishing.clone(), faults)?;
         let (cameras, commands) = (BTreeMap::new(), Some(commands));
+        let decoders = Arc::new(decoders(lines.values().any(|line| line.device)));
         Ok(Self {
             commands,
             config,
             board,
             books,
             lines,
+            decoders,
             steps,
             cameras,
             to_track,
@@ -265,7 +273,13 @@ impl Pipeline {
             let slot = line.batcher.add(stream.clone(), stream_settings(&config, &line.config, self.config.track.lost_after));
             tell_kept(&self.to_track, &stream, &config, &line.info);
             watch_rules(&self.to_track, &stream, &config, &line.info);
-            let context = source::Context { graph_dir: self.config.graph_dir.clone(), ..source::Context::default() };
+            let context = source::Context {
+                graph_dir: self.config.graph_dir.clone(),
+                decoders: Arc::clone(&self.decoders),
+                device: line.device,
+                held: line.held(&config, !self.steps.is_empty()),
+                ..source::Context::default()
+            };
             Some(source::start(&config, stream.clone(), slot, Arc::clone(&self.board), context))
         } else {
             None
@@ -326,6 +340,12 @@ impl Pipeline {
         // It takes a disk to write down what was counted last.
         let _done = tokio::task::spawn_blocking(move || drop(recall)).await;
     }
+}
+
+/// What decodes here. `device`: something reads pictures on a device.
+fn decoders(device: bool) -> Decoders {
+    let root = Path::new("/");
+    Decoders::find(&egret_jetson::probe(root), root, device, None)
 }
 
 /// Waits for threads. A panic in one of them was reported as a fault where it happened.
@@ -408,8 +428,21 @@ impl Line {
         });
         let (source, to_track) = (Arc::clone(&batcher), to_track.clone());
         let work = move |detector, stage: &Stage| infer::worker(&source, detector, &to_track, stage);
-        let engines = start_engines(&format!("infer:{}", model.name), loaded.instances(), work, progress, faults)?;
-        Ok(Self { config: model.clone(), info, telling, batcher, engines })
+        let instances = loaded.instances();
+        let device = instances.iter().all(|instance| instance.reads_device());
+        let engines = start_engines(&format!("infer:{}", model.name), instances, work, progress, faults)?;
+        Ok(Self { config: model.clone(), info, telling, batcher, engines, device })
+    }
+
+    /// Pictures of a camera that may be held at a time: the one that is handed over, those that wait, and those of the batches that are with
+    /// the engines, with tracking and, for their crops, with steps.
+    fn held(&self, camera: &CameraConfig, steps: bool) -> u32 {
+        let (waiting, of_batch) = match stream_settings(camera, &self.config, Duration::ZERO).mode {
+            Mode::LatestWins => (1, 1),
+            Mode::EveryFrame { queue } => (queue, self.config.max_batch),
+        };
+        let batches = self.config.workers + 1 + usize::from(steps);
+        u32::try_from(1 + waiting + batches * of_batch).unwrap_or(u32::MAX)
     }
 
     fn entry(&self) -> ModelEntry {

@@ -6,6 +6,7 @@
 mod backoff;
 mod clock;
 mod failure;
+mod fall;
 mod gate;
 mod graph;
 mod gst;
@@ -29,7 +30,7 @@ use graph::GraphHandle;
 use crate::{
     batch::Slot,
     config::{CameraConfig, SourceConfig},
-    decode::{Chain, Fault, FrameSink, Outlet},
+    decode::{Chain, Decoders, Fault, FrameSink, Outlet, Setup},
     media::{Codec, StreamId},
     status::{CameraState, StatusBoard},
 };
@@ -49,6 +50,12 @@ pub struct Context {
     pub graph_dir: Option<PathBuf>,
     /// How long to wait between sessions.
     pub backoff: BackoffLimits,
+    /// What decodes here.
+    pub decoders: Arc<Decoders>,
+    /// Whether what looks at the pictures can read them on the device.
+    pub device: bool,
+    /// Pictures of a camera that the line may hold at a time.
+    pub held: u32,
 }
 
 /// A running camera.
@@ -76,12 +83,21 @@ pub fn start(
         backoff: Backoff::new(context.backoff),
         camera: camera.clone(),
         outlet: Arc::clone(&outlet),
-        context,
         stop: stop.clone(),
         graph: graph.clone(),
-        convert: false,
+        setup: Setup {
+            decoders: Arc::clone(&context.decoders),
+            choice: camera.decoder,
+            device: context.device,
+            failed: 0,
+            low_delay: camera.low_delay,
+            held: context.held,
+            convert: false,
+        },
+        born: 0,
         keyless: false,
         media_end: Duration::ZERO,
+        context,
     };
     let task = tokio::spawn(line.run(ended.clone()));
     Camera { outlet, stop, ended, graph, task }
@@ -161,8 +177,10 @@ struct Line {
     stop: CancellationToken,
     graph: GraphHandle,
     backoff: Backoff,
-    /// The camera's pictures need a converter.
-    convert: bool,
+    /// How its pictures are decoded.
+    setup: Setup,
+    /// Pictures that had come when its decoder was made.
+    born: u64,
     /// The camera sends no random access points.
     keyless: bool,
     /// Media time at which a repeated file goes on.

@@ -131,6 +131,26 @@ impl PictureFaults {
     }
 }
 
+/// What decodes a camera's pictures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Decoding {
+    /// GStreamer's element, once there is one that egret chose.
+    pub element: Option<&'static str>,
+    /// Whether the pictures stay on the device.
+    pub on_device: bool,
+    /// What was to decode instead and did not work, last.
+    pub fallback: Option<Fallback>,
+}
+
+/// A decoder that did not work.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Fallback {
+    /// GStreamer's element.
+    pub from: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
 /// What is known of one camera.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CameraStatus {
@@ -154,6 +174,8 @@ pub struct CameraStatus {
     pub decode_errors: u64,
     /// What was wrong with its pictures, and how often.
     pub picture_faults: PictureFaults,
+    /// What decodes them.
+    pub decoding: Decoding,
     /// What it is watched for.
     pub rules: Arc<CameraRules>,
 }
@@ -171,6 +193,7 @@ impl CameraStatus {
             skipped_to_idr: 0,
             decode_errors: 0,
             picture_faults: PictureFaults::default(),
+            decoding: Decoding::default(),
             rules: Arc::default(),
         }
     }

@@ -80,6 +80,18 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
 }
 
+/// What decodes a camera's pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DecoderChoice {
+    /// NVIDIA's hardware where it is there and works, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Software,
+    /// NVIDIA's hardware or nothing.
+    Hardware,
+}
+
 /// Which runtime runs networks on a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CpuRuntime {
@@ -433,6 +445,10 @@ pub struct CameraConfig {
     pub weight: f64,
     /// Decode key frames only.
     pub key_frames_only: bool,
+    /// What decodes its pictures.
+    pub decoder: DecoderChoice,
+    /// NVIDIA's decoder gives each picture out at once; breaks streams with B-frames.
+    pub low_delay: bool,
     /// No access unit for this long: state `no_data` and a reconnect.
     pub no_data_timeout: Duration,
     /// Pictures identical for this long: state `frozen`. Zero: never.

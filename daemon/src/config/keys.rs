@@ -6,7 +6,7 @@ use std::{collections::HashMap, path::PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    CpuRuntime, DeepStreamForm, FrameFormat, LogFormat, MqttVersion, RtspTransport, Secret,
+    CpuRuntime, DecoderChoice, DeepStreamForm, FrameFormat, LogFormat, MqttVersion, RtspTransport, Secret,
     kind::{Kind, Raw, Words},
     span::Span,
 };
@@ -119,6 +119,7 @@ words! {
     MqttVersion { "5" => V5, "3.1.1" => V311 }
     Tracker { "egret" => Egret, "sort" => Sort, "bytetrack" => ByteTrack, "ocsort" => OcSort }
     CpuRuntime { "auto" => Auto, "onnxruntime" => OnnxRuntime, "rten" => Rten }
+    DecoderChoice { "auto" => Auto, "software" => Software, "hardware" => Hardware }
     RtspTransport { "tcp" => Tcp, "udp" => Udp }
     Builtin { "demo" => Demo, "null" => Null }
     On { "cameras" => Cameras, "tracks" => Tracks, "frames" => Frames }
@@ -161,12 +162,14 @@ section! {
 }
 
 section! {
-    /// What runs networks on the CPU.
+    /// What decodes, and what runs networks on the CPU.
     Runtime: Table "runtime" {
         /// auto: ONNX Runtime where its library loads, else rten, which is slower and always there.
         cpu: Choice[CpuRuntime] = "auto";
         /// Path of libonnxruntime.so.
         onnxruntime_library: Path, otherwise "ORT_DYLIB_PATH, then beside the binary, then where the loader looks";
+        /// What decodes the cameras' pictures. auto: NVIDIA's hardware where it is there and works, else the CPU; hardware: that or nothing.
+        decoder: Choice[DecoderChoice] = "auto";
         /// Whether cameras are looked at less often while heat or current slows the board down: from 3/4 of their frames to 1/4.
         throttle: Flag = true;
     }
@@ -351,6 +354,10 @@ section! {
         weight: Positive[1000.0] = 1.0;
         /// Decode key frames only.
         key_frames_only: Flag = false;
+        /// What decodes its pictures: auto, software or hardware.
+        decoder: Choice[DecoderChoice], otherwise "as runtime.decoder";
+        /// NVIDIA's decoder gives each picture out at once. Breaks streams with B-frames.
+        low_delay: Flag = false;
         /// No data for this long: status no_data, and a new connection.
         no_data_timeout: Span["1s" ..= "1h"] = "10s";
         /// Identical pictures for this long: status frozen. 0s: never.

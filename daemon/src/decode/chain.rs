@@ -15,23 +15,12 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use tokio::sync::Notify;
 
-use super::{Card, Fault, Outlet, pending::Pending, picture::PictureFormat};
-use crate::media::{Capture, Codec, Frame, Pixels, TimeBasis, TimeCard};
+use super::{Card, Decoders, Fault, Outlet, Setup, device::Format, pending::Pending};
+use crate::media::{Capture, Codec, Frame, TimeBasis, TimeCard};
 
 /// Makes an element, or says which plug-in is missing.
 pub(crate) fn make(factory: &str) -> Result<gst::Element, Fault> {
     gst::ElementFactory::make(factory).build().map_err(|_| Fault::Missing(factory.to_owned()))
-}
-
-/// The decoder for a codec. One thread each: cameras run beside one another, and frame threads cost latency and CPU.
-pub(crate) fn select_decoder(codec: Codec) -> Result<gst::Element, Fault> {
-    let decoder = make(match codec {
-        Codec::H264 => "avdec_h264",
-        Codec::H265 => "avdec_h265",
-        Codec::Mjpeg => "jpegdec",
-    })?;
-    single_threaded(&decoder);
-    Ok(decoder)
 }
 
 /// Takes a decoder's own threads away, where it has any.
@@ -62,6 +51,8 @@ struct Shared {
     born: Instant,
     last_input_ms: AtomicU64,
     media: Mutex<MediaTime>,
+    /// What decodes, once it is there.
+    decodes: Mutex<Option<Codec>>,
 }
 
 /// Media time of sources that can start again: it goes on where it was.
@@ -98,6 +89,7 @@ impl Chain {
             born,
             last_input_ms: AtomicU64::new(0),
             media: Mutex::default(),
+            decodes: Mutex::default(),
         });
         let pipeline = gst::Pipeline::with_name(outlet.stream().name());
         if let Some(bus) = pipeline.bus() {
@@ -113,6 +105,13 @@ impl Chain {
 
     pub(crate) fn pipeline(&self) -> &gst::Pipeline {
         &self.pipeline
+    }
+
+    /// Has GStreamer's CUDA elements work in this process's context.
+    pub(crate) fn share(&self, decoders: &Decoders) {
+        if let Some(context) = decoders.context() {
+            self.pipeline.set_context(&context);
+        }
     }
 
     /// Starts it.
@@ -142,6 +141,11 @@ impl Chain {
     /// What watches decoders that are put in later.
     pub(crate) fn watch(&self, key_frames_only: bool) -> Watch {
         Watch { shared: Arc::clone(&self.shared), key_frames_only }
+    }
+
+    /// What the decoder decodes that was put in by a [`Setup`], if there is one.
+    pub(crate) fn decodes(&self) -> Option<Codec> {
+        *lock(&self.shared.decodes)
     }
 
     /// When data last entered the decoder, or a picture left it.
@@ -261,7 +265,13 @@ impl Shared {
         at
     }
 
-    fn picture(&self, sample: &gst::Sample, buffer: gst::Buffer, format: &PictureFormat) -> Result<(), gst::FlowError> {
+    fn picture(
+        &self,
+        sample: &gst::Sample,
+        buffer: gst::Buffer,
+        format: &Format,
+        decoders: &Decoders,
+    ) -> Result<(), gst::FlowError> {
         let card = lock(&self.pending).take(buffer.pts().map(gst::ClockTime::nseconds));
         if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
             self.outlet.count(|status| status.decode_errors += 1);
@@ -271,12 +281,12 @@ impl Shared {
         let now = || Capture { wall: SystemTime::now(), basis: TimeBasis::Arrival };
         let pts = card.and_then(|card| card.pts).unwrap_or_else(|| self.media_time(sample, &buffer));
         let (capture, times) = card.map_or_else(|| (now(), TimeCard::received(Instant::now())), |c| (c.capture, c.times));
-        let picture = format.picture(buffer).map_err(|fault| {
+        let pixels = format.picture(buffer, decoders, self.outlet.downloads()).map_err(|fault| {
             self.finish(End::Fault(fault));
             gst::FlowError::Error
         })?;
         let stream = self.outlet.stream().clone();
-        let frame = Frame { stream, seq: 0, dispatch: 0, pts, capture, pixels: Pixels::Host(picture), times };
+        let frame = Frame { stream, seq: 0, dispatch: 0, pts, capture, pixels, times };
         if self.outlet.deliver(frame) { Ok(()) } else { Err(gst::FlowError::Eos) }
     }
 }
@@ -315,6 +325,7 @@ impl Watch {
 
     /// Notes what the source sends.
     pub(crate) fn codec(&self, codec: Codec) {
+        *lock(&self.shared.decodes) = Some(codec);
         self.shared.outlet.codec(codec);
     }
 }
@@ -326,16 +337,24 @@ pub(crate) struct Tail {
 
 impl Tail {
     /// Adds the tail to a chain. `paced`: pictures leave by the pipeline's clock.
-    pub(crate) fn new(chain: &Chain, convert: bool, paced: bool) -> Result<Self, Fault> {
+    pub(crate) fn new(chain: &Chain, setup: &Setup, paced: bool) -> Result<Self, Fault> {
+        let convert = setup.convert;
         let caps = gst::Caps::builder("video/x-raw");
         let caps = if convert { caps.field("format", gst::List::new(["I420", "NV12"])) } else { caps };
+        let mut caps = caps.build();
+        if setup.decoders.surfaces().is_some() && !convert {
+            for memory in ["memory:NVMM", "memory:CUDAMemory"] {
+                let of = gst::Caps::builder("video/x-raw").features([memory]).field("format", "NV12").build();
+                caps.make_mut().append(of);
+            }
+        }
         let sink = gst_app::AppSink::builder()
-            .caps(&caps.build())
+            .caps(&caps)
             .sync(paced)
             .async_(paced)
             .enable_last_sample(false)
             .max_buffers(1)
-            .callbacks(callbacks(&chain.shared))
+            .callbacks(callbacks(&chain.shared, &setup.decoders))
             .build();
         offer_video_meta(sink.upcast_ref());
         chain.pipeline.add(&sink).map_err(Fault::link)?;
@@ -355,9 +374,9 @@ impl Tail {
 }
 
 /// Pictures leave on the decoder's thread.
-fn callbacks(shared: &Arc<Shared>) -> gst_app::AppSinkCallbacks {
-    let shared = Arc::clone(shared);
-    let mut format: Option<(gst::Caps, PictureFormat)> = None;
+fn callbacks(shared: &Arc<Shared>, decoders: &Arc<Decoders>) -> gst_app::AppSinkCallbacks {
+    let (shared, decoders) = (Arc::clone(shared), Arc::clone(decoders));
+    let mut format: Option<(gst::Caps, Format)> = None;
     gst_app::AppSinkCallbacks::builder()
         .new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
@@ -366,14 +385,14 @@ fn callbacks(shared: &Arc<Shared>) -> gst_app::AppSinkCallbacks {
                 return Ok(gst::FlowSuccess::Ok);
             };
             if format.as_ref().is_none_or(|(known, _)| known.as_ptr() != caps.as_ptr()) {
-                let read = PictureFormat::from_caps(&caps).map_err(|fault| {
+                let read = Format::from_caps(&caps).map_err(|fault| {
                     shared.finish(End::Fault(fault));
                     gst::FlowError::Error
                 })?;
                 format = Some((caps, read));
             }
             match &format {
-                Some((_, format)) => shared.picture(&sample, buffer, format).map(|()| gst::FlowSuccess::Ok),
+                Some((_, format)) => shared.picture(&sample, buffer, format, &decoders).map(|()| gst::FlowSuccess::Ok),
                 None => Ok(gst::FlowSuccess::Ok),
             }
         })

@@ -10,6 +10,15 @@ pub enum Fault {
     /// A GStreamer plug-in is not installed.
     #[error("GStreamer element `{0}` is missing: install its plug-in ({package})", package = package_of(.0))]
     Missing(String),
+    /// No decoder is left.
+    #[error("no decoder of NVIDIA's hardware {0}: write decoder = \"auto\", and the CPU decodes")]
+    NoDecoder(&'static str),
+    /// Pictures cannot be read where the decoder leaves them.
+    #[error("pictures cannot be read where the decoder leaves them: {0}")]
+    Surface(String),
+    /// Data goes in and no picture comes out.
+    #[error("data arrives, but no picture comes out of it")]
+    Silent,
     /// Pictures come in a layout that needs a converter.
     #[error("pictures come as {0}")]
     Format(String),
@@ -67,8 +76,8 @@ impl Fault {
     /// The camera state that fits.
     pub fn state(&self) -> CameraState {
         match self {
-            Self::Missing(_) => CameraState::UnsupportedCodec,
-            Self::Format(_) | Self::Stopped(_) => CameraState::DecodeError,
+            Self::Missing(_) | Self::NoDecoder(_) => CameraState::UnsupportedCodec,
+            Self::Format(_) | Self::Stopped(_) | Self::Surface(_) | Self::Silent => CameraState::DecodeError,
             Self::Element { state, .. } => *state,
         }
     }
@@ -105,6 +114,8 @@ fn state_of(error: &gst::glib::Error, text: &str) -> CameraState {
 fn package_of(element: &str) -> &'static str {
     match element {
         e if e.starts_with("avdec") => "gstreamer1.0-libav",
+        e if e.starts_with("nvv") => "nvidia-l4t-gstreamer",
+        "nvh264dec" | "nvh265dec" | "nvjpegdec" => "gstreamer1.0-plugins-bad",
         "h264parse" | "h265parse" => "gstreamer1.0-plugins-bad",
         "jpegdec" | "jpegparse" | "rtspsrc" | "v4l2src" => "gstreamer1.0-plugins-good",
         _ => "gstreamer1.0-plugins-base",

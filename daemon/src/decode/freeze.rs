@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::media::HostPicture;
+use crate::gate::Luma;
 
 /// One row in this many is looked at.
 const ROW_STEP: usize = 16;
@@ -32,15 +32,17 @@ impl Freeze {
         (self.last_look, self.seen) = (None, None);
     }
 
+    /// Whether a picture is looked at now.
+    pub(crate) fn due(&self, now: Instant) -> bool {
+        let interval = INTERVAL.min(self.timeout / 4);
+        !self.timeout.is_zero() && self.last_look.is_none_or(|at| now.saturating_duration_since(at) >= interval)
+    }
+
     /// Looks at a picture now and then; `Some(frozen)` whenever it looked.
-    pub(crate) fn look(&mut self, picture: &HostPicture, now: Instant) -> Option<bool> {
-        if self.timeout.is_zero() {
-            return None;
-        }
-        let due = self.last_look.is_none_or(|at| now.saturating_duration_since(at) >= INTERVAL.min(self.timeout / 4));
-        due.then(|| {
+    pub(crate) fn look(&mut self, luma: Luma<'_>, now: Instant) -> Option<bool> {
+        self.due(now).then(|| {
             self.last_look = Some(now);
-            self.note(fingerprint(picture), now)
+            self.note(fingerprint(luma), now)
         })
     }
 
@@ -53,12 +55,10 @@ impl Freeze {
 }
 
 /// Hash of every sixteenth luma row.
-fn fingerprint(picture: &HostPicture) -> u64 {
+fn fingerprint(luma: Luma<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let (row_bytes, rows) = picture.plane_size(0);
-    let (luma, stride) = picture.plane(0);
-    for row in (ROW_STEP / 2..rows).step_by(ROW_STEP) {
-        hasher.write(&luma[row * stride..][..row_bytes]);
+    for y in (ROW_STEP / 2..luma.height).step_by(ROW_STEP) {
+        hasher.write(luma.row(y));
     }
     hasher.finish()
 }
@@ -68,6 +68,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::media::HostPicture;
 
     fn gray(level: u8) -> HostPicture {
         HostPicture::tight_i420((64, 64), Bytes::from(vec![level; 64 * 64 * 3 / 2])).unwrap()
@@ -78,30 +79,30 @@ mod tests {
         let start = Instant::now();
         let mut freeze = Freeze::new(Duration::from_secs(10), start);
         for second in 0..10 {
-            assert_eq!(freeze.look(&gray(7), start + Duration::from_secs(second)), Some(false), "second {second}");
+            assert_eq!(freeze.look(Luma::of(&gray(7)), start + Duration::from_secs(second)), Some(false), "second {second}");
         }
-        assert_eq!(freeze.look(&gray(7), start + Duration::from_secs(10)), Some(true));
-        assert_eq!(freeze.look(&gray(8), start + Duration::from_secs(11)), Some(false));
-        assert_eq!(freeze.look(&gray(8), start + Duration::from_secs(20)), Some(false));
-        assert_eq!(freeze.look(&gray(8), start + Duration::from_secs(21)), Some(true));
+        assert_eq!(freeze.look(Luma::of(&gray(7)), start + Duration::from_secs(10)), Some(true));
+        assert_eq!(freeze.look(Luma::of(&gray(8)), start + Duration::from_secs(11)), Some(false));
+        assert_eq!(freeze.look(Luma::of(&gray(8)), start + Duration::from_secs(20)), Some(false));
+        assert_eq!(freeze.look(Luma::of(&gray(8)), start + Duration::from_secs(21)), Some(true));
     }
 
     #[test]
     fn it_looks_twice_a_second_and_never_when_off() {
         let start = Instant::now();
         let mut freeze = Freeze::new(Duration::from_secs(10), start);
-        let looks = (0..30).filter_map(|i| freeze.look(&gray(0), start + Duration::from_millis(33 * i))).count();
+        let looks = (0..30).filter_map(|i| freeze.look(Luma::of(&gray(0)), start + Duration::from_millis(33 * i))).count();
         assert_eq!(looks, 2);
         let mut off = Freeze::new(Duration::ZERO, start);
-        assert_eq!(off.look(&gray(0), start + Duration::from_secs(1000)), None);
+        assert_eq!(off.look(Luma::of(&gray(0)), start + Duration::from_secs(1000)), None);
     }
 
     #[test]
     fn a_reset_starts_over() {
         let start = Instant::now();
         let mut freeze = Freeze::new(Duration::from_secs(1), start);
-        freeze.look(&gray(0), start);
+        freeze.look(Luma::of(&gray(0)), start);
         freeze.reset();
-        assert_eq!(freeze.look(&gray(0), start + Duration::from_mins(1)), Some(false));
+        assert_eq!(freeze.look(Luma::of(&gray(0)), start + Duration::from_mins(1)), Some(false));
     }
 }

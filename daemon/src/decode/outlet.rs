@@ -11,8 +11,8 @@ use std::{
 
 use super::freeze::Freeze;
 use crate::{
-    gate::{self, Hidden, Luma, Watch, WatchSettings},
-    media::{Codec, Frame, Mark, Pixels, StreamId},
+    gate::{self, Grid, Hidden, Luma, Watch, WatchSettings},
+    media::{Codec, Downloads, Frame, Mark, Pixels, StreamId},
     status::{CameraState, CameraStatus, StatusBoard},
 };
 
@@ -55,10 +55,21 @@ struct Seen {
     freeze: Freeze,
     frozen: bool,
     watch: Watch,
+    /// Rows of a picture that lies on a device.
+    rows: Vec<u8>,
     /// A session began and has not shown a picture yet.
     fresh: bool,
     /// Sessions that showed pictures.
     sessions: u64,
+}
+
+impl Seen {
+    fn look(&mut self, luma: Luma<'_>, pts: Duration, now: Instant) -> gate::Seen {
+        if let Some(frozen) = self.freeze.look(luma, now) {
+            self.frozen = frozen;
+        }
+        self.watch.look(luma, pts)
+    }
 }
 
 /// The end of one camera's decoding.
@@ -68,6 +79,7 @@ pub struct Outlet {
     board: Arc<StatusBoard>,
     seen: Mutex<Seen>,
     delivered: AtomicU64,
+    downloads: Arc<Downloads>,
 }
 
 impl Outlet {
@@ -79,10 +91,11 @@ impl Outlet {
             freeze: Freeze::new(frozen_timeout, Instant::now()),
             frozen: false,
             watch: Watch::new(WatchSettings::default()),
+            rows: Vec::new(),
             fresh: true,
             sessions: 0,
         };
-        Arc::new(Self { stream, frames, board, seen: Mutex::new(seen), delivered: AtomicU64::new(0) })
+        Arc::new(Self { stream, frames, board, seen: Mutex::new(seen), delivered: AtomicU64::new(0), downloads: Arc::default() })
     }
 
     /// What the pictures are watched for, from the next one on. At first for nothing.
@@ -115,12 +128,19 @@ impl Outlet {
     fn look(&self, frame: &Frame, now: Instant) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut watched = gate::Seen { still: false, fault: None };
-        if let Pixels::Host(picture) = &frame.pixels {
-            if let Some(frozen) = seen.freeze.look(picture, now) {
-                seen.frozen = frozen;
+        match &frame.pixels {
+            Pixels::Host(picture) => watched = seen.look(Luma::of(picture), frame.pts, now),
+            Pixels::Device(picture) if seen.freeze.due(now) || seen.watch.wants(frame.pts) => {
+                // The rows that are read, and only when they are.
+                let (width, height) = (picture.size().0 as usize, picture.size().1 as usize);
+                let (every, mut rows) = (Grid::every(width, height), std::mem::take(&mut seen.rows));
+                if picture.luma(every / 2, every, &mut rows).is_some() {
+                    watched = seen.look(Luma { samples: &rows, stride: width, width, height, every }, frame.pts, now);
+                }
+                seen.rows = rows;
             }
-            let ((samples, stride), (width, height)) = (picture.plane(0), picture.plane_size(0));
-            watched = seen.watch.look(Luma { samples, stride, width, height }, frame.pts);
+            Pixels::Device(_) => watched.fault = seen.watch.fault(),
+            Pixels::None { .. } => {}
         }
         let (state, detail) = match watched.fault {
             _ if seen.frozen => (CameraState::Frozen, "the pictures do not change"),
@@ -171,6 +191,11 @@ impl Outlet {
     /// Changes the camera's counters.
     pub fn count(&self, change: impl FnOnce(&mut CameraStatus)) {
         self.board.update(&self.stream, change);
+    }
+
+    /// What of the pictures came to the host from a device.
+    pub fn downloads(&self) -> &Arc<Downloads> {
+        &self.downloads
     }
 
     /// Frames handed to the line so far.

@@ -51,7 +51,7 @@ fn planes(offsets: &[usize], strides: &[i32]) -> Option<[Plane; 3]> {
     Some(planes)
 }
 
-fn color(colorimetry: gst_video::VideoColorimetry) -> Color {
+pub(super) fn color(colorimetry: gst_video::VideoColorimetry) -> Color {
     Color {
         matrix: match colorimetry.matrix() {
             gst_video::VideoColorMatrix::Bt709 => ColorMatrix::Bt709,

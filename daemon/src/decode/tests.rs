@@ -100,7 +100,7 @@ impl Collector {
 fn picture(frame: &Frame) -> &HostPicture {
     match &frame.pixels {
         Pixels::Host(picture) => picture,
-        Pixels::None { .. } => panic!("no picture"),
+        Pixels::Device(_) | Pixels::None { .. } => panic!("no picture in host memory"),
     }
 }
 
@@ -116,7 +116,7 @@ fn push_paced(decoder: &mut Decoder, unit: AccessUnit) {
 fn decode(codec: Codec, units: &[(Bytes, bool)]) -> (Vec<Frame>, Arc<StatusBoard>) {
     let collector = Arc::new(Collector::default());
     let (outlet, board) = collector.outlet();
-    let mut decoder = Decoder::new(codec, &outlet, false).unwrap();
+    let mut decoder = Decoder::new(codec, &outlet, &Setup::default()).unwrap();
     for (number, (data, key)) in units.iter().enumerate() {
         push_paced(&mut decoder, unit(data.clone(), *key, codec, number as u64));
     }
@@ -169,7 +169,7 @@ fn damaged_streams_end_in_pictures_and_never_in_a_panic() {
     for name in ["BA_MW_D_IDR_LOST.264", "BA_MW_D_P_LOST.264", "Error_I_P.264", "SVA_FM1_E.264", "NRF_MW_E.264"] {
         let collector = Arc::new(Collector::default());
         let (outlet, _) = collector.outlet();
-        let mut decoder = Decoder::new(Codec::H264, &outlet, false).unwrap();
+        let mut decoder = Decoder::new(Codec::H264, &outlet, &Setup::default()).unwrap();
         let damaged = h264_units(&fs::read(folder.join(name)).unwrap());
         for (number, (data, key)) in damaged.iter().chain(&sound).enumerate() {
             push_paced(&mut decoder, unit(data.clone(), *key, Codec::H264, number as u64));
@@ -234,7 +234,7 @@ fn hostile_bytes_are_survived() {
     for codec in [Codec::H264, Codec::H265, Codec::Mjpeg] {
         let collector = Arc::new(Collector::default());
         let (outlet, _) = collector.outlet();
-        let mut decoder = Decoder::new(codec, &outlet, false).unwrap();
+        let mut decoder = Decoder::new(codec, &outlet, &Setup::default()).unwrap();
         for (number, bytes) in hostile.iter().enumerate() {
             let unit = unit(Bytes::from(bytes.clone()), number % 7 == 0, codec, number as u64);
             let deadline = Instant::now() + DEADLINE;
@@ -242,14 +242,14 @@ fn hostile_bytes_are_survived() {
                 std::thread::yield_now();
             }
             if let Pushed::Failed(_) = decoder.push(unit) {
-                decoder = Decoder::new(codec, &outlet, false).unwrap();
+                decoder = Decoder::new(codec, &outlet, &Setup::default()).unwrap();
             }
         }
         if codec == Codec::H264 {
             collector.take();
             for (number, (data, key)) in sound.iter().enumerate() {
                 if let Pushed::Failed(_) = decoder.push(unit(data.clone(), *key, codec, number as u64)) {
-                    decoder = Decoder::new(codec, &outlet, false).unwrap();
+                    decoder = Decoder::new(codec, &outlet, &Setup::default()).unwrap();
                 }
             }
             decoder.drain(DEADLINE);
@@ -314,7 +314,7 @@ fn reordered_pictures_keep_their_own_times() {
     assert!(units.windows(2).any(|w| w[0].2 > w[1].2), "decoding order differs from display order");
     let collector = Arc::new(Collector::default());
     let (outlet, _) = collector.outlet();
-    let mut decoder = Decoder::new(Codec::H264, &outlet, false).unwrap();
+    let mut decoder = Decoder::new(Codec::H264, &outlet, &Setup::default()).unwrap();
     for (data, key, number) in units {
         push_paced(&mut decoder, unit(data, key, Codec::H264, number));
     }
@@ -336,7 +336,7 @@ fn live_streams_without_reordering_come_out_at_once() {
     ));
     let collector = Arc::new(Collector::default());
     let (outlet, _) = collector.outlet();
-    let mut decoder = Decoder::new(Codec::H264, &outlet, false).unwrap();
+    let mut decoder = Decoder::new(Codec::H264, &outlet, &Setup::default()).unwrap();
     for (number, (data, key)) in units.into_iter().enumerate() {
         assert_eq!(decoder.push(unit(data, key, Codec::H264, number as u64)), Pushed::Queued);
         assert_eq!(collector.wait(number + 1), number + 1, "each picture comes before the next unit goes in");
@@ -352,11 +352,11 @@ fn layouts_that_need_a_converter_say_so_and_then_work_with_one() {
     for (codec, units, name) in [(Codec::H264, yuv422, "Y42B"), (Codec::Mjpeg, gray, "GRAY8")] {
         let collector = Arc::new(Collector::default());
         let (outlet, _) = collector.outlet();
-        let mut decoder = Decoder::new(codec, &outlet, false).unwrap();
+        let mut decoder = Decoder::new(codec, &outlet, &Setup::default()).unwrap();
         decoder.push(unit(units[0].0.clone(), true, codec, 0));
         assert!(!decoder.chain.wait_for_end(DEADLINE));
         assert_eq!(decoder.fault(), Some(Fault::Format(name.into())));
-        let mut decoder = Decoder::new(codec, &outlet, true).unwrap();
+        let mut decoder = Decoder::new(codec, &outlet, &Setup { convert: true, ..Setup::default() }).unwrap();
         for (number, (data, key)) in units.iter().enumerate() {
             push_paced(&mut decoder, unit(data.clone(), *key, codec, number as u64));
         }
@@ -401,7 +401,7 @@ fn the_queue_before_the_decoder_is_bounded() {
         },
     );
     let outlet = Outlet::new(stream, sink, board, Duration::ZERO);
-    let mut decoder = Decoder::new(Codec::H264, &outlet, false).unwrap();
+    let mut decoder = Decoder::new(Codec::H264, &outlet, &Setup::default()).unwrap();
     let mut queued = 0;
     while decoder.push(unit(units[0].0.clone(), true, Codec::H264, queued)) == Pushed::Queued {
         queued += 1;
@@ -416,7 +416,7 @@ fn the_queue_before_the_decoder_is_bounded() {
 fn a_decoder_s_graph_shows_no_properties() {
     let collector = Arc::new(Collector::default());
     let (outlet, _) = collector.outlet();
-    let decoder = Decoder::new(Codec::H264, &outlet, false).unwrap();
+    let decoder = Decoder::new(Codec::H264, &outlet, &Setup::default()).unwrap();
     let graph = decoder.chain().graph();
     assert!(graph.contains("avdec_h264") && graph.contains("digraph"), "{graph}");
     assert!(!graph.contains("max-threads"));

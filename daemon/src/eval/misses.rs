@@ -4,7 +4,6 @@ use egret_models::eval::coco::{Detected, Object, overlap};
 
 use super::samples::Sample;
 use crate::{
-    media::Pixels,
     observe::still::{self, StillError},
 };
 
@@ -113,7 +112,7 @@ impl Worst {
 
     /// Looks at a picture.
     pub(super) fn offer(&mut self, sample: &Sample, objects: &[Object], found: &[Detected]) -> Result<(), StillError> {
-        let Some(Pixels::Host(picture)) = sample.frame.as_ref().map(|frame| &frame.pixels) else { return Ok(()) };
+        let Some(picture) = sample.frame.as_ref().and_then(|frame| frame.pixels.host()) else { return Ok(()) };
         let (loss, boxes) = judge(objects, found);
         let place = self.kept.partition_point(|miss| miss.loss >= loss);
         if loss > 0.0 && place < self.most {

@@ -137,6 +137,6 @@ impl Easel {
                 *sample = sample.saturating_add(45).min(235);
             }
         }
-        Luma { samples: &self.samples, stride: WIDTH, width: WIDTH, height: HEIGHT }
+        Luma { samples: &self.samples, stride: WIDTH, width: WIDTH, height: HEIGHT, every: 1 }
     }
 }

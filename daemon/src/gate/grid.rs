@@ -1,5 +1,7 @@
 //! The luma plane in coarse cells.
 
+use crate::media::HostPicture;
+
 /// Cells side by side, about: 8×8 pixels each of a 640×360 picture.
 const COLUMNS: usize = 80;
 /// Cells one above the other, at most.
@@ -20,11 +22,20 @@ pub struct Luma<'a> {
     pub width: usize,
     /// In pixels.
     pub height: usize,
+    /// Of so many rows `samples` has the middle one only ([`Grid::every`]); 1: it has all.
+    pub every: usize,
 }
 
 impl<'a> Luma<'a> {
-    fn row(&self, y: usize) -> &'a [u8] {
-        let start = y * self.stride;
+    /// The luma of a picture.
+    pub(crate) fn of(picture: &'a HostPicture) -> Self {
+        let ((samples, stride), (width, height)) = (picture.plane(0), picture.plane_size(0));
+        Self { samples, stride, width, height, every: 1 }
+    }
+
+    /// A row, or the one nearest above it that is there.
+    pub(crate) fn row(&self, y: usize) -> &'a [u8] {
+        let start = y.saturating_sub(self.every / 2) / self.every.max(1) * self.stride;
         self.samples.get(start..start + self.width).unwrap_or_default()
     }
 }
@@ -44,6 +55,11 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// Of so many rows of a picture of this size the middle one is enough.
+    pub fn every(width: usize, height: usize) -> usize {
+        (cell(width, height) / SAMPLED).max(1)
+    }
+
     /// Reads a picture. Of each cell four rows are read.
     pub fn fill(&mut self, luma: Luma<'_>) {
         if (self.width, self.height) != (luma.width, luma.height) {
@@ -68,7 +84,7 @@ impl Grid {
     }
 
     fn lay_out(&mut self, width: usize, height: usize) {
-        let cell = width.div_ceil(COLUMNS).max(height.div_ceil(ROWS)).max(SMALLEST);
+        let cell = cell(width, height);
         let (columns, rows) = (width.div_ceil(cell), height.div_ceil(cell));
         let (means, sums) = (vec![0.0; columns * rows], vec![0; width]);
         *self = Self { width, height, cell, columns, rows, means, sums };
@@ -85,6 +101,11 @@ impl Grid {
     pub(super) fn is_empty(&self) -> bool {
         self.means.is_empty()
     }
+}
+
+/// Side of a cell.
+fn cell(width: usize, height: usize) -> usize {
+    width.div_ceil(COLUMNS).max(height.div_ceil(ROWS)).max(SMALLEST)
 }
 
 /// Slopes of a field `[rows, columns]` at a cell, per cell to the right and down. At the edges from one side.
@@ -143,7 +164,7 @@ mod tests {
         let (width, height) = (645, 362);
         let samples: Vec<u8> = (0..width * height).map(|i| if i % width < 8 { 200 } else { 40 }).collect();
         let mut grid = Grid::default();
-        grid.fill(Luma { samples: &samples, stride: width, width, height });
+        grid.fill(Luma { samples: &samples, stride: width, width, height, every: 1 });
         assert_eq!((grid.cell, grid.columns, grid.rows), (9, 72, 41));
         assert!((grid.means[0] - (200.0 * 8.0 + 40.0) / 9.0).abs() < 1e-3, "{}", grid.means[0]);
         assert!(grid.means[1..72].iter().all(|mean| (mean - 40.0).abs() < 1e-3));
@@ -154,14 +175,29 @@ mod tests {
         let samples = vec![255; 64 * 64];
         for (width, height) in [(1, 1), (1, 64), (64, 1), (3, 5), (64, 64), (0, 0)] {
             let mut grid = Grid::default();
-            grid.fill(Luma { samples: &samples, stride: 64, width, height });
+            grid.fill(Luma { samples: &samples, stride: 64, width, height, every: 1 });
             assert!(grid.means.iter().all(|mean| (mean - 255.0).abs() < 1e-3), "{width}x{height}: {grid:?}");
-            edges(Luma { samples: &samples, stride: 64, width, height }, &grid, &mut Vec::new());
+            edges(Luma { samples: &samples, stride: 64, width, height, every: 1 }, &grid, &mut Vec::new());
         }
         let (width, height) = (7680, 4320);
         let samples = vec![255; width * height];
         let mut grid = Grid::default();
-        grid.fill(Luma { samples: &samples, stride: width, width, height });
+        grid.fill(Luma { samples: &samples, stride: width, width, height, every: 1 });
         assert!(grid.columns <= 80 && grid.means.iter().all(|mean| (mean - 255.0).abs() < 1e-3));
+    }
+
+    /// The rows that a device gives are those that are read.
+    #[test]
+    fn some_rows_are_as_good_as_all() {
+        for (width, height) in [(1920, 1080), (1280, 720), (640, 360), (3840, 2160), (352, 288)] {
+            let samples: Vec<u8> = (0..width * height).map(|i| (i / width * 7 + i % width * 3 + i / 1001) as u8).collect();
+            let every = Grid::every(width, height);
+            let rows: Vec<u8> = samples.chunks(width).skip(every / 2).step_by(every).flatten().copied().collect();
+            let (mut all, mut some) = (Grid::default(), Grid::default());
+            all.fill(Luma { samples: &samples, stride: width, width, height, every: 1 });
+            some.fill(Luma { samples: &rows, stride: width, width, height, every });
+            assert!(all.cell % every != 0 || all.means == some.means, "{width}x{height}: every {every}th row");
+            assert!(rows.len() * every <= samples.len() + width * every && !some.means.is_empty());
+        }
     }
 }

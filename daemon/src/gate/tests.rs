@@ -261,7 +261,7 @@ fn another_size_or_session_starts_over() {
     rig.stirred(4.0, |_| Sky::default());
     assert!(rig.look(&Sky::default(), &[]).still);
     let samples = vec![90; WIDTH * HEIGHT];
-    let luma = Luma { samples: &samples, stride: WIDTH, width: WIDTH / 2, height: HEIGHT / 2 };
+    let luma = Luma { samples: &samples, stride: WIDTH, width: WIDTH / 2, height: HEIGHT / 2, every: 1 };
     assert!(!rig.watch.look(luma, secs(6)).still);
 }
 

@@ -61,6 +61,16 @@ impl Watch {
         self.motion.hide(hidden);
     }
 
+    /// What was wrong with the last picture that was judged.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Whether a picture at this media time is looked at.
+    pub fn wants(&self, at: Duration) -> bool {
+        self.settings.motion.is_some() || self.judge.due(at)
+    }
+
     /// Looks at a picture. `at` is media time; where it goes back, as with a new session, the background is learnt anew.
     pub fn look(&mut self, luma: Luma<'_>, at: Duration) -> Seen {
         let due = self.judge.due(at);

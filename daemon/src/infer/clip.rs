@@ -3,7 +3,7 @@
 use egret_models::spec::{InputSpec, Layout};
 
 use super::Letterbox;
-use crate::media::{BBox, Frame, Pixels};
+use crate::media::{BBox, Frame};
 
 /// A picture of the network's size, `u8[3,H,W]`, not yet normalised: a thirtieth of the memory of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Cropper {
 
     /// The picture of a frame, or of a region of it; `None` where there is none, or where the frame lies out of reach.
     pub fn cut(&mut self, frame: &Frame, region: Option<BBox>) -> Option<Crop> {
-        let Pixels::Host(picture) = &frame.pixels else { return None };
+        let picture = frame.pixels.host()?;
         self.letterbox.fill(0, picture, region, &mut self.picture)?;
         // `as` saturates.
         Some(Crop(self.picture.iter().map(|sample| sample.round() as u8).collect()))

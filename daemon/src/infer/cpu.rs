@@ -13,7 +13,7 @@ use super::{
     engine::{Engine, Feed},
     reader::{Batch, Reader, Results},
 };
-use crate::media::{Detection, ModelInfo, Pixels};
+use crate::media::{Detection, ModelInfo};
 
 /// One engine instance of a network. [`load_cpu`](super::load_cpu) makes them.
 pub struct Cpu {
@@ -79,7 +79,7 @@ impl Cpu {
             return Err(DetectError::NoClips { model: self.info.name.clone(), takes: "clips", given: "pictures" });
         }
         for (slot, view) in views.iter().enumerate() {
-            let Pixels::Host(picture) = &view.frame.pixels else {
+            let Some(picture) = view.frame.pixels.host() else {
                 return Err(DetectError::Pixels { detector: "CPU", pixels: format!("{:?}", view.frame.pixels) });
             };
             let len = self.feed.each;

@@ -47,6 +47,11 @@ pub trait Detector: Send {
     /// The largest batch it takes.
     fn max_batch(&self) -> usize;
 
+    /// Whether it reads pictures where they lie on a device. Those of its cameras stay there then; else they come through host memory.
+    fn reads_device(&self) -> bool {
+        false
+    }
+
     /// Runs the network over 1 to [`Self::max_batch`] views.
     ///
     /// # Errors

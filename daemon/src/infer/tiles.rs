@@ -92,6 +92,10 @@ impl Detector for Tiled {
         self.inner.max_batch()
     }
 
+    fn reads_device(&self) -> bool {
+        self.inner.reads_device()
+    }
+
     /// Whole frames are looked at in tiles, regions as they are.
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {
         let mut all: Vec<View<'_>> = Vec::new();

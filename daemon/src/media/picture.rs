@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::DevicePixels;
+
 /// The sample layout of a picture in host memory, 8 bits a sample, chroma subsampled 2×2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
@@ -166,11 +168,13 @@ impl fmt::Debug for HostPicture {
     }
 }
 
-/// A decoded picture, wherever it lies. CUDA device memory and NVMM surfaces join here.
+/// A decoded picture, wherever it lies.
 #[derive(Debug)]
 pub enum Pixels {
     /// In host memory.
     Host(HostPicture),
+    /// In the memory of an NVIDIA device.
+    Device(DevicePixels),
     /// No picture: what the null source of the benches sends. Only the null and scripted detectors take it.
     None {
         /// Width in pixels that the frame claims.
@@ -185,7 +189,18 @@ impl Pixels {
     pub fn size(&self) -> (u32, u32) {
         match self {
             Self::Host(picture) => (picture.width(), picture.height()),
+            Self::Device(picture) => picture.size(),
             Self::None { width, height } => (*width, *height),
+        }
+    }
+
+    /// The picture in host memory. One that lies on a device is brought here when it is first asked for; `None`: there is none, or the device
+    /// does not give it.
+    pub fn host(&self) -> Option<&HostPicture> {
+        match self {
+            Self::Host(picture) => Some(picture),
+            Self::Device(picture) => picture.host(),
+            Self::None { .. } => None,
         }
     }
 }

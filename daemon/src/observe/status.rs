@@ -95,6 +95,7 @@ fn camera(camera: &CameraSnapshot) -> Value {
         "skipped_to_idr": status.skipped_to_idr,
         "decode_errors": status.decode_errors,
         "picture_faults": status.picture_faults,
+        "decoding": status.decoding,
         "frames": {
             "decoded": counts.decoded,
             "inferred": counts.inferred,

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     analyse::{MaskConfig, Zone, cover},
-    media::{Canvas, EncodeError, Frame, HostPicture, Pixels, StreamId, Tracked},
+    media::{Canvas, EncodeError, Frame, HostPicture, StreamId, Tracked},
 };
 
 /// JPEG quality of stills.
@@ -51,7 +51,7 @@ pub enum StillError {
     #[error("{MAX_WAITING} requests for a picture of this camera wait already")]
     Busy,
     /// The frame lies where it cannot be read.
-    #[error("the frames of this camera are not in host memory")]
+    #[error("the frames of this camera do not come to host memory")]
     NotInHostMemory,
     /// The encoder failed.
     #[error(transparent)]
@@ -127,7 +127,7 @@ impl Stills {
 /// # Errors
 /// [`StillError::NotInHostMemory`] or [`StillError::Encode`].
 pub fn jpeg(seen: &Seen) -> Result<Vec<u8>, StillError> {
-    let Pixels::Host(picture) = &seen.frame.pixels else { return Err(StillError::NotInHostMemory) };
+    let Some(picture) = seen.frame.pixels.host() else { return Err(StillError::NotInHostMemory) };
     let mut canvas = Canvas::of(picture, 1);
     seen.veils.iter().for_each(|zone| cover(&mut canvas, zone));
     for tracked in &seen.tracked.detections {
@@ -161,7 +161,7 @@ pub(super) mod tests {
         Anchor,
         geometry::{Point, Polygon},
     };
-    use crate::media::{BBox, Capture, Detection, ModelInfo, TimeBasis, TimeCard, TrackedDetection};
+    use crate::media::{BBox, Capture, Detection, ModelInfo, Pixels, TimeBasis, TimeCard, TrackedDetection};
 
     pub(in crate::observe) fn seen() -> (Frame, Tracked) {
         let stream = StreamId::new(7, "door");

@@ -20,7 +20,6 @@ use crate::{
     config::{ModelConfig, ModelSource, RuntimeConfig},
     file,
     infer::{self, Detector, Letterbox, Probe, View},
-    media::Pixels,
     store::{self, Beside, Other, StoreError},
 };
 
@@ -114,7 +113,7 @@ pub(super) struct Tensors {
 
 impl Tensors {
     pub(super) fn of(&mut self, picture: &Picture) -> &[f32] {
-        if let Pixels::Host(host) = &picture.frame.pixels {
+        if let Some(host) = picture.frame.pixels.host() {
             self.letterbox.fill(0, host, None, &mut self.tensor);
         }
         &self.tensor

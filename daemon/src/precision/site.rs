@@ -16,7 +16,7 @@ use super::{FrameFolder, PrecisionFailure};
 use crate::{
     config::{CameraConfig, Config},
     decode::FrameSink,
-    media::{Frame, Pixels, StreamId},
+    media::{Frame, StreamId},
     observe::still,
     source::{self, Context},
     status::StatusBoard,
@@ -148,7 +148,7 @@ async fn take(options: &SiteOptions, cameras: &mut [Camera], progress: &mut dyn 
 
 fn keep(path: &Path, frame: &Frame) -> Result<(), PrecisionFailure> {
     let failed = |source| PrecisionFailure::File { path: path.to_owned(), source };
-    let Pixels::Host(picture) = &frame.pixels else { return Ok(()) };
+    let Some(picture) = frame.pixels.host() else { return Ok(()) };
     let jpeg = still::encode(picture, LONGEST).map_err(|error| failed(std::io::Error::other(error.to_string())))?;
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(&jpeg).map_err(failed)

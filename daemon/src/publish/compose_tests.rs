@@ -139,6 +139,7 @@ fn every_message_is_as_its_fixture() {
         skipped_to_idr: 4,
         decode_errors: 1,
         picture_faults: PictureFaults { black: 2, moved: 1, ..PictureFaults::default() },
+        decoding: crate::status::Decoding::default(),
         rules: Arc::default(),
     };
     composer.measure(Duration::from_millis(300), |_| true);

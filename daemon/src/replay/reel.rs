@@ -29,10 +29,8 @@ pub(super) struct Take {
 impl Take {
     /// Its picture, to draw on; a black one where there is none.
     pub(super) fn canvas(&self) -> Canvas {
-        match self.picture.as_ref().unwrap_or(&self.frame.pixels) {
-            Pixels::Host(picture) => Canvas::of(picture, 1),
-            Pixels::None { width, height } => Canvas::black((*width, *height)),
-        }
+        let pixels = self.picture.as_ref().unwrap_or(&self.frame.pixels);
+        pixels.host().map_or_else(|| Canvas::black(pixels.size()), |picture| Canvas::of(picture, 1))
     }
 }
 

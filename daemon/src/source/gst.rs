@@ -24,11 +24,12 @@ impl Line {
         let plan = build::Plan {
             source: source.clone(),
             outlet: Arc::clone(&self.outlet),
-            convert: self.convert,
+            setup: self.setup.clone(),
             key_frames_only: self.camera.key_frames_only,
             media_start: self.media_end,
         };
         let before = self.outlet.delivered();
+        self.born = before;
         let chain = match away(move || build::chain(&plan)).await {
             Ok(chain) => chain,
             Err(fault) => return Self::gst_failed(fault.into(), source, false),
@@ -40,6 +41,21 @@ impl Line {
             () = stop.cancelled() => SessionEnd::Stopped,
             end = chain.over() => self.gst_over(end, source, &chain, before),
             failure = self.silence(&chain, source) => SessionEnd::Failed(failure),
+        };
+        // Hardware that takes all and gives nothing.
+        let end = match (end, chain.decodes()) {
+            (SessionEnd::Failed(_), Some(codec))
+                if chain.last_input().is_some() && self.outlet.delivered() == before && self.fall(codec, &Fault::Silent) =>
+            {
+                SessionEnd::Again
+            }
+            (end, Some(codec)) => {
+                if matches!(end, SessionEnd::Failed(_)) {
+                    self.absolve(codec);
+                }
+                end
+            }
+            (end, None) => end,
         };
         if let SessionEnd::Failed(_) | SessionEnd::Finished(Some(_)) = end {
             self.keep_graph(&chain).await;
@@ -54,8 +70,9 @@ impl Line {
     fn gst_over(&mut self, end: End, source: &SourceConfig, chain: &Chain, before: u64) -> SessionEnd {
         let delivered = self.outlet.delivered() > before;
         match (end, source) {
-            (End::Fault(Fault::Format(_)), _) if !self.convert => {
-                self.convert = true;
+            (End::Fault(fault), source) if self.gst_falls(&fault, source, chain, delivered) => SessionEnd::Again,
+            (End::Fault(Fault::Format(_)), _) if !self.setup.convert => {
+                self.setup.convert = true;
                 SessionEnd::Again
             }
             (End::Fault(fault), _) => Self::gst_failed(fault.into(), source, delivered),
@@ -69,6 +86,13 @@ impl Line {
             (End::Eos, SourceConfig::File(_)) => SessionEnd::Finished(None),
             (End::Eos, _) => SessionEnd::Failed(Failure::new(CameraState::Connecting, "the source ended")),
         }
+    }
+
+    /// Whether another decoder takes over. Of a file that is played once no picture may have been taken.
+    fn gst_falls(&mut self, fault: &Fault, source: &SourceConfig, chain: &Chain, delivered: bool) -> bool {
+        let once = matches!(source, SourceConfig::File(file) if !file.repeat);
+        let Some(codec) = chain.decodes().filter(|_| !(once && delivered)) else { return false };
+        self.fall(codec, fault)
     }
 
     /// A file that is played once and broke off in the middle is not played again: its first frames were taken already.

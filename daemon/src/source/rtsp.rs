@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::{RtspConfig, RtspTransport},
-    decode::{Decoder, Fault, Pushed},
+    decode::{Decoder, Fault, Place, Pushed},
     media::{AccessUnit, Codec, TimeBasis, TimeCard},
     status::CameraState,
 };
@@ -103,18 +103,30 @@ impl Line {
                         let seconds = timeout.as_secs_f64();
                         return Err(Failure::new(CameraState::NoData, format!("no access unit for {seconds} s")));
                     }
-                    play.check_decoder(self.outlet.delivered())?;
+                    if play.is_silent(self.outlet.delivered()) {
+                        self.silent(&mut play, decoder).await?;
+                    }
                     watchdog.as_mut().reset(last_unit + timeout);
                 }
             }
         }
     }
 
+    /// A decoder, by the first way that can be gone.
     async fn decoder(&mut self, codec: Codec) -> Result<Decoder, Fault> {
-        let (outlet, convert) = (Arc::clone(&self.outlet), self.convert);
-        let decoder = build(move || Decoder::new(codec, &outlet, convert)).await?;
-        self.graph.set(decoder.chain());
-        Ok(decoder)
+        loop {
+            let (outlet, setup) = (Arc::clone(&self.outlet), self.setup.clone());
+            self.born = self.outlet.delivered();
+            match build(move || Decoder::new(codec, &outlet, &setup)).await {
+                Ok(decoder) => {
+                    self.graph.set(decoder.chain());
+                    self.decodes(codec);
+                    return Ok(decoder);
+                }
+                Err(fault) if self.fall(codec, &fault) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
     }
 
     fn sender_report(&self, packet: &retina::rtcp::ReceivedCompoundPacket, play: &mut Playing) {
@@ -164,16 +176,23 @@ impl Line {
 
     /// Replaces a broken decoder; the next random access point goes into the new one. No one else notices.
     async fn rebuild(&mut self, fault: Fault, play: &mut Playing, decoder: &mut Option<Decoder>) -> Result<(), Failure> {
-        if matches!(fault, Fault::Format(_)) && !self.convert {
+        if self.fall(play.codec, &fault) {
+            // Told where it was decided.
+        } else if matches!(fault, Fault::Format(_)) && !self.setup.convert && !self.on_device(play.codec) {
             tracing::info!(camera = self.outlet.stream().name(), %fault, "decoding through a converter");
-            self.convert = true;
+            self.setup.convert = true;
         } else {
+            self.absolve(play.codec);
             self.outlet.count(|status| status.decode_errors += 1);
             self.outlet.show(fault.state(), &fault.to_string());
             if let Some(decoder) = decoder {
                 self.keep_graph(decoder.chain()).await;
             }
         }
+        self.replace(play, decoder).await
+    }
+
+    async fn replace(&mut self, play: &mut Playing, decoder: &mut Option<Decoder>) -> Result<(), Failure> {
         if let Some(broken) = decoder.take() {
             tear_down(broken).await;
         }
@@ -181,6 +200,20 @@ impl Line {
         self.skipped();
         play.gate.shut();
         Ok(())
+    }
+
+    /// A decoder that says nothing is replaced where another way is left; else the session is over.
+    async fn silent(&mut self, play: &mut Playing, decoder: &mut Option<Decoder>) -> Result<(), Failure> {
+        if !self.fall(play.codec, &Fault::Silent) {
+            self.absolve(play.codec);
+            return Err(Fault::Silent.into());
+        }
+        play.silent_since = (play.units, self.outlet.delivered());
+        self.replace(play, decoder).await
+    }
+
+    fn on_device(&self, codec: Codec) -> bool {
+        self.setup.way(codec).is_ok_and(|way| way.place == Place::Device)
     }
 
     fn skipped(&self) {
@@ -224,13 +257,11 @@ struct Playing {
 
 impl Playing {
     /// Data that goes in and never becomes a picture: the decoder makes nothing of it and does not even say so.
-    fn check_decoder(&mut self, delivered: u64) -> Result<(), Failure> {
+    fn is_silent(&mut self, delivered: u64) -> bool {
         if delivered != self.silent_since.1 {
             self.silent_since = (self.units, delivered);
-        } else if self.units.saturating_sub(self.silent_since.0) >= SILENT_UNITS {
-            return Err(Failure::new(CameraState::DecodeError, "data arrives, but no picture comes out of it"));
         }
-        Ok(())
+        self.units.saturating_sub(self.silent_since.0) >= SILENT_UNITS
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::{
-    config::{RtspConfig, RtspTransport},
+    config::{DecoderChoice, RtspConfig, RtspTransport},
     gate::PictureSettings,
     media::Frame,
     status::CameraStatus,
@@ -46,6 +46,8 @@ fn camera(source: SourceConfig) -> CameraConfig {
         idle_fps: None,
         weight: 1.0,
         key_frames_only: false,
+        decoder: DecoderChoice::Auto,
+        low_delay: false,
         no_data_timeout: Duration::from_secs(2),
         frozen_timeout: Duration::ZERO,
         picture: PictureSettings::default(),
@@ -74,7 +76,7 @@ fn hasty() -> Context {
         flapping_ceiling: Duration::from_millis(50),
         healthy: Duration::from_mins(1),
     };
-    Context { graph_dir: None, backoff }
+    Context { backoff, ..Context::default() }
 }
 
 /// Where the frames of a camera under test arrive.

@@ -74,7 +74,7 @@ impl Shots {
                 self.kept.entry(*to).or_insert(best);
             }
         }
-        if let Pixels::Host(picture) = &frame.pixels {
+        if !matches!(frame.pixels, Pixels::None { .. }) {
             let better: Vec<Track> = tracked
                 .tracks
                 .iter()
@@ -82,7 +82,10 @@ impl Shots {
                 .take(MOST_OF_FRAME)
                 .copied()
                 .collect();
-            if !better.is_empty() {
+            // Only then does a picture on a device come here.
+            if !better.is_empty()
+                && let Some(picture) = frame.pixels.host()
+            {
                 let veils = veils();
                 for track in &better {
                     self.keep(picture, frame, track, clock, &veils);

@@ -96,6 +96,20 @@ impl SurfaceLibrary {
         StandIn { library: self.clone(), raw: NonNull::new(raw).unwrap_or(NonNull::dangling()), size: (width, height) }
     }
 
+    /// Reads a surface into rows `pitch` bytes apart, the chroma from `chroma` on.
+    ///
+    /// # Safety
+    /// `raw` is a surface of this library, and `to` has room for its rows.
+    #[cfg(feature = "gstreamer")]
+    unsafe fn read_raw(&self, raw: *mut c_void, to: &mut [u8], pitch: usize, chroma: usize) {
+        let (luma, chroma) = to.split_at_mut(chroma);
+        // SAFETY: the caller's promise.
+        unsafe {
+            (self.read)(raw, 0, luma.as_mut_ptr(), pitch);
+            (self.read)(raw, 1, chroma.as_mut_ptr(), pitch);
+        }
+    }
+
     /// Surfaces that live.
     pub fn alive(&self) -> i64 {
         // SAFETY: reads a counter.
@@ -134,11 +148,11 @@ impl StandIn {
         self.raw.as_ptr()
     }
 
-    /// Fills it from NV12, rows of both planes `pitch` bytes apart.
+    /// Fills it from NV12, each plane with its pitch. Not while somebody reads it.
     ///
     /// # Panics
     /// Where a plane is too short.
-    pub fn fill(&mut self, luma: (&[u8], usize), chroma: (&[u8], usize)) {
+    pub fn fill(&self, luma: (&[u8], usize), chroma: (&[u8], usize)) {
         let (width, height) = (self.size.0 as usize, self.size.1 as usize);
         for (plane, (from, pitch), rows, row) in
             [(0, luma, height, width), (1, chroma, height.div_ceil(2), width.next_multiple_of(2))]

@@ -121,9 +121,8 @@ pub(super) fn watch(options: &GateOptions) -> Watch {
 
 /// Whether a frame is still; without a picture nobody can tell.
 pub(super) fn look(watch: &mut Watch, pixels: &Pixels, at: Duration) -> bool {
-    let Pixels::Host(picture) = pixels else { return false };
-    let ((samples, stride), (width, height)) = (picture.plane(0), picture.plane_size(0));
-    watch.look(Luma { samples, stride, width, height }, at).still
+    let Some(picture) = pixels.host() else { return false };
+    watch.look(Luma::of(picture), at).still
 }
 
 /// What was told, as the truth.

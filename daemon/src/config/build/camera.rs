@@ -14,7 +14,7 @@ use super::{
 use crate::{
     analyse::CameraRules,
     config::{
-        CameraConfig, Credentials, FileConfig, GateConfig, ModelConfig, RtspConfig, SourceConfig, TestConfig,
+        CameraConfig, Credentials, DecoderChoice, FileConfig, GateConfig, ModelConfig, RtspConfig, SourceConfig, TestConfig,
         address::{self, password_parameter},
         document::Entries,
         keys::{Camera, Rule, Section, Stream},
@@ -61,7 +61,7 @@ const PATTERNS: [&str; 25] = [
 pub(super) fn build(
     (mut typed, mut rules): (HashMap<String, Camera>, HashMap<String, Rule>),
     entries: &Entries,
-    (models, profiles): (&[ModelConfig], &Profiles),
+    (models, profiles, decoder): (&[ModelConfig], &Profiles, DecoderChoice),
     ledger: &mut Ledger,
     around: &Surroundings<'_>,
 ) -> Vec<CameraConfig> {
@@ -99,6 +99,8 @@ pub(super) fn build(
                 gate,
                 weight: camera.weight,
                 key_frames_only: camera.key_frames_only,
+                decoder: camera.decoder.map_or(decoder, |choice| choice.0),
+                low_delay: camera.low_delay,
                 no_data_timeout: camera.no_data_timeout.0,
                 frozen_timeout: camera.frozen_timeout.0,
                 picture: PictureSettings {

@@ -9,7 +9,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use crate::{
-    decode::{Chain, Fault, Tail, Watch, make, select_decoder, single_threaded},
+    decode::{Chain, Fault, Setup, Tail, Watch, begin_with_key, elements, make, parser, single_threaded},
     media::Codec,
 };
 
@@ -19,15 +19,17 @@ pub(super) struct Attach {
     pipeline: gst::glib::WeakRef<gst::Pipeline>,
     tail: gst::glib::WeakRef<gst::Element>,
     watch: Watch,
+    setup: Setup,
     found: Arc<AtomicBool>,
 }
 
 impl Attach {
-    pub(super) fn new(chain: &Chain, tail: &Tail, key_frames_only: bool) -> Self {
+    pub(super) fn new(chain: &Chain, tail: &Tail, setup: &Setup, key_frames_only: bool) -> Self {
         Self {
             pipeline: chain.pipeline().downgrade(),
             tail: tail.first().downgrade(),
             watch: chain.watch(key_frames_only),
+            setup: setup.clone(),
             found: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -48,12 +50,8 @@ impl Attach {
         };
         let next = match codec {
             Some(codec) => {
-                let decoder = select_decoder(codec)?;
-                self.watch.decoder(&decoder);
                 self.watch.codec(codec);
-                pipeline.add(&decoder).map_err(Fault::link)?;
-                decoder.link(&tail).map_err(Fault::link)?;
-                decoder
+                self.decoder(codec, &pipeline, &tail)?
             }
             None if kind == "video/x-raw" => tail,
             None => {
@@ -68,10 +66,32 @@ impl Attach {
         Ok(())
     }
 
+    /// The decoder of a way, linked up to the end of the pipeline; its first element.
+    fn decoder(&self, codec: Codec, pipeline: &gst::Pipeline, tail: &gst::Element) -> Result<gst::Element, Fault> {
+        let mut parts = elements(codec, &self.setup)?;
+        if let Some(decoder) = parts.first() {
+            self.watch.decoder(decoder);
+        }
+        if self.setup.way(codec)?.is_hardware() {
+            parts.first().into_iter().for_each(begin_with_key);
+            // What a container holds is no byte stream, which is all that the hardware takes.
+            parts.insert(0, make(parser(codec))?);
+        }
+        pipeline.add_many(&parts).map_err(Fault::link)?;
+        gst::Element::link_many(parts.iter().chain([tail])).map_err(Fault::link)?;
+        // Those at the end first: data may come at once.
+        for part in parts.iter().rev() {
+            part.sync_state_with_parent().map_err(Fault::link)?;
+        }
+        parts.into_iter().next().ok_or_else(|| Fault::Stopped("no decoder".into()))
+    }
+
     /// [`Self::video`] in a callback: what goes wrong is posted where the pipeline's own errors go.
     fn video_of(&self, element: &gst::Element, pad: &gst::Pad) {
         if let Err(fault) = self.video(pad) {
-            post(element, &fault.to_string());
+            let text = fault.to_string();
+            self.watch.fail(fault);
+            post(element, &text);
         }
     }
 }

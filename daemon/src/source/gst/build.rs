@@ -8,14 +8,14 @@ use gstreamer::prelude::*;
 use super::attach::{self, Attach};
 use crate::{
     config::{FileConfig, RtspConfig, RtspTransport, SourceConfig, TestConfig},
-    decode::{Chain, Fault, Outlet, Tail, make},
+    decode::{Chain, Fault, Outlet, Setup, Tail, make},
 };
 
 /// What to build.
 pub(super) struct Plan {
     pub(super) source: SourceConfig,
     pub(super) outlet: Arc<Outlet>,
-    pub(super) convert: bool,
+    pub(super) setup: Setup,
     pub(super) key_frames_only: bool,
     pub(super) media_start: Duration,
 }
@@ -25,8 +25,9 @@ pub(super) fn chain(plan: &Plan) -> Result<Chain, Fault> {
     let chain = Chain::new(&plan.outlet)?;
     chain.set_media_start(plan.media_start);
     let paced = matches!(&plan.source, SourceConfig::File(FileConfig { realtime: true, .. }));
-    let tail = Tail::new(&chain, plan.convert, paced)?;
-    let attach = Attach::new(&chain, &tail, plan.key_frames_only);
+    let tail = Tail::new(&chain, &plan.setup, paced)?;
+    chain.share(&plan.setup.decoders);
+    let attach = Attach::new(&chain, &tail, &plan.setup, plan.key_frames_only);
     match &plan.source {
         SourceConfig::File(file) => self::file(&chain, file, &attach)?,
         SourceConfig::V4l2(device) => {

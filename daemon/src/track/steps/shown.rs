@@ -31,7 +31,8 @@ impl<'a> Shown<'a> {
         }
         self.painted.get_or_init(|| {
             let Frame { stream, seq, dispatch, pts, capture, pixels, times } = &**self.frame;
-            let Pixels::Host(picture) = pixels else { return Arc::clone(self.frame) };
+            // To be painted over, a picture on a device comes here.
+            let Some(picture) = pixels.host() else { return Arc::clone(self.frame) };
             let Some(painted) = covered(picture, &self.veils) else { return Arc::clone(self.frame) };
             let (stream, pixels) = (stream.clone(), Pixels::Host(painted));
             let (seq, dispatch, pts, capture, times) = (*seq, *dispatch, *pts, *capture, *times);
