@@ -53,7 +53,8 @@ pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around
     let device = device(&typed.top, around);
     let models = model::build(&typed.model, &entries.models, ledger, around);
     let profiles = rule::Profiles::build(typed.top.time_zone.as_deref(), typed.profile, &entries.profiles, ledger);
-    let cameras = camera::build((typed.camera, typed.rule), entries, (&models, &profiles, typed.runtime.decoder.0), ledger, around);
+    let cameras =
+        camera::build((typed.camera, typed.rule), entries, (&models, &profiles, typed.runtime.decoder.0), ledger, around);
     let track = track(&typed.track, ledger);
     calm(&cameras, &track, ledger);
     let dialects = dialects::build(

@@ -80,7 +80,8 @@ fn of_surface(colour: Colour) -> Color {
 }
 
 fn planes(offsets: &[usize], strides: &[i32]) -> Option<CudaPlanes> {
-    let [Some(luma), Some(chroma)] = [0, 1].map(|i| Some((*offsets.get(i)? as u64, u32::try_from(*strides.get(i)?).ok()?))) else {
+    let [Some(luma), Some(chroma)] = [0, 1].map(|i| Some((*offsets.get(i)? as u64, u32::try_from(*strides.get(i)?).ok()?)))
+    else {
         return None;
     };
     Some(CudaPlanes { offset: [luma.0, chroma.0], pitch: [luma.1, chroma.1] })

@@ -130,7 +130,10 @@ mod tests {
         assert_eq!(thor[..2], ["nvh265dec (device memory)", "nvh265dec (host memory)"]);
         assert_eq!(thor.last().map(String::as_str), Some("avdec_h265 (host memory)"));
         assert_eq!(names(Machine::Gpu, Codec::Mjpeg, Auto, true), ["nvjpegdec (host memory)", "jpegdec (host memory)"]);
-        assert_eq!(names(Machine::Jetson, Codec::Mjpeg, Hardware, false), ["nvv4l2decoder (host memory)", "nvjpegdec (host memory)"]);
+        assert_eq!(
+            names(Machine::Jetson, Codec::Mjpeg, Hardware, false),
+            ["nvv4l2decoder (host memory)", "nvjpegdec (host memory)"]
+        );
         for codec in [Codec::H264, Codec::H265, Codec::Mjpeg] {
             assert_eq!(Machine::Plain.ways(codec, Auto, true), [Way::SOFTWARE]);
             assert_eq!(Machine::Plain.ways(codec, Hardware, true), []);

@@ -3,9 +3,7 @@
 use egret_models::eval::coco::{Detected, Object, overlap};
 
 use super::samples::Sample;
-use crate::{
-    observe::still::{self, StillError},
-};
+use crate::observe::still::{self, StillError};
 
 /// A box is right from this IoU on.
 const IOU: f64 = 0.5;

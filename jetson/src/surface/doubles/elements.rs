@@ -177,11 +177,13 @@ mod imp {
     fn build(bin: &super::Decoder) -> Result<(), glib::BoolError> {
         let (first, last) = (gst::ElementFactory::make("identity").build()?, glib::Object::new::<super::Wrapper>());
         bin.add_many([&first, last.upcast_ref()])?;
-        let pad = |element: &gst::Element, name: &str| element.static_pad(name).ok_or_else(|| glib::bool_error!("no pad {}", name));
+        let pad =
+            |element: &gst::Element, name: &str| element.static_pad(name).ok_or_else(|| glib::bool_error!("no pad {}", name));
         let (sink, src) = (pad(&first, "sink")?, pad(last.upcast_ref(), "src")?);
         let (weak, from, to) = (bin.downgrade(), first.downgrade(), last.downgrade());
         sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-            if let (Some(event), Some(bin), Some(first), Some(last)) = (info.event(), weak.upgrade(), from.upgrade(), to.upgrade())
+            if let (Some(event), Some(bin), Some(first), Some(last)) =
+                (info.event(), weak.upgrade(), from.upgrade(), to.upgrade())
                 && let gst::EventView::Caps(caps) = event.view()
                 && first.static_pad("src").is_some_and(|src| !src.is_linked())
             {
@@ -193,7 +195,12 @@ mod imp {
         bin.add_pad(&gst::GhostPad::builder_with_target(&src)?.name("src").build())
     }
 
-    fn attach(bin: &super::Decoder, caps: &gst::CapsRef, first: &gst::Element, last: &gst::Element) -> Result<(), glib::BoolError> {
+    fn attach(
+        bin: &super::Decoder,
+        caps: &gst::CapsRef,
+        first: &gst::Element,
+        last: &gst::Element,
+    ) -> Result<(), glib::BoolError> {
         let kind = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
         let name = match kind.as_str() {
             "video/x-h264" => "avdec_h264",
@@ -212,13 +219,15 @@ mod imp {
 
     impl ElementImpl for Decoder {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-            static OWN: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| metadata("nvv4l2decoder", "Codec/Decoder/Video"));
+            static OWN: LazyLock<gst::subclass::ElementMetadata> =
+                LazyLock::new(|| metadata("nvv4l2decoder", "Codec/Decoder/Video"));
             Some(&OWN)
         }
 
         fn pad_templates() -> &'static [gst::PadTemplate] {
-            static ALL: LazyLock<Vec<gst::PadTemplate>> =
-                LazyLock::new(|| templates("video/x-h264,stream-format=byte-stream;video/x-h265,stream-format=byte-stream;image/jpeg", NVMM));
+            static ALL: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+                templates("video/x-h264,stream-format=byte-stream;video/x-h265,stream-format=byte-stream;image/jpeg", NVMM)
+            });
             &ALL
         }
 
@@ -258,8 +267,12 @@ mod imp {
         fn with_class(_: &Self::Class) -> Self {
             let sink = pad("sink", |builder| {
                 builder
-                    .chain_function(|_, parent, buffer| Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |own| own.chain(&buffer)))
-                    .event_function(|pad, parent, event| Self::catch_panic_pad_function(parent, || false, |own| own.event(pad, event)))
+                    .chain_function(|_, parent, buffer| {
+                        Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |own| own.chain(&buffer))
+                    })
+                    .event_function(|pad, parent, event| {
+                        Self::catch_panic_pad_function(parent, || false, |own| own.event(pad, event))
+                    })
                     .query_function(|pad, parent, query| match query.view_mut() {
                         // So that buffers come in GStreamer's own layout.
                         gst::QueryViewMut::Allocation(_) => false,
@@ -370,8 +383,12 @@ mod imp {
         fn with_class(_: &Self::Class) -> Self {
             let sink = pad("sink", |builder| {
                 builder
-                    .chain_function(|_, parent, buffer| Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |own| own.chain(&buffer)))
-                    .event_function(|pad, parent, event| Self::catch_panic_pad_function(parent, || false, |own| own.event(pad, event)))
+                    .chain_function(|_, parent, buffer| {
+                        Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |own| own.chain(&buffer))
+                    })
+                    .event_function(|pad, parent, event| {
+                        Self::catch_panic_pad_function(parent, || false, |own| own.event(pad, event))
+                    })
             });
             Self { sink, src: pad("src", |builder| builder), host: Mutex::default() }
         }
@@ -416,7 +433,8 @@ mod imp {
 
     impl ElementImpl for Converter {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-            static OWN: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| metadata("nvvidconv", "Filter/Converter/Video"));
+            static OWN: LazyLock<gst::subclass::ElementMetadata> =
+                LazyLock::new(|| metadata("nvvidconv", "Filter/Converter/Video"));
             Some(&OWN)
         }
 
