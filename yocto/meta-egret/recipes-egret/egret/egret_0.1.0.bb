@@ -1,0 +1,92 @@
+SUMMARY = "Camera appliance daemon: RTSP in, detections, tracks and events out over MQTT"
+DESCRIPTION = "Decodes cameras in hardware, batches their freshest frames into one network, follows objects and publishes what it saw."
+HOMEPAGE = "https://github.com/egret-vision/egret"
+BUGTRACKER = "https://github.com/egret-vision/egret/issues"
+SECTION = "multimedia"
+# egret's own, and those of the crates that are linked in (scripts/yocto-crates.py --licences).
+LICENSE = "Apache-2.0 & BSD-3-Clause & IJG & ISC & MIT & Unicode-3.0 & Zlib"
+LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
+
+DEPENDS = "glib-2.0 gstreamer1.0 gstreamer1.0-plugins-base"
+
+# The checkout that this layer is part of, at its head: recipe, list of crates and sources are one commit.
+SRC_URI = "git://${EGRET_CHECKOUT};protocol=file;usehead=1"
+SRCREV = "${AUTOREV}"
+require egret-crates.inc
+
+inherit cargo pkgconfig systemd useradd
+
+# cargo's arguments. Devices carry no simulator, no demo and no broker.
+CARGO_BUILD_FLAGS += "--package egret --bin egret --no-default-features"
+PACKAGECONFIG ??= ""
+PACKAGECONFIG:tegra ??= "tensorrt"
+PACKAGECONFIG[tensorrt] = "--features tensorrt,,tensorrt-core tensorrt-plugins"
+# `egret demo` and `egret sim`: for boards on a desk. They replace nothing of the device build and add no package to the image.
+PACKAGECONFIG[demo] = "--features demo,,gstreamer1.0-rtsp-server,gstreamer1.0-rtsp-server"
+
+# Headers alone: nothing of NVIDIA's is linked (docs/tensorrt.md).
+export EGRET_TENSORRT_HEADERS = "${STAGING_INCDIR}"
+# The workspace's release profile strips; here packaging does, so that -dbg has what it needs.
+export CARGO_PROFILE_RELEASE_STRIP = "none"
+
+EGRET_UNITS = "egret.service"
+
+do_install:append() {
+    install -d ${D}${systemd_system_unitdir}
+    for unit in ${EGRET_UNITS}; do
+        install -m 0644 ${S}/systemd/$unit ${D}${systemd_system_unitdir}/
+    done
+    install -D -m 0640 ${S}/systemd/egret.toml ${D}${sysconfdir}/egret/egret.toml
+    install -D -m 0644 ${S}/systemd/egret.toml ${D}${datadir}/egret/egret.toml
+    chown root:egret ${D}${sysconfdir}/egret ${D}${sysconfdir}/egret/egret.toml
+    chmod 0750 ${D}${sysconfdir}/egret
+}
+
+SYSTEMD_SERVICE:${PN} = "egret.service"
+
+# Numbers that never change: the data partition outlives both slots, and its files belong to them.
+USERADD_PACKAGES = "${PN}"
+# `render` comes with udev, which is in no sysroot: a twin here, so that useradd finds it.
+GROUPADD_PARAM:${PN} = "--system --gid 790 egret; --system render"
+USERADD_PARAM:${PN} = "--system --uid 790 --gid egret --groups video,render --no-create-home --home-dir /var/lib/egret --shell /sbin/nologin egret"
+
+FILES:${PN} += "${systemd_system_unitdir} ${datadir}/egret/egret.toml"
+CONFFILES:${PN} = "${sysconfdir}/egret/egret.toml"
+
+# What is opened at run time, by name: GStreamer's elements and NVIDIA's libraries. Nothing links them, so nothing finds them by itself.
+RDEPENDS:${PN} = " \
+    ca-certificates \
+    gstreamer1.0 \
+    gstreamer1.0-plugins-base-app \
+    gstreamer1.0-plugins-base-playback \
+    gstreamer1.0-plugins-base-typefindfunctions \
+    gstreamer1.0-plugins-base-videoconvertscale \
+    gstreamer1.0-plugins-base-videorate \
+    gstreamer1.0-plugins-base-videotestsrc \
+    gstreamer1.0-plugins-good-isomp4 \
+    gstreamer1.0-plugins-good-jpeg \
+    gstreamer1.0-plugins-good-matroska \
+    gstreamer1.0-plugins-good-rtp \
+    gstreamer1.0-plugins-good-rtpmanager \
+    gstreamer1.0-plugins-good-rtsp \
+    gstreamer1.0-plugins-good-udp \
+    gstreamer1.0-plugins-good-video4linux2 \
+    gstreamer1.0-plugins-bad-videoparsersbad \
+"
+RDEPENDS:${PN}:append:tegra = " \
+    cuda-cudart \
+    cuda-nvrtc \
+    gstreamer1.0-plugins-nvvidconv \
+    gstreamer1.0-plugins-nvvideo4linux2 \
+    nv-tegra-release \
+    tegra-libraries-cuda \
+    tegra-libraries-eglcore \
+    tegra-libraries-multimedia-utils \
+    tegra-libraries-multimedia-v4l \
+    tegra-libraries-nvml \
+    tensorrt-core \
+    tensorrt-plugins \
+"
+
+# What the Tegra overrides change may not share a package with other boards of the same processor.
+PACKAGE_ARCH:tegra = "${TEGRA_PKGARCH}"
