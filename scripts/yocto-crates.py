@@ -29,7 +29,7 @@ def crates(lock: str) -> list[tuple[str, str, str]]:
 
 def render(found: list[tuple[str, str, str]]) -> str:
     """The file: what to fetch, and what it has to be."""
-    lines = ["# Written by scripts/yocto-crates.py from Cargo.lock.", "", 'SRC_URI += " \\']
+    lines = ["# Written by scripts/yocto-crates.py from Cargo.lock.", "", 'SRC_URI += "\\']
     lines += [f"    crate://crates.io/{name}/{version} \\" for name, version, _ in found]
     lines += ['"', ""]
     lines += [f'SRC_URI[{name}-{version}.sha256sum] = "{digest}"' for name, version, digest in found]

@@ -10,7 +10,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
 DEPENDS = "glib-2.0 gstreamer1.0 gstreamer1.0-plugins-base"
 
 # The checkout that this layer is part of, at its head: recipe, list of crates and sources are one commit.
-SRC_URI = "git://${EGRET_CHECKOUT};protocol=file;usehead=1"
+SRC_URI = "git://${EGRET_CHECKOUT};protocol=file;nobranch=1;usehead=1"
 SRCREV = "${AUTOREV}"
 require egret-crates.inc
 
@@ -48,7 +48,10 @@ SYSTEMD_SERVICE:${PN} = "egret.service"
 USERADD_PACKAGES = "${PN}"
 # `render` comes with udev, which is in no sysroot: a twin here, so that useradd finds it.
 GROUPADD_PARAM:${PN} = "--system --gid 790 egret; --system render"
-USERADD_PARAM:${PN} = "--system --uid 790 --gid egret --groups video,render --no-create-home --home-dir /var/lib/egret --shell /sbin/nologin egret"
+USERADD_PARAM:${PN} = "--system --uid 790 --gid egret --groups video,render --no-create-home --home-dir ${localstatedir}/lib/egret --shell /sbin/nologin egret"
+
+# What the Tegra overrides change may not share a package with other boards of the same processor.
+PACKAGE_ARCH:tegra = "${TEGRA_PKGARCH}"
 
 FILES:${PN} += "${systemd_system_unitdir} ${datadir}/egret/egret.toml"
 CONFFILES:${PN} = "${sysconfdir}/egret/egret.toml"
@@ -57,6 +60,7 @@ CONFFILES:${PN} = "${sysconfdir}/egret/egret.toml"
 RDEPENDS:${PN} = " \
     ca-certificates \
     gstreamer1.0 \
+    gstreamer1.0-plugins-bad-videoparsersbad \
     gstreamer1.0-plugins-base-app \
     gstreamer1.0-plugins-base-playback \
     gstreamer1.0-plugins-base-typefindfunctions \
@@ -71,7 +75,6 @@ RDEPENDS:${PN} = " \
     gstreamer1.0-plugins-good-rtsp \
     gstreamer1.0-plugins-good-udp \
     gstreamer1.0-plugins-good-video4linux2 \
-    gstreamer1.0-plugins-bad-videoparsersbad \
 "
 RDEPENDS:${PN}:append:tegra = " \
     cuda-cudart \
@@ -87,6 +90,3 @@ RDEPENDS:${PN}:append:tegra = " \
     tensorrt-core \
     tensorrt-plugins \
 "
-
-# What the Tegra overrides change may not share a package with other boards of the same processor.
-PACKAGE_ARCH:tegra = "${TEGRA_PKGARCH}"

@@ -1,4 +1,5 @@
 SUMMARY = "What an egret appliance is made of"
+SUMMARY:${PN}-software-decoders = "H.264 and H.265 on the CPU: FFmpeg, patents to be cleared by whoever ships it"
 DESCRIPTION = "The daemon, provisioning and the appliance's settings; on Jetson boards also what sets clocks, fan and power mode."
 LICENSE = "Apache-2.0"
 
@@ -25,6 +26,5 @@ RDEPENDS:${PN}:append:tegra = " \
 "
 
 # Decoders on the CPU: packages with a commercial licence flag, so never in by themselves (docs/yocto.md, Licences).
-SUMMARY:${PN}-software-decoders = "H.264 and H.265 on the CPU: FFmpeg, patents to be cleared by whoever ships it"
 RDEPENDS:${PN}-software-decoders = "${@bb.utils.contains('LICENSE_FLAGS_ACCEPTED', 'commercial', 'gstreamer1.0-libav', '', d)}"
 ALLOW_EMPTY:${PN}-software-decoders = "1"

@@ -28,6 +28,6 @@ do_install() {
 }
 do_install[file-checksums] += "${@d.getVar('EGRET_UPDATE_CA') and d.getVar('EGRET_UPDATE_CA') + ':True'}"
 
+PACKAGE_ARCH = "${MACHINE_ARCH}"
 FILES:${PN} += "${libdir}/swupdate ${datadir}/egret"
 RDEPENDS:${PN} = "egret-update swupdate"
-PACKAGE_ARCH = "${MACHINE_ARCH}"

@@ -25,6 +25,6 @@ do_install() {
 }
 
 SYSTEMD_SERVICE:${PN} = "egret-slot-confirm.service egret-health-gate.service"
-FILES:${PN} += "${systemd_system_unitdir}"
-RDEPENDS:${PN} = "curl egret egret-appliance efivar setup-nv-boot-control tegra-redundant-boot"
 PACKAGE_ARCH = "${TEGRA_PKGARCH}"
+FILES:${PN} += "${systemd_system_unitdir}"
+RDEPENDS:${PN} = "curl efivar egret egret-appliance setup-nv-boot-control tegra-redundant-boot"
