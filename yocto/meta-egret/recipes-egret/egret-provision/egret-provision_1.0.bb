@@ -32,4 +32,4 @@ do_install[file-checksums] += "${@d.getVar('EGRET_PROVISION_SIGNERS') and d.getV
 
 SYSTEMD_SERVICE:${PN} = "egret-provision.service"
 FILES:${PN} += "${systemd_system_unitdir} ${nonarch_base_libdir}/udev ${datadir}/egret"
-RDEPENDS:${PN} = "egret egret-appliance openssh-keygen"
+RDEPENDS:${PN} = "egret egret-base openssh-keygen"

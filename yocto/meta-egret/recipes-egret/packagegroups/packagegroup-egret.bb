@@ -12,7 +12,7 @@ PACKAGES = "${PN} ${PN}-software-decoders"
 RDEPENDS:${PN} = " \
     ca-certificates \
     egret \
-    egret-appliance \
+    egret-base \
     egret-provision \
     openssh \
     os-release \

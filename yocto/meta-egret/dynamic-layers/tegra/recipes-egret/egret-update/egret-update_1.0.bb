@@ -27,4 +27,4 @@ do_install() {
 SYSTEMD_SERVICE:${PN} = "egret-slot-confirm.service egret-health-gate.service"
 PACKAGE_ARCH = "${TEGRA_PKGARCH}"
 FILES:${PN} += "${systemd_system_unitdir}"
-RDEPENDS:${PN} = "curl efivar egret egret-appliance setup-nv-boot-control tegra-redundant-boot"
+RDEPENDS:${PN} = "curl efivar egret egret-base setup-nv-boot-control tegra-redundant-boot"
