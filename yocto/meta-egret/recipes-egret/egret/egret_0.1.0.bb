@@ -1,4 +1,5 @@
 SUMMARY = "Camera appliance daemon: RTSP in, detections, tracks and events out over MQTT"
+SUMMARY:${PN}-models = "The small network of egret's demo: it knows simulated streets only"
 DESCRIPTION = "Decodes cameras in hardware, batches their freshest frames into one network, follows objects and publishes what it saw."
 HOMEPAGE = "https://github.com/egret-vision/egret"
 BUGTRACKER = "https://github.com/egret-vision/egret/issues"
@@ -29,17 +30,30 @@ export EGRET_TENSORRT_HEADERS = "${STAGING_INCDIR}"
 # The workspace's release profile strips; here packaging does, so that -dbg has what it needs.
 export CARGO_PROFILE_RELEASE_STRIP = "none"
 
-EGRET_UNITS = "egret.service"
+# egret@.service: further instances; egret-engine-build.service: started by hand before an update is put to work.
+EGRET_UNITS = "egret.service egret@.service egret-engine-build.service"
+EGRET_DROP_INS = "cpu-only.conf device-policy-jetpack7.conf log-namespace.conf"
 
 do_install:append() {
-    install -d ${D}${systemd_system_unitdir}
+    install -d ${D}${systemd_system_unitdir} ${D}${datadir}/egret/drop-ins
     for unit in ${EGRET_UNITS}; do
         install -m 0644 ${S}/systemd/$unit ${D}${systemd_system_unitdir}/
     done
+    for drop_in in ${EGRET_DROP_INS}; do
+        install -m 0644 ${S}/systemd/drop-ins/$drop_in ${D}${datadir}/egret/drop-ins/
+    done
+    install -D -m 0644 ${S}/systemd/sysusers.d/egret.conf ${D}${nonarch_libdir}/sysusers.d/egret.conf
+    install -D -m 0644 ${S}/systemd/tmpfiles.d/egret.conf ${D}${nonarch_libdir}/tmpfiles.d/egret.conf
+    install -D -m 0644 ${S}/systemd/journald@egret.conf.d/10-egret.conf ${D}${nonarch_libdir}/systemd/journald@egret.conf.d/10-egret.conf
     install -D -m 0640 ${S}/systemd/egret.toml ${D}${sysconfdir}/egret/egret.toml
     install -D -m 0644 ${S}/systemd/egret.toml ${D}${datadir}/egret/egret.toml
-    chown root:egret ${D}${sysconfdir}/egret ${D}${sysconfdir}/egret/egret.toml
-    chmod 0750 ${D}${sysconfdir}/egret
+    chgrp egret ${D}${sysconfdir}/egret/egret.toml
+    # The network of the demo, in each of its precisions, and the pages. Man pages and completions are written by the program
+    # itself (`egret manual`), which cannot run here.
+    install -d ${D}${datadir}/egret/models ${D}${docdir}/egret
+    cp -R --no-preserve=ownership ${S}/models/street/street.onnx ${S}/models/street/model.toml ${S}/models/street/street-fp16 \
+        ${S}/models/street/street-int8 ${D}${datadir}/egret/models/
+    install -m 0644 ${S}/docs/*.md ${D}${docdir}/egret/
 }
 
 SYSTEMD_SERVICE:${PN} = "egret.service"
@@ -53,7 +67,9 @@ USERADD_PARAM:${PN} = "--system --uid 790 --gid egret --groups video,render --no
 # What the Tegra overrides change may not share a package with other boards of the same processor.
 PACKAGE_ARCH:tegra = "${TEGRA_PKGARCH}"
 
-FILES:${PN} += "${systemd_system_unitdir} ${datadir}/egret/egret.toml"
+PACKAGE_BEFORE_PN += "${PN}-models"
+FILES:${PN}-models += "${datadir}/egret/models"
+FILES:${PN} += "${nonarch_libdir} ${datadir}/egret/drop-ins ${datadir}/egret/egret.toml"
 CONFFILES:${PN} = "${sysconfdir}/egret/egret.toml"
 
 # What is opened at run time, by name: GStreamer's elements and NVIDIA's libraries. Nothing links them, so nothing finds them by itself.

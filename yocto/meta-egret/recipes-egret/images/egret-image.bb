@@ -28,5 +28,8 @@ egret_configuration_on_data() {
     rm -rf ${IMAGE_ROOTFS}${sysconfdir}/egret
     ln -s /data/config/current ${IMAGE_ROOTFS}${sysconfdir}/egret
     install -d ${IMAGE_ROOTFS}/data
+    # Its folders are those of /usr/share/egret/data-folders.conf here.
+    install -d ${IMAGE_ROOTFS}${sysconfdir}/tmpfiles.d
+    ln -sf /dev/null ${IMAGE_ROOTFS}${sysconfdir}/tmpfiles.d/egret.conf
 }
 ROOTFS_POSTPROCESS_COMMAND += "egret_configuration_on_data"
