@@ -1,6 +1,6 @@
 # Short names for what scripts/ and cargo do.
 .DEFAULT_GOAL := help
-.PHONY: help demo test release lint fmt bench clean-runtime
+.PHONY: help demo test release lint fmt bench clean-runtime acceptance acceptance-yocto
 
 # Arguments of `egret demo`.
 DEMO_ARGS ?=
@@ -10,7 +10,7 @@ ONNXRUNTIME := $(CURDIR)/.runtime/libonnxruntime.so
 with_runtime = if [ -e "$(ONNXRUNTIME)" ]; then export ORT_DYLIB_PATH="$(ONNXRUNTIME)"; fi;
 
 help: ## Print this list.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: ## Install what is missing, build, and show detections from four simulated cameras in the terminal.
 	@scripts/demo.sh $(DEMO_ARGS)
@@ -32,6 +32,11 @@ fmt: ## Format the sources.
 bench: ## Measure the daemon's own cost per frame (release build).
 	@scripts/setup.sh runtime
 	@$(with_runtime) cargo run --locked --release --package egret -- bench
+
+acceptance: acceptance-yocto ## The long proofs, one after the other.
+
+acceptance-yocto: ## The Yocto layer with the real BitBake: parses, resolves, unpacks (minutes).
+	@scripts/acceptance/yocto.sh
 
 clean-runtime: ## Remove the downloaded ONNX Runtime and the Python reference.
 	rm -rf .runtime target/reference-venv

@@ -8,12 +8,12 @@ what=${1:?demo, test or runtime}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-# To build, to run; to test also a broker from outside, Graphviz, shellcheck, systemd-analyze and Python for the reference.
+# To build, to run; to test also a broker from outside, Graphviz, shellcheck, systemd-analyze, partition tables and Python for the reference.
 packages=(build-essential pkg-config ca-certificates libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
   python3 python3-pip)
 if [ "$what" = test ]; then
-  packages+=(mosquitto mosquitto-clients graphviz shellcheck systemd python3-venv)
+  packages+=(mosquitto mosquitto-clients graphviz shellcheck systemd fdisk python3-venv)
   # The reference needs Python 3.11; Ubuntu 22.04 has it beside its own 3.10.
   if command -v python3 >/dev/null && python3 -c 'import sys; sys.exit(sys.version_info >= (3, 11))'; then
     packages+=(python3.11 python3.11-venv)

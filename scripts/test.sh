@@ -69,10 +69,18 @@ check "systemd units" scripts/units.sh
 if command -v shellcheck >/dev/null; then
   check "shell scripts" shellcheck scripts/*.sh daemon/benches/*.sh jetson/benches/*.sh .ci/run systemd/debian/{keep-package,egret-rollback} systemd/debian/egret.p*
   check "flashing scripts, lints" shellcheck -x jetson/flash/*.sh
+  mapfile -t scripts < <(grep -rlE '^#!/bin/sh|^# shellcheck shell=' yocto/meta-egret)
+  check "scripts of the Yocto layer, lints" shellcheck yocto/update-keys.sh scripts/acceptance/yocto.sh "${scripts[@]}"
 else
   skip "shell scripts: shellcheck is not installed"
 fi
 check "flashing scripts" python3 -m unittest discover -s jetson/flash/tests
+if yocto_python=$(scripts/yocto-venv.sh); then
+  check "Yocto recipes and kas files" scripts/yocto-lint.sh "$yocto_python"
+  check "Yocto layer" "$yocto_python" -m unittest discover -s yocto/tests
+else
+  failed=1
+fi
 if cargo deny --version >/dev/null 2>&1; then
   check "licences and advisories" cargo deny --locked check
 else
