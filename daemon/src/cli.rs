@@ -7,6 +7,7 @@ mod check;
 mod command;
 #[cfg(feature = "demo")]
 mod demo;
+mod engine;
 mod eval;
 mod graph;
 mod init;
@@ -53,6 +54,8 @@ enum Command {
     Bundle(bundle::Args),
     /// Inspect, store and download networks.
     Model(model::Args),
+    /// Build, list, inspect, measure and remove TensorRT's engines.
+    Engine(engine::Args),
     /// Measure the daemon's own cost.
     Bench(bench::Args),
     /// Measure models on pictures whose truth is known, side by side.
@@ -99,6 +102,7 @@ impl Cli {
             Command::Tell(args) => command::run(&args),
             Command::Bundle(args) => bundle::run(args),
             Command::Model(args) => model::run(args),
+            Command::Engine(args) => engine::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Eval(args) => eval::run(args),
             Command::TrackEval(args) => track_eval::run(args),

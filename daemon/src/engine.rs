@@ -3,19 +3,42 @@
 //! [`Key`] names what an engine is for, [`Manifest`] says how it came about, [`Store`] keeps both safe from power cuts, [`lock`] lets one
 //! build at a time. `docs/engines.md` is the manual.
 
+#[cfg(feature = "tensorrt")]
+mod bench;
+#[cfg(feature = "tensorrt")]
+mod build;
+mod choose;
 mod error;
 #[cfg(feature = "tensorrt")]
 mod here;
 mod key;
 pub mod lock;
 mod manifest;
+#[cfg(feature = "tensorrt")]
+mod open;
+mod place;
 mod progress;
 mod store;
 
+pub use choose::{Choice, choose};
 pub use error::EngineError;
-#[cfg(feature = "tensorrt")]
-pub use here::{Elsewhere, Here};
 pub use key::{Difference, DlaCore, Flags, Hardware, Input, Key, Profile};
 pub use manifest::{Manifest, Placed, Plan, Unreadable, VERSION, Verdict};
+pub use place::folder;
+#[cfg(feature = "tensorrt")]
+pub use place::location;
 pub use progress::{Phase, Sparing, Tell, span};
 pub use store::{Listed, Store};
+#[cfg(feature = "tensorrt")]
+pub use {
+    bench::{BenchError, Figures, Measure, bench},
+    build::{Asked, BuildError, Built, Order, build},
+    here::{Elsewhere, Here},
+    open::{OpenError, open},
+};
+
+#[cfg(all(test, feature = "doubles"))]
+mod doubles_tests;
+#[cfg(all(test, feature = "doubles"))]
+#[path = "../tests/steps/onnx.rs"]
+mod onnx_file;

@@ -25,6 +25,8 @@ pub use detector::{DetectError, Detector, Output, View};
 pub use device_head::{DeviceHead, device_head};
 pub use letterbox::{Letterbox, Placement};
 pub(crate) use load::load_bytes;
+#[cfg(feature = "tensorrt")]
+pub(crate) use load::order;
 pub use load::{Examined, Flaw, LoadError, Loaded, examine, load, load_cpu};
 pub use null::Null;
 pub(crate) use probe::Probe;

@@ -23,7 +23,7 @@ fn detector() -> Box<dyn Detector> {
         ..ModelConfig::new("street", ModelSource::Onnx(file.into()))
     };
     // The runtime that is compiled in: this test needs no library on the machine.
-    let runtime = RuntimeConfig { cpu: CpuRuntime::Rten, onnxruntime_library: None };
+    let runtime = RuntimeConfig { cpu: CpuRuntime::Rten, onnxruntime_library: None, ..RuntimeConfig::default() };
     load(&model, &runtime).unwrap().instances().remove(0)
 }
 

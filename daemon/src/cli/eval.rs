@@ -157,7 +157,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         confidence: args.confidence,
         nms: args.nms,
         pictures: if html.is_some() { args.told.pictures.into() } else { 0 },
-        runtime: RuntimeConfig { cpu: args.cpu, onnxruntime_library: None },
+        runtime: RuntimeConfig { cpu: args.cpu, onnxruntime_library: None, ..RuntimeConfig::default() },
     };
     // Its text says what lies beneath already.
     let report = eval::run(&options, &mut progress).map_err(|error| anyhow::anyhow!("{error}"))?;

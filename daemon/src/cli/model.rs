@@ -3,7 +3,7 @@
 mod add;
 mod fp16;
 mod inspect;
-mod interrupt;
+pub(in crate::cli) mod interrupt;
 mod list;
 mod pictures;
 mod pull;

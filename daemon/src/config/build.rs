@@ -9,17 +9,23 @@ mod mqtt;
 mod rule;
 mod tls;
 
-use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::Path};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use super::{
-    AppearanceConfig, BatchConfig, CameraConfig, Config, HttpConfig, LogConfig, ModelConfig, MqttConfig, QueueConfig,
-    RuntimeConfig, TrackConfig,
+    AppearanceConfig, BatchConfig, CameraConfig, Config, EnginesConfig, HttpConfig, LogConfig, ModelConfig, MqttConfig,
+    QueueConfig, RuntimeConfig, TrackConfig,
     document::Entries,
     filter::{BadFilter, log_filter},
     keys::{Batch, Camera, Http, Log, Queue, Runtime, Top, Track, Typed},
     kind::is_name,
     ledger::Ledger,
 };
+use crate::engine::Flags;
 
 /// Longest base topic.
 const LONGEST_BASE_TOPIC: usize = 200;
@@ -140,7 +146,27 @@ fn runtime(runtime: Runtime, ledger: &mut Ledger) -> RuntimeConfig {
             "correct the path of libonnxruntime.so, or remove the key",
         );
     }
-    RuntimeConfig { cpu: runtime.cpu.0, onnxruntime_library: runtime.onnxruntime_library }
+    let engines = engines(&runtime, ledger);
+    RuntimeConfig { cpu: runtime.cpu.0, onnxruntime_library: runtime.onnxruntime_library, engines }
+}
+
+fn engines(runtime: &Runtime, ledger: &mut Ledger) -> EnginesConfig {
+    if runtime.tensorrt.as_ref().is_some_and(|folder| !folder.is_dir()) {
+        let remedy = "name the folder that libnvinfer.so.10 or .so.11 is in, or remove the key";
+        ledger.problem("runtime.tensorrt", "there is no such folder", remedy);
+    }
+    let plugins: Vec<PathBuf> = runtime.tensorrt_plugins.iter().flatten().map(PathBuf::from).collect();
+    for plugin in plugins.iter().filter(|plugin| !plugin.is_file()) {
+        let what = format!("there is no file {}", plugin.display());
+        ledger.problem("runtime.tensorrt_plugins", what, "give the plugin library's whole path, or remove it from the list");
+    }
+    let flags = Flags {
+        optimization_level: runtime.engine_level.map(|level| level as u32),
+        workspace_bytes: runtime.engine_workspace.map(|mib| mib << 20),
+        tf32: runtime.tf32,
+        ..Flags::default()
+    };
+    EnginesConfig { folder: runtime.engines.clone(), flags, tensorrt: runtime.tensorrt.clone(), plugins }
 }
 
 fn batch(batch: &Batch, ledger: &mut Ledger) -> BatchConfig {

@@ -93,9 +93,10 @@ pub enum DecoderChoice {
 }
 
 /// Which runtime runs networks on a CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CpuRuntime {
     /// ONNX Runtime where its library loads, else rten.
+    #[default]
     Auto,
     /// ONNX Runtime or nothing.
     OnnxRuntime,
@@ -103,13 +104,28 @@ pub enum CpuRuntime {
     Rten,
 }
 
-/// What runs the networks on a CPU.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What runs the networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
-    /// Which one.
+    /// On a CPU.
     pub cpu: CpuRuntime,
     /// Path of `libonnxruntime.so`; `None`: `ORT_DYLIB_PATH`, beside the binary, then the loader's path.
     pub onnxruntime_library: Option<PathBuf>,
+    /// TensorRT and its engines.
+    pub engines: EnginesConfig,
+}
+
+/// TensorRT: where it and its engines are, and how they are built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnginesConfig {
+    /// The folder of the engines; `None`: `engines` in the state directory.
+    pub folder: Option<PathBuf>,
+    /// How they are built.
+    pub flags: crate::engine::Flags,
+    /// The folder of TensorRT's libraries; `None`: where the system's loader finds them.
+    pub tensorrt: Option<PathBuf>,
+    /// Further plugin libraries.
+    pub plugins: Vec<PathBuf>,
 }
 
 /// How frames of several cameras are gathered.

@@ -162,7 +162,7 @@ section! {
 }
 
 section! {
-    /// What decodes, and what runs networks on the CPU.
+    /// What decodes, and what runs networks.
     Runtime: Table "runtime" {
         /// auto: ONNX Runtime where its library loads, else rten, which is slower and always there.
         cpu: Choice[CpuRuntime] = "auto";
@@ -172,6 +172,18 @@ section! {
         decoder: Choice[DecoderChoice] = "auto";
         /// Whether cameras are looked at less often while heat or current slows the board down: from 3/4 of their frames to 1/4.
         throttle: Flag = true;
+        /// Folder of the engines that TensorRT builds here. Each is good for one device and one TensorRT: keep it over updates.
+        engines: Path, otherwise "engines under STATE_DIRECTORY, /var/lib/egret, or XDG_STATE_HOME/egret";
+        /// Most scratch memory that a layer of an engine may ask for, in MiB.
+        engine_workspace: Count[1 ..= 1048576], otherwise "TensorRT's own: as much as the device has";
+        /// How hard TensorRT tries: higher builds longer, for faster engines.
+        engine_level: Count[0 ..= 5], otherwise "TensorRT's own: 3";
+        /// Whether engines may run products of 32-bit floats in TF32, which has 10 bits of mantissa.
+        tf32: Flag = false;
+        /// Folder of TensorRT's libraries.
+        tensorrt: Path, otherwise "where the system's loader finds them";
+        /// Further plugin libraries of TensorRT, for networks that use them.
+        tensorrt_plugins: Texts, otherwise "none";
     }
 }
 

@@ -62,6 +62,9 @@ pub enum EngineError {
         /// `: ` and why those that there are will not do.
         why: String,
     },
+    /// Nothing says where engines are.
+    #[error("no place for engines: neither runtime.engines, STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set; name a folder")]
+    NoPlace,
     /// It was found to disagree, or to fail.
     #[error("engine of {name}: it may not serve: {reason}; see why, then `egret engine build {name} --force`")]
     Rejected {

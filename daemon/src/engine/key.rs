@@ -35,7 +35,7 @@ pub struct Key {
 }
 
 /// Batch sizes and inputs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// Smallest batch.
     pub min: u32,

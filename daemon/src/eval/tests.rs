@@ -30,7 +30,7 @@ fn options(models: &[&str], data: Data) -> Options {
         nms: 0.65,
         pictures: 2,
         // The runtime that is compiled in: these tests need no library on the machine.
-        runtime: RuntimeConfig { cpu: CpuRuntime::Rten, onnxruntime_library: None },
+        runtime: RuntimeConfig { cpu: CpuRuntime::Rten, onnxruntime_library: None, ..RuntimeConfig::default() },
     }
 }
 

@@ -1,6 +1,8 @@
 //! From a configured model to engine instances.
 
 mod error;
+#[cfg(feature = "tensorrt")]
+mod order;
 
 use std::{path::Path, sync::Arc};
 
@@ -20,6 +22,8 @@ use super::{
     tiles::{Merging, Tiled},
 };
 pub use error::{Flaw, LoadError};
+#[cfg(feature = "tensorrt")]
+pub(crate) use order::order;
 
 use crate::{
     config::{CpuRuntime, ModelConfig, ModelSource, RuntimeConfig},

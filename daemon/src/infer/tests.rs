@@ -35,7 +35,7 @@ fn model(source: ModelSource) -> ModelConfig {
 }
 
 pub(super) fn runtime(cpu: CpuRuntime) -> RuntimeConfig {
-    RuntimeConfig { cpu, onnxruntime_library: None }
+    RuntimeConfig { cpu, onnxruntime_library: None, ..RuntimeConfig::default() }
 }
 
 pub(super) fn frame(seq: u64, pixels: Pixels) -> Frame {

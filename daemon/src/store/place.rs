@@ -22,19 +22,24 @@ pub fn directory(asked: Option<&Path>) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// `models` under systemd's `STATE_DIRECTORY`, under the daemon's own state directory where it may be written, else under
-/// `XDG_STATE_HOME/egret` or `~/.local/state/egret`.
+/// `models` in the state directory.
 pub fn default_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    Some(state_directory(variable)?.join("models"))
+}
+
+/// What outlives this process: systemd's `STATE_DIRECTORY`, the daemon's own state directory where it may be written, else
+/// `XDG_STATE_HOME/egret` or `~/.local/state/egret`.
+pub(crate) fn state_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     if let Some(directories) = set("STATE_DIRECTORY") {
-        return Some(Path::new(directories.split(':').next()?).join("models"));
+        return directories.split(':').next().map(PathBuf::from);
     }
     if access(STATE, Access::WRITE_OK).is_ok() {
-        return Some(Path::new(STATE).join("models"));
+        return Some(PathBuf::from(STATE));
     }
     let state = set("XDG_STATE_HOME").map(PathBuf::from);
     let state = state.or_else(|| Some(Path::new(&set("HOME")?).join(".local/state")))?;
-    Some(state.join("egret/models"))
+    Some(state.join("egret"))
 }
 
 /// The ONNX file of a model in the store, in [`default_directory`] or else in the daemon's own.

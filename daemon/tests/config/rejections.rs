@@ -38,6 +38,9 @@ fn values_of_a_wrong_kind_or_out_of_range() {
         ("[http]\nlisten = \"127.0.0.1\"", "http.listen", "and a port"),
         ("[runtime]\ncpu = \"tract\"", "runtime.cpu", "\"rten\""),
         ("[runtime]\nonnxruntime_library = \"/nowhere.so\"", "runtime.onnxruntime_library", "no such file"),
+        ("[runtime]\ntensorrt = \"/nowhere\"", "runtime.tensorrt", "no such folder"),
+        ("[runtime]\ntensorrt_plugins = [\"/nowhere.so\"]", "runtime.tensorrt_plugins", "no file /nowhere.so"),
+        ("[runtime]\nengine_level = 6", "runtime.engine_level", "0 to 5"),
         (
             "[mqtt]\nurl = \"mqtt://h\"\n[queue]\ndirectory = \"/etc/passwd/queue\"",
             "queue.directory",

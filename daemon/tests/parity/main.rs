@@ -32,7 +32,7 @@ fn detector(data: &Path, confidence: f32, nms_iou: f32, cpu: CpuRuntime) -> Opti
     let source = ModelSource::Onnx(data.join("models/yolox_nano.onnx"));
     let (confidence, nms_iou) = (Some(confidence), Some(nms_iou));
     let model = ModelConfig { confidence, nms_iou, max_batch: 1, ..ModelConfig::new("nano", source) };
-    match load_cpu(&model, &RuntimeConfig { cpu, onnxruntime_library: None }) {
+    match load_cpu(&model, &RuntimeConfig { cpu, onnxruntime_library: None, ..RuntimeConfig::default() }) {
         Ok(mut instances) => instances.pop(),
         Err(error) => {
             eprintln!("SKIPPED: {error}");

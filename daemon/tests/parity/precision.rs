@@ -41,7 +41,7 @@ pub(crate) fn average(clip: &Clip, annotations: &Path, sets: [Set<'_>; 2]) -> [(
         confidence: 0.0,
         nms: 0.65,
         pictures: 0,
-        runtime: RuntimeConfig { cpu: CpuRuntime::Auto, onnxruntime_library: None },
+        runtime: RuntimeConfig { cpu: CpuRuntime::Auto, onnxruntime_library: None, ..RuntimeConfig::default() },
     };
     let report = eval::run(&options, &mut |_, _| {}).expect("an evaluation");
     [0, 1].map(|i| {

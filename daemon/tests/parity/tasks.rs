@@ -26,7 +26,7 @@ fn network(folder: &Path, name: &str, manifest: &str, workers: usize) -> ModelCo
 }
 
 fn runtime() -> RuntimeConfig {
-    RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, onnxruntime_library: None }
+    RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, onnxruntime_library: None, ..RuntimeConfig::default() }
 }
 
 fn cpu(folder: &Path, name: &str, manifest: &str) -> Option<Cpu> {

@@ -88,7 +88,7 @@ fn options(from: From, holdout: From, out: PathBuf) -> QuantizeOptions {
         gate: Gate::default(),
         most_float: 0.5,
         out,
-        runtime: RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, onnxruntime_library: None },
+        runtime: RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, onnxruntime_library: None, ..RuntimeConfig::default() },
         stop: CancellationToken::new(),
     }
 }

@@ -45,7 +45,7 @@ fn they_find_what_the_float_network_finds() {
         confidence: 0.001,
         nms: 0.65,
         pictures: 0,
-        runtime: RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, onnxruntime_library: None },
+        runtime: RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, onnxruntime_library: None, ..RuntimeConfig::default() },
     };
     let report = match eval::run(&options, &mut |_, _| {}) {
         Err(EvalError::Load(error)) if error.to_string().contains("ONNX Runtime cannot be loaded") => {

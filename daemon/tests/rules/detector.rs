@@ -18,7 +18,7 @@ impl Demo {
     pub(crate) fn new() -> Self {
         let model = ModelConfig { max_batch: 1, ..ModelConfig::new("street", ModelSource::Demo) };
         let library = std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
-        let runtime = RuntimeConfig { cpu: CpuRuntime::Auto, onnxruntime_library: library };
+        let runtime = RuntimeConfig { cpu: CpuRuntime::Auto, onnxruntime_library: library, ..RuntimeConfig::default() };
         let loaded = load(&model, &runtime).expect("the demo's network is compiled in");
         let runtime = loaded.info().runtime.clone();
         Self { detector: loaded.instances().remove(0), runtime }

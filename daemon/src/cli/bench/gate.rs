@@ -100,7 +100,7 @@ impl Args {
     fn load(&self) -> anyhow::Result<Loaded> {
         let source = self.model.clone().map_or(ModelSource::Demo, ModelSource::Onnx);
         let config = ModelConfig { max_batch: 1, ..ModelConfig::new("bench", source) };
-        Ok(infer::load(&config, &RuntimeConfig { cpu: CpuRuntime::Auto, onnxruntime_library: None })?)
+        Ok(infer::load(&config, &RuntimeConfig { cpu: CpuRuntime::Auto, onnxruntime_library: None, ..RuntimeConfig::default() })?)
     }
 }
 

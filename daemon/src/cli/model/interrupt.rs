@@ -11,7 +11,7 @@ use crate::life::{self, Signal, Signals};
 
 /// Does `work` on a thread of its own. The first signal cancels `stop`, which the work asks, and calls `clear`; the second one calls
 /// `clear` again and waits no longer. `None`: a signal ended it.
-pub(super) fn run<T: Send + 'static>(
+pub(in crate::cli) fn run<T: Send + 'static>(
     stop: &CancellationToken,
     clear: impl Fn(),
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
@@ -24,7 +24,7 @@ pub(super) fn run<T: Send + 'static>(
             // Nobody waits any more after a second signal.
             let _ = done.send(work());
         };
-        thread::Builder::new().name("model".to_owned()).spawn(work).context("no thread")?;
+        thread::Builder::new().name("work".to_owned()).spawn(work).context("no thread")?;
         loop {
             let signal = tokio::select! {
                 worked = &mut ended => {

@@ -178,7 +178,7 @@ impl Site {
 
 /// What runs networks here.
 pub(super) fn runtime(library: Option<&PathBuf>) -> RuntimeConfig {
-    RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, onnxruntime_library: library.cloned() }
+    RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, onnxruntime_library: library.cloned(), ..RuntimeConfig::default() }
 }
 
 /// Says on standard error what is being done.
