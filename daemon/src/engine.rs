@@ -5,6 +5,7 @@
 
 #[cfg(feature = "tensorrt")]
 mod bench;
+mod board;
 #[cfg(feature = "tensorrt")]
 mod build;
 mod choose;
@@ -20,6 +21,7 @@ mod place;
 mod progress;
 mod store;
 
+pub use board::{Board, EngineState};
 pub use choose::{Choice, choose};
 pub use error::EngineError;
 pub use key::{Difference, DlaCore, Flags, Hardware, Input, Key, Profile};
@@ -39,6 +41,3 @@ pub use {
 
 #[cfg(all(test, feature = "doubles"))]
 mod doubles_tests;
-#[cfg(all(test, feature = "doubles"))]
-#[path = "../tests/steps/onnx.rs"]
-mod onnx_file;

@@ -14,6 +14,7 @@ mod probe;
 mod reader;
 mod rten;
 mod scripted;
+mod swap;
 #[cfg(feature = "tensorrt")]
 pub mod tensorrt;
 mod tiles;
@@ -31,6 +32,7 @@ pub use load::{Examined, Flaw, LoadError, Loaded, examine, load, load_cpu};
 pub use null::Null;
 pub(crate) use probe::Probe;
 pub use scripted::Scripted;
+pub use swap::{CANARY_GATE, CanaryError, Heir, Pair, Succession, Swap, TRIAL_BATCHES, Trial, canary, succeed};
 pub(crate) use worker::Instance;
 pub use worker::{WorkerError, worker};
 
@@ -38,6 +40,6 @@ pub use worker::{WorkerError, worker};
 mod network_tests;
 #[cfg(test)]
 #[path = "../tests/steps/onnx.rs"]
-mod onnx_file;
+pub(crate) mod onnx_file;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ mod ready;
 mod report;
 mod site;
 
+pub(crate) use bench::seen;
 pub use error::PrecisionFailure;
 pub use folder::{FrameFolder, sweep};
 pub use frames::From;

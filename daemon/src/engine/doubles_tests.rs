@@ -14,10 +14,8 @@ use egret_jetson::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    onnx_file::{Attribute, Network},
-    *,
-};
+use super::*;
+use crate::infer::onnx_file::{Attribute, Network};
 
 const MAJORS: [u32; 2] = [10, 11];
 

@@ -66,6 +66,11 @@ pub trait Detector: Send {
         let _ = clips;
         Err(DetectError::NoClips { model: self.spec().name.clone(), takes: "pictures", given: "clips" })
     }
+
+    /// Whether others do its work from now on: its instance ends.
+    fn is_spent(&self) -> bool {
+        false
+    }
 }
 
 /// Why a batch was lost.

@@ -68,6 +68,9 @@ pub fn worker(
         let (message, result) = engine.work(batcher, work);
         out.send(message).map_err(|_| WorkerError::NobodyListens)?;
         result?;
+        if engine.is_spent() {
+            break;
+        }
     }
     Ok(())
 }
@@ -86,6 +89,11 @@ impl Instance {
     /// The largest batch it takes, at least 1.
     pub(crate) fn max_batch(&self) -> usize {
         self.detector.max_batch().max(1)
+    }
+
+    /// Whether it is not needed any more.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.detector.is_spent()
     }
 
     /// Does one piece of work: what tracking is told of it, and an error where the engine cannot go on.

@@ -155,6 +155,17 @@ impl HostPicture {
         }
     }
 
+    /// The same picture in bytes of its own, packed tightly; `None`: it is larger than memory can be.
+    pub fn copied(&self) -> Option<Self> {
+        let (mut bytes, mut planes) = (Vec::new(), [Plane::default(); 3]);
+        for (plane, place) in planes.iter_mut().enumerate().take(self.plane_count()) {
+            let ((row, rows), (from, stride)) = (self.plane_size(plane), self.plane(plane));
+            *place = Plane { offset: bytes.len(), stride: row };
+            (0..rows).for_each(|y| bytes.extend_from_slice(&from[y * stride..][..row]));
+        }
+        Self::new(self.layout, (self.width, self.height), self.color, planes, PictureBytes::Owned(bytes.into())).ok()
+    }
+
     /// The bytes of a plane from its first row on, and its stride. Every row of [`Self::plane_size`] lies inside.
     pub fn plane(&self, plane: usize) -> (&[u8], usize) {
         let Plane { offset, stride } = self.planes[plane];

@@ -19,7 +19,8 @@ use super::{PrecisionFailure, frames::Picture};
 use crate::{
     config::{ModelConfig, ModelSource, RuntimeConfig},
     file,
-    infer::{self, Detector, Letterbox, Probe, View},
+    infer::{self, DetectError, Detector, Letterbox, Probe, View},
+    media::Frame,
     store::{self, Beside, Other, StoreError},
 };
 
@@ -126,12 +127,16 @@ pub(super) fn predictions(
     detector: &mut dyn Detector,
     pictures: &[Picture],
 ) -> Result<Vec<Vec<Prediction>>, PrecisionFailure> {
-    pictures.iter().map(|picture| bench.go_on().and_then(|()| seen(detector, picture))).collect()
+    let mut seen = |picture: &Picture| {
+        bench.go_on()?;
+        Ok(seen(detector, &picture.frame)?)
+    };
+    pictures.iter().map(&mut seen).collect()
 }
 
-/// What a detector sees in a picture, in pixels of the picture.
-pub(super) fn seen(detector: &mut dyn Detector, picture: &Picture) -> Result<Vec<Prediction>, PrecisionFailure> {
-    let found = detector.detect(&[View::whole(&picture.frame)])?.detections.pop().unwrap_or_default();
+/// What a detector sees in a frame, in pixels of the frame.
+pub(crate) fn seen(detector: &mut dyn Detector, frame: &Frame) -> Result<Vec<Prediction>, DetectError> {
+    let found = detector.detect(&[View::whole(frame)])?.detections.pop().unwrap_or_default();
     let boxes = found.iter().map(|d| {
         let bbox = [d.bbox.x1, d.bbox.y1, d.bbox.x2, d.bbox.y2];
         Prediction { class: d.class, score: d.confidence, bbox }

@@ -87,7 +87,7 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn FnMut(&str)) -> Re
     let gathered = gathering.run(&mut held, progress, |picture| {
         bench.go_on()?;
         if glances.len() < GLANCES {
-            glances.push(bench::seen(glancer.as_mut(), picture)?);
+            glances.push(bench::seen(glancer.as_mut(), &picture.frame)?);
         }
         let tensor = tensors.of(picture);
         sample.offer(tensor);

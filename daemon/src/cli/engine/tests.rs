@@ -9,7 +9,7 @@ fn without_tensorrt_each_ends_with_one_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let (config, engines) = (folder.path().join("egret.toml"), folder.path().join("engines"));
     fs::create_dir(&engines).expect("a folder");
-    fs::write(&config, "device = \"test\"\n[mqtt]\nhost = \"localhost\"\n[[model]]\nname = \"a\"\nbuiltin = \"null\"\n")
+    fs::write(&config, "device = \"test\"\n[mqtt]\nurl = \"mqtt://localhost\"\n[[model]]\nname = \"a\"\nbuiltin = \"null\"\n")
         .expect("written");
     let street = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/street/street.onnx");
     let place = format!("--config {} --engines {} --tensorrt {}", config.display(), engines.display(), folder.path().display());
