@@ -197,5 +197,7 @@ fn summary(pipeline: &Pipeline) -> String {
     let cameras = pipeline.board().snapshot();
     let online = cameras.iter().filter(|(_, status)| status.state == CameraState::Online).count();
     let total = pipeline.books().total();
-    format!("{online} of {} cameras online, {} frames inferred, {} dropped", cameras.len(), total.inferred, total.dropped.total())
+    let engines = pipeline.books().publishing.engines.summary().map_or_else(String::new, |engines| format!("; {engines}"));
+    let (cameras, inferred, dropped) = (cameras.len(), total.inferred, total.dropped.total());
+    format!("{online} of {cameras} cameras online, {inferred} frames inferred, {dropped} dropped{engines}")
 }

@@ -12,6 +12,7 @@
 //! its sender, and publishing says `offline` and disconnects last.
 
 mod books;
+mod engines;
 mod steps;
 
 use std::{
@@ -33,7 +34,7 @@ use crate::{
     config::{self, CameraConfig, Change, Config, Effect, ModelConfig, SourceConfig},
     control::{self, Request},
     decode::Decoders,
-    infer::{self, Detector, LoadError},
+    infer::{self, Coming, Detector, LoadError},
     life::{FaultSender, Progress, Stage},
     media::{ModelInfo, StreamId, Tracked},
     observe::View,
@@ -45,9 +46,9 @@ use crate::{
 };
 
 pub use books::Books;
-use books::ModelEntry;
 #[cfg(test)]
 pub(crate) use books::of_broker;
+use books::{ModelEntry, Serving};
 use steps::StepLine;
 
 /// Batches that may wait for tracking. Tracking is far faster than inference: the queue is empty but for moments.
@@ -112,6 +113,9 @@ struct Line {
     engines: Vec<JoinHandle<()>>,
     /// Whether it reads pictures that lie on a device.
     device: bool,
+    /// A better detector, if one is on its way.
+    coming: Option<Coming>,
+    serving: Serving,
 }
 
 /// One camera that runs, or that is switched off.
@@ -135,6 +139,7 @@ pub struct Pipeline {
     track: JoinHandle<()>,
     publish: JoinHandle<()>,
     stop_publishing: CancellationToken,
+    engines: engines::Jobs,
     /// Writes down what the rules count, to the end.
     recall: Option<Recall>,
     commands: Option<tokio::sync::mpsc::Receiver<Request>>,
@@ -159,7 +164,7 @@ impl Pipeline {
                 known_classes(camera, &line.info)?;
             }
         }
-        let steps = steps::start(&config, &lines, &to_track, progress, faults)?;
+        let mut steps = steps::start(&config, &lines, &to_track, progress, faults)?;
         let board = StatusBoard::new();
         let models = lines.iter().map(|(name, line)| (name.clone(), line.entry())).collect();
         let books =
@@ -172,6 +177,9 @@ impl Pipeline {
         let publish = start_publish(&config, from_track, command, &board, &books, stop_publishing.clone(), faults)?;
         let (cameras, commands) = (BTreeMap::new(), Some(commands));
         let decoders = Arc::new(decoders(lines.values().any(|line| line.device)));
+        let coming = lines.values_mut().filter_map(|line| line.coming.take());
+        let coming = coming.chain(steps.iter_mut().filter_map(StepLine::coming)).collect();
+        let engines = engines::Jobs::start(coming, &books.publishing.engines, faults)?;
         Ok(Self {
             commands,
             config,
@@ -185,6 +193,7 @@ impl Pipeline {
             track,
             publish,
             stop_publishing,
+            engines,
             recall,
             next_stream: 1,
         })
@@ -317,13 +326,14 @@ impl Pipeline {
 
     /// Ends the line in order: cameras, engines, tracking, publishing. What was taken in is finished first.
     pub async fn stop(self) {
-        let Self { board, cameras, lines, steps, to_track, track, publish, stop_publishing, recall, .. } = self;
+        let Self { board, cameras, lines, steps, to_track, track, publish, stop_publishing, engines, recall, .. } = self;
+        let building = engines.stop();
         join_all(cameras.into_values().filter_map(|running| running.camera).map(Camera::stop)).await;
         board.shut_down();
         for line in lines.values() {
             line.batcher.close();
         }
-        join(lines.into_values().flat_map(|line| line.engines).collect()).await;
+        join(lines.into_values().flat_map(|line| line.engines).chain(building).collect()).await;
         if !steps.is_empty() {
             let (done, asked) = oneshot::channel();
             tell(&to_track, ToTrack::Last(done));
@@ -416,8 +426,9 @@ impl Line {
         progress: &Arc<Progress>,
         faults: &FaultSender,
     ) -> Result<Self, StartError> {
-        let loaded = infer::load(model, &config.runtime)?;
-        let info = Arc::clone(loaded.info());
+        let mut loaded = infer::load(model, &config.runtime)?;
+        let (info, coming) = (Arc::clone(loaded.info()), loaded.coming());
+        let serving = Serving::new(&info, coming.as_ref());
         let confidence = loaded.spec().map_or(0.0, |spec| spec.confidence);
         let telling = Telling { confidence, details: model.details };
         let batcher = Batcher::new(Limits {
@@ -431,7 +442,7 @@ impl Line {
         let instances = loaded.instances();
         let device = instances.iter().all(|instance| instance.reads_device());
         let engines = start_engines(&format!("infer:{}", model.name), instances, work, progress, faults)?;
-        Ok(Self { config: model.clone(), info, telling, batcher, engines, device })
+        Ok(Self { config: model.clone(), info, telling, batcher, engines, device, coming, serving })
     }
 
     /// Pictures of a camera that may be held at a time: the one that is handed over, those that wait, and those of the batches that are with
@@ -446,7 +457,7 @@ impl Line {
     }
 
     fn entry(&self) -> ModelEntry {
-        ModelEntry { config: self.config.clone(), info: Arc::clone(&self.info), batcher: Arc::clone(&self.batcher) }
+        ModelEntry { config: self.config.clone(), serving: self.serving.clone(), batcher: Arc::clone(&self.batcher) }
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn site(major: u32) -> Option<(Double, Here)> {
             eprintln!("SKIPPED: no C++ compiler for the double of the driver: {error}");
             return None;
         }
-        other => other.expect("the double of the driver"),
+        other => drop(other.expect("the double of the driver")),
     }
     let double = Double::new(major).expect("the double");
     assert!(double.set("driver", 1));

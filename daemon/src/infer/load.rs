@@ -15,7 +15,7 @@ use egret_models::{
 };
 
 use super::{
-    Cpu, Detector, Null, Scripted,
+    Cpu, Detector, Heir, Null, Scripted, Succession,
     engine::Engine,
     onnxruntime::{self, Library},
     rten,
@@ -42,9 +42,25 @@ pub struct Loaded {
     info: Arc<ModelInfo>,
     spec: Option<ModelSpec>,
     instances: Vec<Box<dyn Detector>>,
+    coming: Option<Coming>,
+}
+
+/// A better detector that is on its way while the instances serve: for [`succeed`](super::succeed), on a thread of its own.
+pub struct Coming {
+    /// Name of the model.
+    pub model: String,
+    /// What the instances look at.
+    pub succession: Arc<Succession>,
+    /// What is prepared.
+    pub heir: Box<dyn Heir>,
 }
 
 impl Loaded {
+    /// What is on its way, if anything is. To be taken once.
+    pub fn coming(&mut self) -> Option<Coming> {
+        self.coming.take()
+    }
+
     /// What it is and what runs it.
     pub fn info(&self) -> &Arc<ModelInfo> {
         &self.info
@@ -83,7 +99,7 @@ pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, Load
         }
     };
     let instances = tiled(instances, model, spec.as_ref())?;
-    Ok(Loaded { info: instances[0].spec().clone(), spec, instances })
+    Ok(Loaded { info: instances[0].spec().clone(), spec, instances, coming: None })
 }
 
 /// Detectors that look at frames in tiles, if that is configured.

@@ -1,6 +1,7 @@
 //! `/metrics`: OpenMetrics text, made from a [`Snapshot`] at each scrape. Nothing is counted twice, and nothing is kept here.
 
 mod board;
+mod engines;
 
 use std::{fmt, time::Duration};
 
@@ -73,6 +74,7 @@ impl Collector for Scrape {
         self.disk(&mut families)?;
         self.stages(&mut families)?;
         self.process(&mut families)?;
+        engines::tell(&self.snapshot.engines, &mut families)?;
         board::tell(self.snapshot.board.as_deref(), &mut families)
     }
 }

@@ -6,6 +6,7 @@ use super::StageSummary;
 use crate::{
     analyse::RuleCounts,
     batch::Counts,
+    engine::EngineState,
     media::ModelInfo,
     publish::{DiskQueue, DropReason},
     status::CameraStatus,
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub stages: Vec<StageSummary>,
     /// The board as it was looked at last.
     pub board: Option<Arc<Look>>,
+    /// What is happening to TensorRT's engines, by model.
+    pub engines: Vec<(String, EngineState)>,
 }
 
 /// One camera.

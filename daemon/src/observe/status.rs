@@ -37,6 +37,11 @@ pub(super) fn json(snapshot: &Snapshot, not_ready: Option<&str>) -> Value {
             "failed": s.counts.failed,
             "mean_batch": s.mean_batch(),
         })).collect::<Vec<_>>(),
+        "engines": snapshot.engines.iter().map(|(model, state)| (model.clone(), json!({
+            "state": state.word(),
+            "percent": state.percent(),
+            "reason": state.reason(),
+        }))).collect::<Map<_, _>>(),
         "queues": snapshot.queues.iter()
             .map(|q| (q.name.to_owned(), json!({"length": q.length, "capacity": q.capacity}))).collect::<Map<_, _>>(),
         // The first broker; all of them below.

@@ -13,6 +13,7 @@ use crate::{
     analyse,
     batch::{Batcher, Counts},
     config::{BrokerConfig, CameraConfig, Config, ModelConfig, MqttConfig, SourceConfig},
+    infer::{Coming, Succession},
     media::{ModelInfo, StreamId, Tracked},
     observe::{
         CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, ReasonSnapshot, Snapshot, StageTimes,
@@ -52,14 +53,34 @@ pub struct Books {
 
 pub(super) struct ModelEntry {
     pub(super) config: ModelConfig,
-    pub(super) info: Arc<ModelInfo>,
+    pub(super) serving: Serving,
     pub(super) batcher: Arc<Batcher>,
 }
 
 pub(super) struct StepEntry {
     pub(super) config: ModelConfig,
-    pub(super) info: Arc<ModelInfo>,
+    pub(super) serving: Serving,
     pub(super) queue: Arc<StepQueue>,
+}
+
+/// What runs a network: it changes where an engine takes over.
+#[derive(Clone)]
+pub(super) enum Serving {
+    Always(Arc<ModelInfo>),
+    Changing(Arc<Succession>),
+}
+
+impl Serving {
+    pub(super) fn new(info: &Arc<ModelInfo>, coming: Option<&Coming>) -> Self {
+        coming.map_or_else(|| Self::Always(Arc::clone(info)), |coming| Self::Changing(Arc::clone(&coming.succession)))
+    }
+
+    fn now(&self) -> Arc<ModelInfo> {
+        match self {
+            Self::Always(info) => Arc::clone(info),
+            Self::Changing(succession) => succession.serving(),
+        }
+    }
 }
 
 struct CameraEntry {
@@ -147,6 +168,7 @@ impl Books {
             publish: self.brokers.iter().map(|broker| of_broker(&self.publishing, broker)).collect(),
             stages: self.stages.snapshot(),
             board: self.publishing.hardware.get(),
+            engines: self.publishing.engines.snapshot(),
         }
     }
 
@@ -178,7 +200,7 @@ impl Books {
 
 fn model_snapshot(model: &ModelEntry) -> ModelSnapshot {
     ModelSnapshot {
-        info: Arc::clone(&model.info),
+        info: model.serving.now(),
         max_batch: model.config.max_batch,
         workers: model.config.workers,
         batches: model.batcher.batches(),
@@ -188,7 +210,7 @@ fn model_snapshot(model: &ModelEntry) -> ModelSnapshot {
 
 fn step_snapshot(step: &StepEntry) -> StepSnapshot {
     StepSnapshot {
-        info: Arc::clone(&step.info),
+        info: step.serving.now(),
         of: step.config.step.as_ref().map(|step| step.of.clone()).unwrap_or_default(),
         max_batch: step.config.max_batch,
         workers: step.config.workers,

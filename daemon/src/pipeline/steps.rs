@@ -8,10 +8,14 @@ use std::{
 
 use egret_models::spec::TaskSpec;
 
-use super::{Line, StartError, books::StepEntry, start_engines};
+use super::{
+    Line, StartError,
+    books::{Serving, StepEntry},
+    start_engines,
+};
 use crate::{
     config::{Config, ModelConfig, StepConfig},
-    infer,
+    infer::{self, Coming},
     life::{FaultSender, Progress, Stage},
     step::{self, StepLimits, StepQueue},
     track::{Plan, Telling, ToTrack},
@@ -21,6 +25,8 @@ use crate::{
 pub(super) struct StepLine {
     config: ModelConfig,
     plan: Arc<Plan>,
+    coming: Option<Coming>,
+    serving: Serving,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -48,7 +54,9 @@ impl StepLine {
         // A checked configuration names a model that there is.
         let known = lines.get(&step.of).map(|line| line.info.classes.as_slice()).unwrap_or_default();
         let wanted = wanted(model, step, known)?;
-        let loaded = infer::load(model, &config.runtime)?;
+        let mut loaded = infer::load(model, &config.runtime)?;
+        let coming = loaded.coming();
+        let serving = Serving::new(loaded.info(), coming.as_ref());
         let confidence = loaded.spec().map_or(0.0, |spec| spec.confidence);
         let instances = model.workers;
         let queue = StepQueue::new(StepLimits { max_batch: model.max_batch, max_wait: config.batch.max_wait, instances });
@@ -64,7 +72,7 @@ impl StepLine {
         let to_track = to_track.clone();
         let work = move |detector, stage: &Stage| step::worker(&queue, detector, &to_track, stage);
         let threads = start_engines(&format!("step:{}", model.name), loaded.instances(), work, progress, faults)?;
-        Ok(Self { config: model.clone(), plan: Arc::new(plan), threads })
+        Ok(Self { config: model.clone(), plan: Arc::new(plan), coming, serving, threads })
     }
 
     /// As tracking sees it.
@@ -73,7 +81,12 @@ impl StepLine {
     }
 
     pub(super) fn entry(&self) -> StepEntry {
-        StepEntry { config: self.config.clone(), info: Arc::clone(&self.plan.model), queue: Arc::clone(&self.plan.queue) }
+        StepEntry { config: self.config.clone(), serving: self.serving.clone(), queue: Arc::clone(&self.plan.queue) }
+    }
+
+    /// A better detector, if one is on its way.
+    pub(super) fn coming(&mut self) -> Option<Coming> {
+        self.coming.take()
     }
 
     /// Takes nothing in any more; what waits is finished.

@@ -300,7 +300,7 @@ impl Composer {
 
     /// How the daemon is, and the topic of that.
     pub(super) fn health(&mut self, findings: Findings, now: Now) -> (Arc<str>, Bytes) {
-        let Findings { uptime_s, cpu_percent, process, stages, queues, disk, messages, connection_failures, board } = findings;
+        let Findings { uptime_s, cpu_percent, process, stages, queues, disk, messages, .. } = findings;
         let message = HealthMessage {
             schema: SCHEMA,
             kind: Kind::Health,
@@ -317,8 +317,9 @@ impl Composer {
             queues,
             disk,
             messages,
-            connection_failures,
-            board,
+            connection_failures: findings.connection_failures,
+            board: findings.board,
+            engines: findings.engines,
             published_at: Stamp(now.wall),
         };
         (self.health_topic.clone(), write(&mut self.buffer, &message))

@@ -236,6 +236,8 @@ pub struct Counters {
     pub commands: Tally,
     /// How the board is.
     pub hardware: Latest,
+    /// What is happening to the engines.
+    pub engines: Arc<crate::engine::Board>,
     brokers: RwLock<Vec<Arc<BrokerCounters>>>,
 }
 

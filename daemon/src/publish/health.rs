@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     counters::{Counters, DropReason, Failure},
-    message::{Board, Delivered, Disk, Queue, Rounded, StageTime},
+    message::{Board, Delivered, Disk, Engine, Queue, Rounded, StageTime},
     topics::Family,
 };
 use crate::observe::{Process, StageTimes};
@@ -33,6 +33,7 @@ pub(super) struct Findings {
     pub(super) messages: BTreeMap<&'static str, Delivered>,
     pub(super) connection_failures: u64,
     pub(super) board: Option<Board>,
+    pub(super) engines: BTreeMap<String, Engine>,
 }
 
 fn ms(span: Duration) -> f64 {
@@ -78,6 +79,7 @@ impl Health {
             messages: Family::ALL.into_iter().map(delivered).collect(),
             connection_failures: Failure::ALL.into_iter().map(|failure| counters.failures(failure)).sum(),
             board: counters.hardware.get().map(|look| Board::from(&*look)),
+            engines: counters.engines.snapshot().into_iter().map(|(model, state)| (model, Engine::from(&state))).collect(),
         }
     }
 }

@@ -8,6 +8,7 @@
 mod board;
 mod cbor;
 mod compact;
+mod engine;
 mod frame;
 mod health;
 mod loss;
@@ -25,6 +26,7 @@ use crate::control::CommandMessage;
 pub use self::{
     board::Board,
     compact::{BadCompact, Basis, Compact, CompactModel, Detail},
+    engine::Engine,
     frame::{FrameMessage, Model, Object, Objects},
     health::{Delivered, Disk, HealthMessage, Queue, StageTime},
     loss::{LossMessage, Lost, Reason},

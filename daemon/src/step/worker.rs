@@ -40,6 +40,9 @@ pub fn worker(
         let answered = Answered { model: engine.model(), answers };
         out.send(ToTrack::Answered(answered)).map_err(|_| WorkerError::NobodyListens)?;
         result?;
+        if engine.is_spent() {
+            break;
+        }
     }
     Ok(())
 }

@@ -215,6 +215,7 @@ fn board() -> egret_jetson::telemetry::Reading {
 
 #[test]
 fn health_is_as_its_fixture() {
+    use crate::engine::EngineState;
     use crate::publish::{
         DiskQueue,
         message::{Delivered, Queue, StageTime},
@@ -231,6 +232,8 @@ fn health_is_as_its_fixture() {
         longest_sync: Duration::from_micros(12_340),
         ..DiskQueue::default()
     };
+    let building = EngineState::Building { fraction: Some(0.423), remaining: Some(Duration::from_secs(195)) };
+    let rejected = EngineState::Rejected("it does not agree with onnxruntime 1.31.1: recall 0.1".into());
     let findings = Findings {
         uptime_s: 3600,
         cpu_percent: Some(message::Rounded(41.25)),
@@ -241,6 +244,7 @@ fn health_is_as_its_fixture() {
         messages: [("frame", Delivered { published: 90_000, dropped: 12 })].into(),
         connection_failures: 1,
         board: Some((&crate::throttle::Look { share: 0.75, reading: board(), ..crate::throttle::Look::default() }).into()),
+        engines: [("street".to_owned(), (&building).into()), ("yard".to_owned(), (&rejected).into())].into(),
     };
     let (topic, payload) = composer().health(findings, now_after(Instant::now(), Duration::ZERO));
     assert_eq!(&*topic, "egret/box1/health");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Board, Kind, Rounded, Stamp};
+use super::{Board, Engine, Kind, Rounded, Stamp};
 use crate::publish::disk::DiskQueue;
 
 /// `health`, every minute, not retained.
@@ -47,6 +47,9 @@ pub struct HealthMessage<'a> {
     /// How the board is. Absent before it was looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub board: Option<Board>,
+    /// TensorRT's engines by model. Absent where there are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub engines: BTreeMap<String, Engine>,
     /// When this was written.
     pub published_at: Stamp,
 }
