@@ -34,7 +34,7 @@ pub use store::{Listed, Store};
 #[cfg(feature = "tensorrt")]
 pub use {
     bench::{BenchError, Figures, Measure, bench},
-    build::{Asked, BuildError, Built, Order, build},
+    build::{Asked, BuildError, Built, Order, build, now},
     here::{Elsewhere, Here},
     open::{OpenError, open},
 };

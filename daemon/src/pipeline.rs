@@ -431,15 +431,15 @@ impl Line {
         let serving = Serving::new(&info, coming.as_ref());
         let confidence = loaded.spec().map_or(0.0, |spec| spec.confidence);
         let telling = Telling { confidence, details: model.details };
+        let instances = loaded.instances();
         let batcher = Batcher::new(Limits {
             max_batch: model.max_batch,
             max_wait: config.batch.max_wait,
             staleness: config.batch.staleness,
-            instances: model.workers,
+            instances: instances.len(),
         });
         let (source, to_track) = (Arc::clone(&batcher), to_track.clone());
         let work = move |detector, stage: &Stage| infer::worker(&source, detector, &to_track, stage);
-        let instances = loaded.instances();
         let device = instances.iter().all(|instance| instance.reads_device());
         let engines = start_engines(&format!("infer:{}", model.name), instances, work, progress, faults)?;
         Ok(Self { config: model.clone(), info, telling, batcher, engines, device, coming, serving })

@@ -68,5 +68,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 const NO_PART: &str =
     "this egret was built without TensorRT, so it makes no use of engines: install a build with the feature `tensorrt`";
 
+#[cfg(all(test, feature = "doubles"))]
+mod doubles_tests;
 #[cfg(test)]
 mod tests;

@@ -17,8 +17,8 @@ use std::{
 };
 
 use super::{
-    AppearanceConfig, BatchConfig, CameraConfig, Config, EnginesConfig, HttpConfig, LogConfig, ModelConfig, MqttConfig,
-    QueueConfig, RuntimeConfig, TrackConfig,
+    AppearanceConfig, BatchConfig, CameraConfig, Config, DeviceChoice, EnginesConfig, HttpConfig, LogConfig, ModelConfig,
+    MqttConfig, QueueConfig, RuntimeConfig, TrackConfig,
     document::Entries,
     filter::{BadFilter, log_filter},
     keys::{Batch, Camera, Http, Log, Queue, Runtime, Top, Track, Typed},
@@ -147,7 +147,12 @@ fn runtime(runtime: Runtime, ledger: &mut Ledger) -> RuntimeConfig {
         );
     }
     let engines = engines(&runtime, ledger);
-    RuntimeConfig { cpu: runtime.cpu.0, onnxruntime_library: runtime.onnxruntime_library, engines }
+    if runtime.device.0 == DeviceChoice::Tensorrt && !cfg!(feature = "tensorrt") {
+        let remedy = "install a build with it (docs/tensorrt.md), or set it to `auto` or `cpu`";
+        ledger.problem("runtime.device", "this egret was built without TensorRT", remedy);
+    }
+    let (device, cpu) = (runtime.device.0, runtime.cpu.0);
+    RuntimeConfig { device, cpu, onnxruntime_library: runtime.onnxruntime_library, engines }
 }
 
 fn engines(runtime: &Runtime, ledger: &mut Ledger) -> EnginesConfig {

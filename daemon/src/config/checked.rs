@@ -104,9 +104,23 @@ pub enum CpuRuntime {
     Rten,
 }
 
+/// Where networks run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// On an NVIDIA device where there is one with TensorRT, else on the CPU.
+    #[default]
+    Auto,
+    /// On the CPU.
+    Cpu,
+    /// On an NVIDIA device or nowhere.
+    Tensorrt,
+}
+
 /// What runs the networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
+    /// Where they run.
+    pub device: DeviceChoice,
     /// On a CPU.
     pub cpu: CpuRuntime,
     /// Path of `libonnxruntime.so`; `None`: `ORT_DYLIB_PATH`, beside the binary, then the loader's path.

@@ -6,7 +6,7 @@ use std::{collections::HashMap, path::PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    CpuRuntime, DecoderChoice, DeepStreamForm, FrameFormat, LogFormat, MqttVersion, RtspTransport, Secret,
+    CpuRuntime, DecoderChoice, DeepStreamForm, DeviceChoice, FrameFormat, LogFormat, MqttVersion, RtspTransport, Secret,
     kind::{Kind, Raw, Words},
     span::Span,
 };
@@ -118,6 +118,7 @@ words! {
     FrameFormat { "json" => Json, "cbor" => Cbor, "protobuf" => Protobuf }
     MqttVersion { "5" => V5, "3.1.1" => V311 }
     Tracker { "egret" => Egret, "sort" => Sort, "bytetrack" => ByteTrack, "ocsort" => OcSort }
+    DeviceChoice { "auto" => Auto, "cpu" => Cpu, "tensorrt" => Tensorrt }
     CpuRuntime { "auto" => Auto, "onnxruntime" => OnnxRuntime, "rten" => Rten }
     DecoderChoice { "auto" => Auto, "software" => Software, "hardware" => Hardware }
     RtspTransport { "tcp" => Tcp, "udp" => Udp }
@@ -164,6 +165,8 @@ section! {
 section! {
     /// What decodes, and what runs networks.
     Runtime: Table "runtime" {
+        /// Where networks run. auto: on an NVIDIA device where there is one with TensorRT, else on the CPU. tensorrt: there or nowhere.
+        device: Choice[DeviceChoice] = "auto";
         /// auto: ONNX Runtime where its library loads, else rten, which is slower and always there.
         cpu: Choice[CpuRuntime] = "auto";
         /// Path of libonnxruntime.so.
@@ -484,6 +487,7 @@ mod tests {
         all::<FrameFormat>();
         all::<Tracker>();
         all::<CpuRuntime>();
+        all::<DeviceChoice>();
         all::<RtspTransport>();
         all::<Builtin>();
         all::<On>();

@@ -13,6 +13,7 @@ use egret_jetson::{
         self, Builder, Completion, Deserialize, Dla, Engine, HardwareCompatibility, OnProgress, Options, Range, Runtime, Shape,
     },
 };
+use egret_models::onnx::{self, Refused};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -47,6 +48,11 @@ pub struct Order {
 }
 
 impl Order {
+    /// Whether the network uses operators that only plugins have.
+    pub fn needs_plugins(&self) -> bool {
+        onnx::read(&self.onnx).is_ok_and(|model| matches!(model.sound(), Err(Refused::CustomOperator { .. })))
+    }
+
     /// The key of what comes of it here.
     pub fn key(&self, here: &Here) -> Key {
         here.key(&file::sha256(&self.onnx), &self.kind, &self.profile, self.dla.as_ref(), &self.flags)
@@ -261,6 +267,6 @@ fn manifest(key: Key, order: &Order, plan: &[u8], engine: &Engine, (placement, s
 }
 
 /// The time for manifests: RFC 3339, UTC, whole seconds.
-pub(super) fn now() -> String {
+pub fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -4,6 +4,8 @@
 //! one step: until then the engine that was there before is the one that is there. Timings lie beside them, `timings-….cache`. What a
 //! killed process left ends with `.new`, or is a plan that no manifest names, and goes with the next change.
 
+mod begun;
+
 use std::{
     collections::BTreeSet,
     io,
@@ -325,7 +327,7 @@ impl<F: Folder> Store<F> {
     fn leftovers(&mut self) -> Result<BTreeSet<String>, EngineError> {
         let mut left = BTreeSet::new();
         for name in &self.names()? {
-            if name.ends_with(NEW) {
+            if name.ends_with(NEW) || name.ends_with(".egret-new") {
                 left.insert(name.clone());
             } else if let Some(stem) = plan_stem(name) {
                 // A manifest that cannot be read may be a later egret's, which will want its plan.

@@ -1,5 +1,7 @@
 //! From a configured model to engine instances.
 
+#[cfg(feature = "tensorrt")]
+mod device;
 mod error;
 #[cfg(feature = "tensorrt")]
 mod order;
@@ -26,7 +28,8 @@ pub use error::{Flaw, LoadError};
 pub(crate) use order::order;
 
 use crate::{
-    config::{CpuRuntime, ModelConfig, ModelSource, RuntimeConfig},
+    config::{CpuRuntime, DeviceChoice, ModelConfig, ModelSource, RuntimeConfig},
+    engine::EngineState,
     file::{self, Unread},
     media::ModelInfo,
     store::{self, About, Beside, StoreError},
@@ -51,8 +54,10 @@ pub struct Coming {
     pub model: String,
     /// What the instances look at.
     pub succession: Arc<Succession>,
-    /// What is prepared.
-    pub heir: Box<dyn Heir>,
+    /// What is prepared; `None`: nothing, there is only a state to tell.
+    pub heir: Option<Box<dyn Heir>>,
+    /// What is happening to the model's engine.
+    pub state: EngineState,
 }
 
 impl Loaded {
@@ -84,22 +89,49 @@ impl Loaded {
 pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
     let classes = || model.classes.clone().unwrap_or_else(coco);
     let workers = model.workers.max(1);
-    let (spec, instances): (_, Vec<Box<dyn Detector>>) = match &model.source {
+    let (spec, instances, coming): (_, Vec<Box<dyn Detector>>, _) = match &model.source {
         ModelSource::Onnx(_) | ModelSource::Demo => {
-            let (spec, instances) = network(model, runtime)?;
-            (Some(spec), instances.into_iter().map(|cpu| Box::new(cpu) as _).collect())
+            let Loaded { spec, instances, coming, .. } = somewhere(model, runtime)?;
+            (spec, instances, coming)
         }
         ModelSource::Null => {
             let null = |_| Box::new(Null::new(&model.name, classes(), model.max_batch, 0)) as _;
-            (None, (0..workers).map(null).collect())
+            (None, (0..workers).map(null).collect(), None)
         }
         ModelSource::Scripted(path) => {
             let scripted = Scripted::read(path, &model.name, classes(), model.max_batch)?;
-            (None, (0..workers).map(|_| Box::new(scripted.clone()) as _).collect())
+            (None, (0..workers).map(|_| Box::new(scripted.clone()) as _).collect(), None)
         }
     };
     let instances = tiled(instances, model, spec.as_ref())?;
-    Ok(Loaded { info: instances[0].spec().clone(), spec, instances, coming: None })
+    Ok(Loaded { info: instances[0].spec().clone(), spec, instances, coming })
+}
+
+/// A network where the configuration has it run: on the device, or on the CPU.
+fn somewhere(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
+    #[cfg(feature = "tensorrt")]
+    if runtime.device != DeviceChoice::Cpu {
+        match device::load(model, runtime) {
+            Ok(loaded) => return Ok(loaded),
+            Err(device::Failure::Model(error)) => return Err(error),
+            Err(device::Failure::None(reason)) if runtime.device == DeviceChoice::Tensorrt => {
+                return Err(LoadError::NoDevice { model: model.name.clone(), reason });
+            }
+            Err(device::Failure::None(reason)) => tracing::info!(model = model.name, reason, "the CPU runs this model"),
+        }
+    }
+    let (spec, instances) = network(model, runtime)?;
+    let instances: Vec<Box<dyn Detector>> = instances.into_iter().map(|cpu| Box::new(cpu) as _).collect();
+    Ok(Loaded { info: Arc::clone(instances[0].spec()), spec: Some(spec), instances, coming: None })
+}
+
+/// What a model's file says, before any runtime has seen it; the runtime's name is left out.
+#[cfg(feature = "tensorrt")]
+fn described(model: &ModelConfig) -> Result<(ModelSpec, ModelInfo), LoadError> {
+    let order = order::read(model)?;
+    let Understood { spec, sha256, precision, .. } = understand(&order.file, &order.bytes, order.manifest(), model)?;
+    let (name, classes) = (model.name.clone(), spec.classes.clone());
+    Ok((spec, ModelInfo { name, classes, runtime: String::new(), sha256, precision }))
 }
 
 /// Detectors that look at frames in tiles, if that is configured.

@@ -9,7 +9,7 @@ mod recorder;
 mod succeed;
 mod succession;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{mem, sync::Arc};
 
@@ -135,6 +135,11 @@ impl Detector for Swap {
 
     fn watch(&mut self, clips: &[&Clip]) -> Result<Output, DetectError> {
         self.run(clips.len(), &mut |detector, part| detector.watch(&clips[part]))
+    }
+
+    fn reads_device(&self) -> bool {
+        // Whoever serves before or after may not.
+        false
     }
 
     fn is_spent(&self) -> bool {

@@ -96,6 +96,10 @@ impl Detector for Tiled {
         self.inner.reads_device()
     }
 
+    fn is_spent(&self) -> bool {
+        self.inner.is_spent()
+    }
+
     /// Whole frames are looked at in tiles, regions as they are.
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {
         let mut all: Vec<View<'_>> = Vec::new();

@@ -20,10 +20,12 @@ pub(super) struct Jobs {
 impl Jobs {
     pub(super) fn start(coming: Vec<Coming>, board: &Arc<Board>, faults: &FaultSender) -> Result<Self, StartError> {
         let stop = CancellationToken::new();
-        let threads = coming.into_iter().map(|Coming { model, succession, mut heir }| {
+        let threads = coming.into_iter().filter_map(|Coming { model, succession, heir, state }| {
+            board.set(&model, state);
+            let mut heir = heir?;
             let (trial, stage) = (Trial::new(&model, board, &stop), format!("engine:{model}"));
             let work = move || succeed(&succession, &mut *heir, &trial);
-            faults.spawn_stage(&stage, work).map_err(|source| StartError::Thread { stage, source })
+            Some(faults.spawn_stage(&stage, work).map_err(|source| StartError::Thread { stage, source }))
         });
         Ok(Self { threads: threads.collect::<Result<_, _>>()?, stop })
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use egret_models::zoo;
+use egret_models::{manifest::Digest, zoo};
 
 use super::{Store, StoreError};
 
@@ -54,6 +54,14 @@ pub fn find(name: &str) -> Result<PathBuf, StoreError> {
         Err(StoreError::NoSuchModel { .. }) if first != own && Store::new(own.clone()).entry(name).is_ok() => file_in(&own, name),
         found => found,
     }
+}
+
+/// The ONNX file of a model in the store that has that SHA-256.
+pub(crate) fn file_of(sha256: &str) -> Option<PathBuf> {
+    let store = Store::new(directory(None).ok()?);
+    let entries = store.names().ok()?.into_iter().filter_map(|name| store.entry(&name).ok());
+    let is_it = |entry: &super::Entry| matches!(&entry.manifest.card.sha256, Digest::Known(known) if known == sha256);
+    entries.into_iter().find(|entry| is_it(entry) && entry.file.is_file()).map(|entry| entry.file)
 }
 
 fn file_in(store: &Path, name: &str) -> Result<PathBuf, StoreError> {

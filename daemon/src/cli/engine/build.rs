@@ -47,7 +47,7 @@ pub(super) fn prepare(args: &args::Build, config: &Config, stop: CancellationTok
     let engines = engines(args, config);
     let models = which::models(&args.models, config)?;
     let orders = models.iter().map(|model| order(args, model, &engines)).collect::<anyhow::Result<Vec<_>>>()?;
-    let here = which::here(&args.place, &engines, orders.iter().any(which::needs_plugins))?;
+    let here = which::here(&args.place, &engines, orders.iter().any(Order::needs_plugins))?;
     // It is made where it is not there.
     let store = Store::new(&engine::folder(&engines)?);
     Ok(Work { orders, here, store, force: args.force, stop })

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use egret_models::onnx::{self, Refused};
-
 use super::args::Place;
 use crate::{
     config::{Config, EnginesConfig, ModelConfig, ModelSource},
@@ -53,9 +51,4 @@ fn model(word: &str, config: &Config) -> anyhow::Result<ModelConfig> {
 /// What is to be built of a model.
 pub(super) fn order(model: &ModelConfig, engines: &EnginesConfig) -> anyhow::Result<Order> {
     Ok(infer::order(model, engines)?)
-}
-
-/// Whether a network uses operators that only plugins have.
-pub(super) fn needs_plugins(order: &Order) -> bool {
-    onnx::read(&order.onnx).is_ok_and(|model| matches!(model.sound(), Err(Refused::CustomOperator { .. })))
 }

@@ -39,6 +39,13 @@ pub enum LoadError {
         /// What was tried.
         reason: String,
     },
+    /// The configuration wants a device, and there is none.
+    NoDevice {
+        /// Name of the model.
+        model: String,
+        /// Why there is none.
+        reason: String,
+    },
     /// The runtime does not take the model.
     Runtime {
         /// The model's file.
@@ -123,6 +130,7 @@ impl LoadError {
             }
             Self::Store(error) => error.to_string(),
             Self::NoRuntime { file, reason } => format!("{file}: ONNX Runtime cannot be loaded ({reason})"),
+            Self::NoDevice { model, reason } => format!("model `{model}`: it cannot run on a device ({reason})"),
             // A runtime quotes names of the graph.
             Self::Runtime { file, runtime, reason } => {
                 format!("{file}: {runtime} refuses it ({})", text::plain(&reason.replace('\n', " ")))
@@ -148,6 +156,7 @@ impl LoadError {
             Self::NoRuntime { .. } => {
                 "set runtime.onnxruntime_library or EGRET_ONNXRUNTIME to libonnxruntime.so (1.17 or later), or runtime.cpu to `auto`"
             }
+            Self::NoDevice { .. } => "set runtime.device to `auto` or `cpu`, or see to the device (egret doctor)",
             Self::Runtime { .. } => "export it again with an older operator set, without custom operators",
             Self::TrialRun { .. } => "compare it with a plain run in Python, and export it again",
             Self::Class { known, .. } => return format!("it knows {known}"),

@@ -1,45 +1,65 @@
 //! What an engine of a configured model is built from.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, path::PathBuf};
 
 use egret_models::{
     manifest::Precision,
     spec::{BatchAxis, ModelSpec},
 };
 
-use super::{DEMO_NETWORK, LoadError, located, look_beside, read_model, understand};
+use super::{DEMO_NETWORK, LoadError, Located, located, look_beside, read_model, understand};
 use crate::{
     config::{EnginesConfig, ModelConfig, ModelSource},
     engine::{Input, Order, Profile},
     store::About,
 };
 
-/// Reads a model's network as [`load`](super::load) does, and says what its engine is: batches up to the configured size, or of the size
-/// that the network has.
+/// A model's network, read.
+pub(super) struct Read {
+    pub(super) file: String,
+    pub(super) bytes: Cow<'static, [u8]>,
+    about: Option<About>,
+    path: Option<PathBuf>,
+}
+
+impl Read {
+    pub(super) fn manifest(&self) -> Option<Located<'_>> {
+        self.about.as_ref().map(located)
+    }
+}
+
+/// Reads a model's network and the manifest beside it.
+pub(super) fn read(model: &ModelConfig) -> Result<Read, LoadError> {
+    match &model.source {
+        ModelSource::Onnx(path) => {
+            let (bytes, about) = (Cow::Owned(read_model(path)?), look_beside(path)?.about);
+            Ok(Read { file: path.display().to_string(), bytes, about, path: Some(path.clone()) })
+        }
+        ModelSource::Demo => {
+            let none = || LoadError::NoDemo { model: model.name.clone() };
+            let bytes = Cow::Borrowed(DEMO_NETWORK.ok_or_else(none)?);
+            Ok(Read { file: "builtin:demo".to_owned(), bytes, about: None, path: None })
+        }
+        ModelSource::Null | ModelSource::Scripted(_) => Err(LoadError::NoNetwork { model: model.name.clone() }),
+    }
+}
+
+/// Says what a model's engine is: batches up to the configured size, or of the size that the network has.
 ///
 /// # Errors
 /// [`LoadError`], also for models that have no network.
 pub(crate) fn order(model: &ModelConfig, engines: &EnginesConfig) -> Result<Order, LoadError> {
-    let (name, bytes, about, path) = match &model.source {
-        ModelSource::Onnx(path) => {
-            (path.display().to_string(), Cow::Owned(read_model(path)?), look_beside(path)?.about, Some(path.clone()))
-        }
-        ModelSource::Demo => {
-            let none = || LoadError::NoDemo { model: model.name.clone() };
-            ("builtin:demo".to_owned(), Cow::Borrowed(DEMO_NETWORK.ok_or_else(none)?), None, None)
-        }
-        ModelSource::Null | ModelSource::Scripted(_) => return Err(LoadError::NoNetwork { model: model.name.clone() }),
-    };
-    let understood = understand(&name, &bytes, about.as_ref().map(located), model)?;
+    let read = read(model)?;
+    let understood = understand(&read.file, &read.bytes, read.manifest(), model)?;
     Ok(Order {
         name: model.name.clone(),
         profile: profile(&understood.spec, model.max_batch),
-        onnx: bytes.into_owned(),
-        path,
+        onnx: read.bytes.into_owned(),
+        path: read.path,
         kind: understood.precision.to_owned(),
         dla: None,
         flags: engines.flags.clone(),
-        precision: about.and_then(precision),
+        precision: read.about.and_then(precision),
     })
 }
 

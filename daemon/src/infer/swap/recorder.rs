@@ -37,8 +37,7 @@ impl Recorder {
         if soon || (full && !telling) {
             return;
         }
-        let Pixels::Host(picture) = &frame.pixels else { return };
-        let Some(picture) = picture.copied() else { return };
+        let Some(picture) = frame.pixels.host().and_then(HostPicture::copied) else { return };
         self.latest.insert(frame.stream.clone(), now);
         let bytes = bytes_of(&picture);
         while self.kept.len() >= MOST || self.bytes() + bytes > MOST_BYTES {

@@ -28,6 +28,9 @@ pub trait Heir: Send {
     /// In one line, why there is none. `None`: it was stopped.
     fn make(&mut self, stop: &CancellationToken, tell: Tell) -> Option<Result<(), String>>;
 
+    /// Whether it is compared with the float network before it serves: then frames of the cameras are kept.
+    fn is_compared(&self) -> bool;
+
     /// What is compared; `None`: it was compared before, or it is no detector.
     ///
     /// # Errors
@@ -73,7 +76,7 @@ impl Trial {
 
 /// Runs to the end, on a thread of its own: the instances serve meanwhile. What goes wrong is told, and changes nothing.
 pub fn succeed(succession: &Arc<Succession>, heir: &mut dyn Heir, trial: &Trial) {
-    succession.keep_frames(true);
+    succession.keep_frames(heir.is_compared());
     let state = lead(succession, heir, trial);
     succession.keep_frames(false);
     let Some(state) = state else { return };

@@ -115,14 +115,14 @@ impl Succession {
         }
     }
 
-    /// Keeps whole frames that are worth it, if any are to be kept.
+    /// Keeps frames that are worth it, if any are to be kept; of those that are looked at in tiles, too.
     pub(super) fn record(&self, views: &[View<'_>], output: &Output) {
         if !self.recording.load(Ordering::Relaxed) {
             return;
         }
         let now = Instant::now();
         let mut state = self.lock();
-        for (i, view) in views.iter().enumerate().filter(|(_, view)| view.region.is_none()) {
+        for (i, view) in views.iter().enumerate() {
             let telling = output.detections.get(i).is_some_and(|found| !found.is_empty());
             state.frames.offer(view.frame, telling, now);
         }

@@ -13,7 +13,7 @@ use crate::{
     media::{BBox, Capture, Frame, HostPicture, Mark, Pixels, StreamId, TimeBasis, TimeCard},
 };
 
-pub(super) fn frame(camera: &str, seq: u64) -> Frame {
+pub(in crate::infer) fn frame(camera: &str, seq: u64) -> Frame {
     let capture = Capture { wall: SystemTime::UNIX_EPOCH, basis: TimeBasis::Arrival };
     let mut times = TimeCard::received(Instant::now());
     times.stamp(Mark::Decoded, Instant::now());
@@ -174,6 +174,10 @@ impl Heir for Prepared {
         (!stop.is_cancelled()).then(|| self.made.clone())
     }
 
+    fn is_compared(&self) -> bool {
+        self.float.is_some()
+    }
+
     fn pair(&mut self) -> Result<Option<Pair>, String> {
         Ok(self.float.as_ref().map(|float| Pair { float: float.detector(), engine: self.engine.detector() }))
     }
@@ -258,16 +262,16 @@ fn what_is_stopped_says_nothing() {
 }
 
 #[test]
-fn frames_are_kept_only_while_somebody_wants_them_and_regions_never() {
+fn frames_are_kept_only_while_somebody_wants_them() {
     let succession = succession();
     let mut swap = Swap::new(CPU.detector(), &succession);
     let frame = frame("cam", 3);
     swap.detect(&[View::whole(&frame)]).expect("seen");
     assert!(succession.frames(0, Duration::ZERO, &|| false).is_empty());
     succession.keep_frames(true);
-    swap.detect(&[View { frame: &frame, region: Some(BBox::new(0.0, 0.0, 9.0, 9.0)) }]).expect("seen");
-    assert!(succession.frames(0, Duration::ZERO, &|| false).is_empty());
-    swap.detect(&[View::whole(&frame)]).expect("seen");
+    // Several regions of a frame are one frame.
+    let region = |x| View { frame: &frame, region: Some(BBox::new(x, 0.0, 9.0, 9.0)) };
+    swap.detect(&[region(0.0), region(1.0)]).expect("seen");
     let kept = succession.frames(1, Duration::ZERO, &|| false);
     assert_eq!((kept.len(), kept[0].seq, kept[0].pixels.size()), (1, 3, (64, 48)));
     swap.detect(&[View::whole(&frame)]).expect("seen");
