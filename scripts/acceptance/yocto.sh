@@ -6,7 +6,7 @@
 # EGRET_YOCTO_SOURCES: folders with the layers' repositories in place of their addresses, one per line: `NAME FOLDER`.
 # EGRET_CHECK_LAYER=1: yocto-check-layer too, 10 minutes more.
 # Debian: gawk wget diffstat unzip texinfo chrpath cpio xz-utils python3-git python3-jinja2 python3-subunit python3-websockets zstd lz4 file
-# locales socat iputils-ping gcc g++ make rpcsvc-proto, and the locale en_US.UTF-8.
+# locales socat iputils-ping gcc g++ make rpcsvc-proto busybox-static, and the locale en_US.UTF-8.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$top"
@@ -70,6 +70,11 @@ want() {
   echo "$1 = $got"
   grep -qE -- "$2" <<<"$got" || { echo "yocto: $1 is not $2" >&2; exit 1; }
 }
+
+if command -v busybox >/dev/null; then
+  say "the scripts of the layer with BusyBox's applets, as on the image"
+  EGRET_TEST_BUSYBOX=$(command -v busybox) python3 -m unittest discover -s yocto/tests -p 'test_[ps]*.py'
+fi
 
 say "bitbake -p"
 bb bitbake -p

@@ -1,4 +1,8 @@
-"""A device that is a folder: a root file system below a prefix, and commands on PATH that do as told and write down their calls."""
+"""A device that is a folder: a root file system below a prefix, and commands on PATH that do as told and write down their calls.
+
+With EGRET_TEST_BUSYBOX=/usr/bin/busybox the scripts run with BusyBox's applets, as on the image, in place of coreutils. The shell stays
+dash: BusyBox's own, as Debian builds it, takes its applets before what is on PATH, where the fakes are.
+"""
 
 import os
 import shutil
@@ -8,8 +12,9 @@ import unittest
 from pathlib import Path
 
 LAYER = Path(__file__).resolve().parent.parent / "meta-egret"
-# BusyBox's shell reads nothing that dash does not; bash would.
+# bash would read more than the image's shell does.
 SHELL = shutil.which("dash") or "sh"
+BUSYBOX = os.environ.get("EGRET_TEST_BUSYBOX")
 
 
 class FakeDevice(unittest.TestCase):
@@ -25,8 +30,15 @@ class FakeDevice(unittest.TestCase):
         self.log = self.root / "calls"
         for name in ("data/config", "data/update", "run", "proc", "usr/share/egret", "fakes"):
             (self.root / name).mkdir(parents=True)
+        path = os.environ["PATH"]
+        if BUSYBOX:
+            applets = self.root / "busybox"
+            applets.mkdir()
+            for name in subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split():
+                (applets / name).symlink_to(BUSYBOX)
+            path = f"{applets}:{path}"
         self.environment = {
-            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "PATH": f"{self.bin}:{path}",
             "EGRET_ROOT": str(self.root),
             "LC_ALL": "C",
             "HOME": str(self.root),

@@ -6,7 +6,7 @@ import stat
 import subprocess
 import unittest
 
-from fake_device import LAYER, FakeDevice
+from fake_device import LAYER, SHELL, FakeDevice
 
 SIGNED_AS = 'egret-provision namespaces="egret-provision" '
 
@@ -216,12 +216,12 @@ class Provisioning(FakeDevice):
         shutil.copytree(self.root / "data", saved, symlinks=True)
         counted = ("mv", "ln", "rm", "mkdir", "cp", "sync", "chmod", "head")
         for name in counted:
-            real = ":" if name == "sync" else shutil.which(name)
+            real = ":" if name == "sync" else shutil.which(name, path=self.environment["PATH"])
             # The command before it was the last one: what lies between two is written by the shell itself.
             self.fake(
                 name,
                 f'n=$(($(cat "{self.root}/count") + 1)); echo $n >"{self.root}/count"\n'
-                f'if [ $n -eq "$CUT" ]; then kill -9 -"$(ps -o pgid= $$ | tr -d " ")"; fi\n{real} "$@"',
+                f'if [ $n -eq "$CUT" ]; then kill -9 -"$(cut -d" " -f5 /proc/$$/stat)"; fi\n{real} "$@"',
             )
         cut, done, states = 0, False, set()
         while not done:
@@ -230,9 +230,9 @@ class Provisioning(FakeDevice):
             shutil.copytree(saved, self.root / "data", symlinks=True)
             self.write("count", "0\n")
             process = subprocess.run(
-                ["setsid", "-w", "dash", str(self.program), "from", str(folder)],
+                [SHELL, str(self.program), "from", str(folder)],
                 env={**self.environment, "CUT": str(cut)},
-                capture_output=True, text=True, timeout=60, check=False,
+                capture_output=True, text=True, timeout=60, check=False, start_new_session=True,
             )
             done = process.returncode == 0
             found = self.in_force()

@@ -288,7 +288,7 @@ esac''',
 
     def test_a_cut_at_any_moment_of_the_beginning_is_no_trial_or_a_whole_one(self):
         for name in ("mv", "sync", "rm"):
-            real = ":" if name == "sync" else shutil.which(name)
+            real = ":" if name == "sync" else shutil.which(name, path=self.environment["PATH"])
             self.fake(
                 name,
                 f'n=$(($(cat "{self.root}/count") + 1)); echo $n >"{self.root}/count"\n'
