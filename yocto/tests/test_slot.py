@@ -28,7 +28,7 @@ class Slots(FakeDevice):
         self.write("proc/uptime", "10.00 20.00\n")
         self.write("dev/disk/by-partlabel/APP_b", "")
         self.write("metrics", METRICS)
-        self.write("usr/bin/uefi_common.func", f'set_efi_var() {{ echo "set_efi_var $*" >>"{self.log}"; [ ! -e "{self.root}/efi-broken" ]; }}\n')
+        self.write("usr/bin/uefi_common.func", f'set_efi_var() {{\nlocal once="$4"\n[ -z "$RUNTIME_DIRECTORY" ] && false\necho "set_efi_var $*" >>"{self.log}"; [ ! -e "{self.root}/efi-broken" ]\n}}\n')
         self.fake(
             "nvbootctrl",
             f'''case "$*" in
