@@ -7,6 +7,7 @@ mod check;
 mod command;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
 mod engine;
 mod eval;
 mod graph;
@@ -41,6 +42,8 @@ enum Command {
     Check(check::Args),
     /// Write a first configuration, by asking or from options.
     Init(init::Args),
+    /// Say what is there, what is wrong and what to do about it, one line each.
+    Doctor(doctor::Args),
     /// Print the JSON Schema of the configuration, or what describes the messages.
     Schema(schema::Args),
     /// Print the live pipeline of a running daemon as a Graphviz graph.
@@ -96,6 +99,7 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::run(&args),
             Command::Init(args) => init::run(args),
+            Command::Doctor(args) => doctor::run(&args),
             Command::Schema(args) => schema::run(&args),
             Command::Graph(args) => graph::run(&args),
             Command::Listen(args) => listen::run(args),

@@ -29,6 +29,7 @@ use gstreamer_app as gst_app;
 pub use chain::Chain;
 pub(crate) use chain::{End, Tail, Watch, draw, make, single_threaded};
 pub use fault::Fault;
+pub(crate) use fault::{package_of, redact};
 pub use machine::Decoders;
 pub use outlet::{FrameSink, Outlet};
 pub use parts::Setup;

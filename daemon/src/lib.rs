@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod decode;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod engine;
 pub mod eval;
 mod file;

@@ -40,6 +40,7 @@ pub mod topics;
 mod traces;
 mod trail;
 pub mod verdict;
+mod visit;
 mod way;
 mod writer;
 
@@ -59,6 +60,7 @@ pub(crate) use tls::{check_identity, is_server_name};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 pub use topics::Family;
+pub(crate) use visit::{shake_hands, visit};
 
 use crate::{
     config::{CameraConfig, Config, MqttConfig},

@@ -24,8 +24,9 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use backoff::{Backoff, BackoffLimits};
-use failure::Failure;
+pub(crate) use failure::Failure;
 use graph::GraphHandle;
+pub(crate) use rtsp::describe;
 
 use crate::{
     batch::Slot,

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     cuda::{Cuda, CudaError},
+    nvml::Nvml,
     tensorrt::{self, Unusable, Version},
 };
 
@@ -26,6 +27,8 @@ pub struct Probe {
     pub model: Option<String>,
     /// NVIDIA's Linux, on a Jetson.
     pub l4t: Option<L4t>,
+    /// Version of NVIDIA's driver, where NVML tells it.
+    pub driver: Option<String>,
     /// The CUDA driver.
     pub cuda: Result<Cuda, CudaError>,
     /// TensorRT, where this build can use it.
@@ -34,7 +37,8 @@ pub struct Probe {
 
 /// Looks at the files under `root` (`/` but for tests), asks the CUDA driver and TensorRT.
 pub fn probe(root: &Path) -> Probe {
-    Probe { cuda: Cuda::probe(), tensorrt: tensorrt::installed(None), ..files(root) }
+    let driver = Nvml::open().ok().and_then(|nvml| nvml.driver());
+    Probe { driver, cuda: Cuda::probe(), tensorrt: tensorrt::installed(None), ..files(root) }
 }
 
 /// NVIDIA's Linux, if that is what the files under `root` (`/` but for tests) are of.
@@ -48,7 +52,7 @@ fn files(root: &Path) -> Probe {
     // A device-tree string ends with a NUL.
     let model = model.map(|model| model.trim_end_matches(['\0', '\n']).to_owned()).filter(|model| !model.is_empty());
     let l4t = read("etc/nv_tegra_release").and_then(|text| L4t::parse(&text));
-    Probe { model, l4t, cuda: Err(CudaError::Absent), tensorrt: Err(Unusable::Absent) }
+    Probe { model, l4t, driver: None, cuda: Err(CudaError::Absent), tensorrt: Err(Unusable::Absent) }
 }
 
 impl Probe {
@@ -80,6 +84,9 @@ impl fmt::Display for Probe {
         match &self.l4t {
             Some(l4t) => write!(f, ", {l4t}")?,
             None => f.write_str(", no Jetson")?,
+        }
+        if let Some(driver) = &self.driver {
+            write!(f, ", driver {driver}")?;
         }
         match &self.cuda {
             Ok(cuda) => {
@@ -155,6 +162,9 @@ mod tests {
     #[test]
     fn a_device_that_works_and_a_driver_that_fails_are_told_apart() {
         let mut probe = files(Path::new("/nonexistent"));
+        probe.driver = Some("580.65.06".into());
+        assert_eq!(probe.to_string(), "no board model, no Jetson, driver 580.65.06, no CUDA driver, no TensorRT");
+        probe.driver = None;
         probe.cuda = Ok(Cuda { version: (12, 6), devices: vec!["Orin".into()] });
         assert_eq!(probe.to_string(), "no board model, no Jetson, CUDA driver for 12.6 with Orin, no TensorRT");
         probe.cuda = Err(CudaError::Call { call: "cuInit", code: 801 });

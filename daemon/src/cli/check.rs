@@ -31,19 +31,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let sources = Sources { checking: true, ..Sources::of_process(args.config.clone(), args.overrides.clone()) };
-    let outcome = config::examine(&sources).and_then(|loaded| {
-        let Models { classes, problems, mut advice } = models(&loaded.config);
-        // Once more, now that it is known what the models see.
-        let again = config::examine(&Sources { classes, ..sources });
-        let (mut wrong, of_config) = match again {
-            Ok(Loaded { advice, .. }) => (Vec::new(), advice),
-            Err(Rejected { problems, advice }) => (problems, advice),
-        };
-        wrong.extend(problems);
-        advice.splice(0..0, of_config);
-        if wrong.is_empty() { Ok(Loaded { advice, ..loaded }) } else { Err(Rejected { problems: wrong, advice }) }
-    });
+    let outcome = examine(args.config.clone(), args.overrides.clone());
     let (problems, advice, summary) = match &outcome {
         Ok(loaded) => {
             let summary =
@@ -62,6 +50,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(out, "{summary}")?;
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EX_CONFIG) })
+}
+
+/// The configuration, checked with the class names of its models.
+pub(super) fn examine(config: Option<PathBuf>, overrides: Overrides) -> Result<Loaded, Rejected> {
+    let sources = Sources { checking: true, ..Sources::of_process(config, overrides) };
+    config::examine(&sources).and_then(|loaded| {
+        let Models { classes, problems, mut advice } = models(&loaded.config);
+        // Once more, now that it is known what the models see.
+        let again = config::examine(&Sources { classes, ..sources });
+        let (mut wrong, of_config) = match again {
+            Ok(Loaded { advice, .. }) => (Vec::new(), advice),
+            Err(Rejected { problems, advice }) => (problems, advice),
+        };
+        wrong.extend(problems);
+        advice.splice(0..0, of_config);
+        if wrong.is_empty() { Ok(Loaded { advice, ..loaded }) } else { Err(Rejected { problems: wrong, advice }) }
+    })
 }
 
 /// What can be told of the model files without running them.

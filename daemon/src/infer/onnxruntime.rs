@@ -67,6 +67,14 @@ impl Library {
     }
 }
 
+/// The library that this process uses, or would: its version and its file.
+///
+/// # Errors
+/// As [`Library::find`].
+pub(crate) fn installed(configured: Option<&Path>) -> Result<(String, PathBuf), String> {
+    Library::find(configured).map(|library| (library.version, library.path))
+}
+
 /// Where the library may be, best first. Paths that somebody named are tried whether they exist or not, so that a typo is told.
 fn candidates(configured: Option<&Path>, executable: &Path) -> Vec<PathBuf> {
     let named = |variable: &str| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -6,7 +6,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use futures::StreamExt;
 use retina::{
     client::{Credentials, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions, Transport},
-    codec::{CodecItem, FrameFormat, VideoFrame},
+    codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame},
 };
 use tokio::time::Instant;
 
@@ -242,6 +242,26 @@ impl Line {
             data: frame.into_data().into(),
         }
     }
+}
+
+/// What a camera offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) codec: Codec,
+    /// Width and height in pixels, where it says so before it plays.
+    pub(crate) size: Option<(u32, u32)>,
+}
+
+/// Asks a camera what it offers, with its credentials, and no more: nothing is set up and nothing plays.
+pub(crate) async fn describe(rtsp: &RtspConfig) -> Result<Offer, Failure> {
+    let options = SessionOptions::default().creds(credentials(rtsp)).user_agent(USER_AGENT.to_owned());
+    let session = within(rtsp.request_timeout, "DESCRIBE", Session::describe(rtsp.url.clone(), options)).await?;
+    let (index, codec) = choose(&session)?;
+    let size = match session.streams()[index].parameters() {
+        Some(ParametersRef::Video(video)) => Some(video.pixel_dimensions()),
+        _ => None,
+    };
+    Ok(Offer { codec, size })
 }
 
 /// What one session needs to remember.

@@ -1,0 +1,80 @@
+//! `egret doctor`.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    config::{self, Overrides},
+    doctor::{self, Finding, Level, Setting},
+};
+
+/// Arguments of `egret doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 nothing is wrong, or only what is noted or warned of; 1 something does not work; 78 the configuration is wrong.
+Libraries, decoders, brokers and cameras are asked as the daemon asks them, all side by side. Brokers meet a client of the name
+egret-doctor-…, cameras a DESCRIBE. Whatever the daemon may only as its own user shows only to that user: sudo -u egret egret doctor.")]
+pub(super) struct Args {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", help = format!("The configuration file [default: {}, if it is there]", config::DEFAULT_FILE))]
+    config: Option<PathBuf>,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
+    /// How long a broker or a camera may take to answer.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = limit)]
+    timeout: Duration,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+fn limit(text: &str) -> Result<Duration, String> {
+    let limits = Duration::from_millis(100)..=Duration::from_mins(5);
+    config::span(text).filter(|span| limits.contains(span)).ok_or_else(|| "write it such as 5s or 500ms, up to 5m".to_owned())
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let file = args.config.clone().unwrap_or_else(|| config::DEFAULT_FILE.into());
+    let is_there = args.config.is_some() || file.exists() || args.overrides != Overrides::default();
+    let read = is_there.then(|| super::check::examine(args.config.clone(), args.overrides.clone()));
+    let mut findings = doctor::of_configuration(&read, &file);
+    let config = read.and_then(Result::ok).map(|loaded| Arc::new(loaded.config));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
+    findings.extend(runtime.block_on(doctor::examine(Setting::here(config, args.timeout))));
+    // A library or a disk that hangs is left behind.
+    runtime.shutdown_background();
+    let exit = doctor::exit(&findings);
+    let mut out = io::stdout().lock();
+    if args.json {
+        let report = serde_json::json!({ "ok": exit == 0, "exit": exit, "findings": findings });
+        writeln!(out, "{report:#}")?;
+    } else {
+        print(&mut out, &findings)?;
+    }
+    Ok(ExitCode::from(exit))
+}
+
+/// One line each, and how many of each kind.
+fn print(out: &mut impl io::Write, findings: &[Finding]) -> io::Result<()> {
+    let name = |finding: &Finding| match &finding.subject {
+        Some(subject) => format!("{} {subject}", finding.area),
+        None => finding.area.to_owned(),
+    };
+    let width = findings.iter().map(|finding| name(finding).chars().count()).max().unwrap_or(0);
+    for finding in findings {
+        write!(out, "{:<8} {:<width$}  {}", finding.level.as_str(), name(finding), finding.says)?;
+        match &finding.remedy {
+            Some(remedy) => writeln!(out, " -> {remedy}")?,
+            None => writeln!(out)?,
+        }
+    }
+    let count = |level: Level| findings.iter().filter(|finding| finding.level == level).count();
+    writeln!(out, "{} errors, {} warnings", count(Level::Error), count(Level::Warning))
+}

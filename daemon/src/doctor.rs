@@ -1,0 +1,195 @@
+//! `egret doctor`: what is there, what is wrong, and what to do about it, one line each.
+//!
+//! Everything is looked at as the daemon would use it: the same libraries, decoders, brokers and cameras, by the same code. Each question
+//! is asked beside the others and has a time limit. Nothing is changed but for a file that is written and removed where the daemon writes.
+
+mod broker;
+mod camera;
+mod clock;
+mod configuration;
+mod decoders;
+mod hardware;
+mod software;
+mod storage;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use egret_models::text;
+use futures::future::join_all;
+use serde::Serialize;
+
+use crate::{
+    config::{Config, Loaded, Rejected},
+    decode::redact,
+};
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Good to know.
+    Note,
+    /// It works, and worse than it could, or not for long.
+    Warning,
+    /// It does not work.
+    Error,
+}
+
+impl Level {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One line. It holds no secrets: URLs lose their credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at: `cuda`, `clock`, `camera`, …
+    pub area: &'static str,
+    /// Which of several: the name of a camera, of a broker, of a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// How bad it is.
+    pub level: Level,
+    /// What was found.
+    pub says: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn new(area: &'static str, level: Level, says: impl Into<String>) -> Self {
+        Self { area, subject: None, level, says: says.into(), remedy: None }
+    }
+
+    fn ok(area: &'static str, says: impl Into<String>) -> Self {
+        Self::new(area, Level::Ok, says)
+    }
+
+    fn note(area: &'static str, says: impl Into<String>) -> Self {
+        Self::new(area, Level::Note, says)
+    }
+
+    fn warning(area: &'static str, says: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(area, Level::Warning, says) }
+    }
+
+    fn error(area: &'static str, says: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(area, Level::Error, says) }
+    }
+
+    fn of(self, subject: impl Into<String>) -> Self {
+        Self { subject: Some(subject.into()), ..self }
+    }
+
+    /// Whoever answered chose some of the words: one line, without credentials.
+    fn clean(self) -> Self {
+        let clean = |text: String| text::lines(&redact(&text)).into_owned();
+        let subject = self.subject.map(clean);
+        Self { says: clean(self.says), remedy: self.remedy.map(clean), subject, ..self }
+    }
+}
+
+/// The exit code of the command: 0 all goes, 1 something does not, 78 the configuration is wrong.
+pub fn exit(findings: &[Finding]) -> u8 {
+    let error = |finding: &&Finding| finding.level == Level::Error;
+    match () {
+        () if findings.iter().filter(error).any(|finding| finding.area == configuration::AREA) => 78,
+        () if findings.iter().any(|finding| error(&finding)) => 1,
+        () => 0,
+    }
+}
+
+/// What is looked at.
+#[derive(Clone)]
+pub struct Setting {
+    /// Root of the kernel's files, `/` but for tests.
+    pub root: PathBuf,
+    /// What the clock says.
+    pub now: SystemTime,
+    /// Time limit of each question.
+    pub limit: Duration,
+    /// Whether GStreamer has an element of this name.
+    pub has_element: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// The daemon's state directory, where there is a place for one.
+    pub state: Option<PathBuf>,
+    /// The configuration.
+    pub config: Option<Arc<Config>>,
+}
+
+impl Setting {
+    /// This machine.
+    pub fn here(config: Option<Arc<Config>>, limit: Duration) -> Self {
+        let variable = |name: &str| std::env::var(name).ok();
+        let state = crate::store::default_directory(&variable).and_then(|models| models.parent().map(Path::to_owned));
+        let has_element = Arc::new(decoders::has_element);
+        Self { root: "/".into(), now: SystemTime::now(), limit, has_element, state, config }
+    }
+}
+
+/// What came of reading the configuration; `None`: there is none.
+pub type Read = Option<Result<Loaded, Rejected>>;
+
+type Asked = Pin<Box<dyn Future<Output = Vec<Finding>> + Send>>;
+
+/// Asks every question, all side by side; the findings in a fixed order.
+pub async fn examine(setting: Setting) -> Vec<Finding> {
+    let limit = setting.limit;
+    let mut asked: Vec<Asked> = vec![
+        away(&setting, "board", hardware::board),
+        away(&setting, "decoders", decoders::examine),
+        away(&setting, "runtime", software::examine),
+        away(&setting, "storage", storage::examine),
+        away(&setting, "clock", clock::examine),
+    ];
+    if let Some(config) = &setting.config {
+        let brokers = config.mqtt.iter().flat_map(|mqtt| mqtt.brokers().cloned());
+        asked.extend(brokers.map(|config| Box::pin(async move { broker::examine(&config, limit).await }) as Asked));
+        let cameras = config.cameras.iter().cloned();
+        asked.extend(cameras.map(|config| Box::pin(async move { camera::examine(&config, limit).await }) as Asked));
+    }
+    join_all(asked).await.into_iter().flatten().map(Finding::clean).collect()
+}
+
+/// Of a configuration: what is wrong with it.
+pub fn of_configuration(read: &Read, file: &Path) -> Vec<Finding> {
+    configuration::examine(read, file).into_iter().map(Finding::clean).collect()
+}
+
+/// A question whose answer blocks: it is asked on a thread of its own, which is left alone where no answer comes in time.
+fn away(setting: &Setting, area: &'static str, ask: fn(&Setting) -> Vec<Finding>) -> Asked {
+    let (setting, limit) = (setting.clone(), setting.limit.max(SLOW));
+    Box::pin(async move {
+        let answer = tokio::task::spawn_blocking(move || ask(&setting));
+        match tokio::time::timeout(limit, answer).await {
+            Ok(Ok(findings)) => findings,
+            Ok(Err(panic)) => {
+                vec![Finding::error(area, format!("looking at it failed: {panic}"), "report it, with what this machine is")]
+            }
+            Err(_) => {
+                let says = format!("no answer within {} s: a driver, a library or a disk hangs", limit.as_secs());
+                vec![Finding::error(area, says, "see dmesg; restart the machine")]
+            }
+        }
+    })
+}
+
+/// Libraries of some hundred megabytes and a first scan of all plug-ins take their time, whatever the limit of the network is.
+const SLOW: Duration = Duration::from_secs(30);

@@ -1,0 +1,56 @@
+//! Whether the clock can be believed.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+
+use super::{Finding, Setting};
+
+const AREA: &str = "clock";
+/// No egret is older: 2025-01-01.
+const BEGINNING: Duration = Duration::from_secs(1_735_689_600);
+/// What a daemon that sets the clock leaves when it has: systemd's says so, others are only seen to run.
+const SYNCHRONISED: &str = "run/systemd/timesync/synchronized";
+const OTHERS: [(&str, &str); 3] = [("chronyd", "run/chrony/chronyd.pid"), ("ntpd", "run/ntpd.pid"), ("ptp4l", "run/ptp4l")];
+
+pub(super) fn examine(setting: &Setting) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let shown = Timestamp::try_from(setting.now)
+        .map_or_else(|_| "no time at all".to_owned(), |now| now.strftime("%F %T UTC").to_string());
+    let good = setting.now.duration_since(UNIX_EPOCH).is_ok_and(|since| since >= BEGINNING);
+    let there = |path: &str| setting.root.join(path).exists();
+    let synchronised = there(SYNCHRONISED);
+    let other = OTHERS.into_iter().find(|(_, path)| there(path)).map(|(name, _)| name);
+    findings.push(if !good {
+        let says = format!("it says {shown}: no certificate is valid yet, and messages carry times of long ago");
+        let remedy = "let it be set: timedatectl set-ntp true and a time server that can be reached, or a battery for the RTC";
+        Finding::error(AREA, says, remedy)
+    } else if synchronised {
+        Finding::ok(AREA, format!("{shown}, set by systemd-timesyncd"))
+    } else if let Some(other) = other {
+        Finding::note(AREA, format!("{shown}; {other} runs and is the one to ask"))
+    } else {
+        let remedy = "timedatectl set-ntp true, and a time server that can be reached (timedatectl timesync-status)";
+        Finding::warning(AREA, format!("{shown}, and nothing says that it is synchronised"), remedy)
+    });
+    findings.extend(rtc(setting));
+    findings
+}
+
+/// What keeps the time while the machine is off.
+fn rtc(setting: &Setting) -> Option<Finding> {
+    let kept = setting.root.join("sys/class/rtc/rtc0/since_epoch");
+    let Some(seconds) = std::fs::read_to_string(kept).ok().and_then(|text| text.trim().parse().ok()) else {
+        return Some(Finding::note("rtc", "there is none: after each start the time comes from the network"));
+    };
+    let is: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds);
+    let off = is.duration_since(setting.now).unwrap_or_else(|error| error.duration());
+    Some(if seconds < BEGINNING.as_secs() {
+        let says = "it has lost the time: after each start the time is wrong until the network sets it";
+        Finding::warning("rtc", says, "give it a battery")
+    } else if off > Duration::from_hours(24) {
+        Finding::warning("rtc", format!("it is {} hours off", off.as_secs() / 3600), "hwclock --systohc")
+    } else {
+        Finding::ok("rtc", "it keeps the time")
+    })
+}
