@@ -95,7 +95,7 @@ impl Bench {
         unsafe { result::memcpy_htod_async(to.address(), from, stream.cu_stream()) }.expect("copied");
     }
 
-    fn upload(&self, from: HostOutput<'_>) -> Arc<DeviceMemory> {
+    fn slots(&self, from: HostOutput<'_>) -> Arc<DeviceMemory> {
         Arc::new(DeviceMemory::of(&self.stream, from.bytes()).expect("memory"))
     }
 
@@ -333,7 +333,7 @@ fn results_are_read_once_in_any_order_and_as_many_as_there_is_memory_for() {
     for round in 0..5 {
         let values = [0; 2].map(|_| outputs(&mut bench.random, 3));
         let memories: Vec<Arc<dyn Memory>> =
-            values.iter().map(|values| bench.upload(HostOutput::F32(values)) as Arc<dyn Memory>).collect();
+            values.iter().map(|values| bench.slots(HostOutput::F32(values)) as Arc<dyn Memory>).collect();
         let tickets: Vec<_> = memories.iter().map(|m| decoding.enqueue(&bench.stream, &[Arc::clone(m)], 3).unwrap()).collect();
         let busy = decoding.enqueue(&bench.stream, &[Arc::clone(&memories[0])], 3).unwrap_err();
         assert!(matches!(busy, DeviceError::Busy(2)), "{busy}");
@@ -352,7 +352,7 @@ fn results_are_read_once_in_any_order_and_as_many_as_there_is_memory_for() {
     assert!(matches!(short, DeviceError::Size { what: "an output", .. }), "{short}");
     let mut bad = outputs(&mut bench.random, 3);
     bad[126 * 8 + 5 * 8 + 4] = f32::NAN;
-    let memory = bench.upload(HostOutput::F32(&bad));
+    let memory = bench.slots(HostOutput::F32(&bad));
     let ticket = decoding.enqueue(&bench.stream, &[memory], 3).unwrap();
     let error = decoding.read(&ticket, |_, _| ()).unwrap_err();
     assert!(
@@ -427,11 +427,11 @@ fn a_tool_hears_the_ranges_of_each_batch() {
     }
     let heard = std::fs::read_to_string(file.path()).expect("heard");
     let begun = |name: &str| heard.lines().filter(|line| line.ends_with(&format!("> {name}"))).count();
-    let [letterbox, upload, decode, results] = ["letterbox", "upload", "decode", "results"].map(begun);
+    let [letterbox, slots, decode, results] = ["letterbox", "slots", "decode", "results"].map(begun);
     assert!(
-        letterbox >= 2 && letterbox == upload && letterbox == decode && decode >= results && results > 0,
-        "{letterbox} {upload} {decode} {results}"
+        letterbox >= 2 && letterbox == slots && letterbox == decode && decode >= results && results > 0,
+        "{letterbox} {slots} {decode} {results}"
     );
-    assert_eq!(heard.lines().filter(|line| line.ends_with("< ")).count(), letterbox + upload + decode + results, "{heard}");
-    assert!(heard.starts_with("1 > letterbox\n1 > upload\n1 < \n1 < \n"), "{heard}");
+    assert_eq!(heard.lines().filter(|line| line.ends_with("< ")).count(), letterbox + slots + decode + results, "{heard}");
+    assert!(heard.starts_with("1 > letterbox\n1 > slots\n1 < \n1 < \n"), "{heard}");
 }

@@ -16,6 +16,7 @@ use crate::{
         letterbox::{Tensor, Window},
     },
     memory::{DeviceMemory, Memory, failed},
+    nvtx,
     pinned::Pinned,
     tensorrt::{Graphs, Ran},
 };
@@ -149,6 +150,7 @@ impl Lane {
     /// # Errors
     /// [`LineError`]: the batch is lost, and [`LineError::Lost`] where nothing will run any more.
     pub fn draw(&mut self, pictures: &[(Source<'_>, Window)]) -> Result<(), LineError> {
+        let _range = nvtx::range(c"batch");
         let result = self.begin(pictures.len()).and_then(|batch| self.draw_and_run(pictures, batch));
         self.judge(result)
     }
@@ -158,6 +160,7 @@ impl Lane {
     /// # Errors
     /// As [`Self::draw`].
     pub fn fill(&mut self, count: usize, write: impl FnOnce(&mut [u8])) -> Result<(), LineError> {
+        let _range = nvtx::range(c"batch");
         let result = self.begin(count).and_then(|batch| self.fill_and_run(count, batch, write));
         self.judge(result)
     }
@@ -215,6 +218,7 @@ impl Lane {
         let Feeding::Pictures { upload, letterboxer, drawn } = feeding else {
             return Err(LineError::Misused("this network takes no pictures"));
         };
+        let uploading = nvtx::range(c"upload");
         drawn.clear();
         upload.begin(&executor.kernels, pictures)?;
         let mut last = None;
@@ -229,6 +233,7 @@ impl Lane {
             last = if let Source::Host(picture) = source { Some(picture) } else { None };
             drawn.push((frame, *window));
         }
+        drop(uploading);
         // The engine may still read the tensor, after a batch that failed half-way.
         draw.wait(inferred).map_err(failed("cuStreamWaitEvent"))?;
         let ready = letterboxer.draw(draw, drawn, input)?;
@@ -242,11 +247,13 @@ impl Lane {
         let Feeding::Values { staging, ready } = feeding else {
             return Err(LineError::Misused("this network takes pictures"));
         };
+        let uploading = nvtx::range(c"upload");
         let staged = &mut staging.bytes_mut()[..bytes];
         write(staged);
         draw.wait(inferred).map_err(failed("cuStreamWaitEvent"))?;
         // SAFETY: the tensor holds the largest batch; the staging memory is not touched before the stream has been waited for (`begin`).
         unsafe { result::memcpy_htod_async(input.address(), staged, draw.cu_stream()) }.map_err(failed("cuMemcpyHtoDAsync"))?;
+        drop(uploading);
         ready.record(draw).map_err(failed("cuEventRecord"))?;
         self.ran = Some(run(executor, graphs, ready, [begun, inferred], batch)?);
         self.finish(count, batch)

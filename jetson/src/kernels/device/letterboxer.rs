@@ -153,11 +153,11 @@ impl Letterboxer {
         let launch = self.tensor.launch(turn.slots.address(), out, count as u32);
         let slots = &turn.staging.bytes()[..count * size_of::<Slot>()];
         self.kernels.context().bind_to_thread().map_err(failed("cuCtxSetCurrent"))?;
-        let upload = nvtx::range(c"upload");
+        let describing = nvtx::range(c"slots");
         // SAFETY: the device's memory is as large as the staging memory; neither is touched until the turn's event.
         unsafe { result::memcpy_htod_async(turn.slots.address(), slots, stream.cu_stream()) }
             .map_err(failed("cuMemcpyHtoDAsync"))?;
-        drop(upload);
+        drop(describing);
         // SAFETY: windows lie within their pictures and the tensor (`Tensor::slot`), pictures within their memory (`DeviceFrame`), the
         // tensor too (`draw`); all is held until the turn's event.
         unsafe { self.kernels.launch(stream, &launch) }?;
