@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use crate::{
     config::{self, Overrides},
     doctor::{self, Finding, Level, Setting},
+    life,
 };
 
 /// Arguments of `egret doctor`.
@@ -46,10 +47,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let read = is_there.then(|| super::check::examine(args.config.clone(), args.overrides.clone()));
     let mut findings = doctor::of_configuration(&read, &file);
     let config = read.and_then(Result::ok).map(|loaded| Arc::new(loaded.config));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
-    findings.extend(runtime.block_on(doctor::examine(Setting::here(config, args.timeout))));
-    // A library or a disk that hangs is left behind.
-    runtime.shutdown_background();
+    // A library or a disk that hangs is left behind with its thread.
+    findings.extend(life::run(doctor::examine(Setting::here(config, args.timeout))).context("no async runtime")?);
     let exit = doctor::exit(&findings);
     let mut out = io::stdout().lock();
     if args.json {
