@@ -115,8 +115,7 @@ pub(crate) fn package_of(element: &str) -> &'static str {
     match element {
         e if e.starts_with("avdec") => "gstreamer1.0-libav",
         e if e.starts_with("nvv") => "nvidia-l4t-gstreamer",
-        "nvh264dec" | "nvh265dec" | "nvjpegdec" => "gstreamer1.0-plugins-bad",
-        "h264parse" | "h265parse" => "gstreamer1.0-plugins-bad",
+        "h264parse" | "h265parse" | "nvh264dec" | "nvh265dec" | "nvjpegdec" => "gstreamer1.0-plugins-bad",
         "capsfilter" => "libgstreamer1.0-0",
         "jpegdec" | "jpegparse" | "rtspsrc" | "v4l2src" => "gstreamer1.0-plugins-good",
         _ => "gstreamer1.0-plugins-base",

@@ -3,24 +3,26 @@
 use gstreamer as gst;
 
 use super::{Finding, Setting};
-use crate::{config::SourceConfig, decode::package_of};
+use crate::{
+    config::{DecoderChoice, SourceConfig},
+    decode::{Decoders, Way, package_of},
+    media::Codec,
+};
 
 const AREA: &str = "decoder";
 
-/// A codec: its name, what takes it apart, and what decodes it, hardware first.
-struct Codec {
+/// A codec: its name, what takes it apart, and whether nearly every camera needs it.
+struct Kind {
+    codec: Codec,
     name: &'static str,
     parser: &'static str,
-    hardware: [&'static str; 2],
-    software: &'static str,
-    /// Whether nearly every camera needs it.
     common: bool,
 }
 
-const CODECS: [Codec; 3] = [
-    Codec { name: "H.264", parser: "h264parse", hardware: ["nvv4l2decoder", "nvh264dec"], software: "avdec_h264", common: true },
-    Codec { name: "H.265", parser: "h265parse", hardware: ["nvv4l2decoder", "nvh265dec"], software: "avdec_h265", common: true },
-    Codec { name: "Motion JPEG", parser: "jpegparse", hardware: ["nvjpegdec", ""], software: "jpegdec", common: false },
+const KINDS: [Kind; 3] = [
+    Kind { codec: Codec::H264, name: "H.264", parser: "h264parse", common: true },
+    Kind { codec: Codec::H265, name: "H.265", parser: "h265parse", common: true },
+    Kind { codec: Codec::Mjpeg, name: "Motion JPEG", parser: "jpegparse", common: false },
 ];
 
 /// What every pipeline is made with.
@@ -44,10 +46,11 @@ pub(super) fn examine(setting: &Setting) -> Vec<Finding> {
     let has = |name: &str| (setting.has_element)(name);
     let needed = ALWAYS.into_iter().chain(of_sources(setting));
     findings.extend(needed.filter(|name| !has(name)).map(missing));
-    findings.extend(CODECS.iter().map(|codec| codec.examine(&has)));
-    if setting.root.join("dev/v4l2-nvdec").exists() && !has("nvv4l2decoder") {
-        let remedy = "install nvidia-l4t-gstreamer (JetPack) or gstreamer1.0-plugins-nvvideo4linux2 (Yocto)";
-        findings.push(Finding::warning(AREA, "there is a hardware decoder, and GStreamer has no nvv4l2decoder", remedy));
+    // As the daemon chooses; where pictures lie is not asked here.
+    let decoders = Decoders::find(&egret_jetson::probe(&setting.root), &setting.root, false, None);
+    for kind in &KINDS {
+        let ways = decoders.ways(kind.codec, DecoderChoice::Auto, false);
+        findings.extend(kind.examine(&ways, &has));
     }
     findings
 }
@@ -73,26 +76,34 @@ fn of_sources(setting: &Setting) -> Vec<&'static str> {
     needed
 }
 
-impl Codec {
-    fn examine(&self, has: &impl Fn(&str) -> bool) -> Finding {
-        let bad = if self.common { Finding::error } else { Finding::warning };
+impl Kind {
+    /// `ways`: as the daemon would try them, the CPU last.
+    fn examine(&self, ways: &[Way], has: &impl Fn(&str) -> bool) -> Vec<Finding> {
+        let bad = |says: String, element: &str| {
+            let finding = if self.common { Finding::error } else { Finding::warning };
+            finding(AREA, says, format!("install {}", package_of(element))).of(self.name)
+        };
         if !has(self.parser) {
-            let says = format!("{}: {} is missing", self.name, self.parser);
-            return bad(AREA, says, format!("install {}", package_of(self.parser))).of(self.name);
+            return vec![bad(format!("{} is missing", self.parser), self.parser)];
         }
-        let hardware: Vec<&str> = self.hardware.into_iter().filter(|name| !name.is_empty() && has(name)).collect();
-        let software = has(self.software);
-        match (hardware.as_slice(), software) {
-            ([], false) => {
-                let says = format!("nothing decodes {}: {} is missing", self.name, self.software);
-                bad(AREA, says, format!("install {}", package_of(self.software))).of(self.name)
-            }
-            ([], true) => Finding::ok(AREA, format!("{}, by software", self.software)).of(self.name),
-            (some, false) => {
-                let says = format!("{}, and no software decoder to fall back to", some.join(", "));
-                Finding::warning(AREA, says, format!("install {}", package_of(self.software))).of(self.name)
-            }
-            (some, true) => Finding::ok(AREA, format!("{}; {} to fall back to", some.join(", "), self.software)).of(self.name),
+        let software = Way::SOFTWARE.element(self.codec);
+        let mut findings = Vec::new();
+        let (there, missing): (Vec<&Way>, Vec<&Way>) = ways.iter().partition(|way| has(way.element(self.codec)));
+        let Some(first) = there.first() else { return vec![bad(format!("nothing decodes it: {software} is missing"), software)] };
+        let names: Vec<&str> = there.iter().map(|way| way.element(self.codec)).collect();
+        let kind = if first.is_hardware() { "by hardware" } else { "by software" };
+        findings.push(Finding::ok(AREA, format!("{kind}: {}", names.join(", then "))).of(self.name));
+        if !first.is_hardware()
+            && let Some(way) = missing.iter().find(|way| way.is_hardware())
+        {
+            let element = way.element(self.codec);
+            let says = format!("the hardware's decoder is not used: {element} is missing");
+            findings.push(Finding::warning(AREA, says, format!("install {}", package_of(element))).of(self.name));
         }
+        if !there.contains(&&Way::SOFTWARE) {
+            let says = format!("there is nothing to fall back to: {software} is missing");
+            findings.push(Finding::warning(AREA, says, format!("install {}", package_of(software))).of(self.name));
+        }
+        findings
     }
 }

@@ -86,7 +86,13 @@ fn a_hot_board_in_a_slow_mode_without_its_drivers() {
         one(&findings, "cuda", Level::Error, &["libcuda.so.1", "nvidia-l4t-cuda"]);
     }
     machine.setting.has_element = Arc::new(|name| name != "nvv4l2decoder");
-    one(&decoders::examine(&machine.setting), "decoder", Level::Warning, &["no nvv4l2decoder", "nvidia-l4t-gstreamer"]);
+    let findings = decoders::examine(&machine.setting);
+    one(&findings, "decoder", Level::Ok, &["H.265", "by software: avdec_h265"]);
+    one(&findings, "decoder", Level::Warning, &["H.265", "nvv4l2decoder is missing", "nvidia-l4t-gstreamer"]);
+    machine.setting.has_element = Arc::new(|name| name != "avdec_h264");
+    let findings = decoders::examine(&machine.setting);
+    one(&findings, "decoder", Level::Ok, &["H.264", "by hardware: nvv4l2decoder"]);
+    one(&findings, "decoder", Level::Warning, &["H.264", "fall back", "gstreamer1.0-libav"]);
     fs::remove_file(machine.root.path().join("dev/v4l2-nvdec")).expect("it was there");
     one(&hardware::board(&machine.setting), "permissions", Level::Error, &["/dev/nvmap", "lsmod"]);
 }
@@ -120,10 +126,8 @@ fn plug_ins_that_are_missing_are_named_with_their_package() {
     let text = "[[model]]\nname = \"null\"\nbuiltin = \"null\"\n[[camera]]\nname = \"door\"\nurl = \"rtsps://door.lan/1\"\n";
     machine.setting.config = Some(Arc::new(configured(text)));
     let findings = decoders::examine(&machine.setting);
-    one(&findings, "decoder", Level::Ok, &["H.264", "avdec_h264, by software"]);
+    one(&findings, "decoder", Level::Ok, &["H.264", "by software: avdec_h264"]);
     one(&findings, "gstreamer", Level::Error, &["rtspsrc", "gstreamer1.0-plugins-good"]);
-    machine.setting.has_element = lacks(&["avdec_h264"]);
-    one(&decoders::examine(&machine.setting), "decoder", Level::Warning, &["nvv4l2decoder, nvh264dec", "no software decoder"]);
 }
 
 #[test]
