@@ -8,11 +8,17 @@ shift 3
 
 mount -t proc proc "$rootfs/proc"
 mount --bind /dev "$rootfs/dev"
-# Over what the root file system has there, which is a link that leads nowhere before its resolver runs.
+# This machine's name servers. The root file system has a link there that leads nowhere before its resolver runs, or nothing.
 mount -t tmpfs -o mode=0755 tmpfs "$rootfs/run"
 mkdir -p "$rootfs/run/systemd/resolve"
 cp --dereference /etc/resolv.conf "$rootfs/run/systemd/resolve/stub-resolv.conf"
 cp --dereference /etc/resolv.conf "$rootfs/run/systemd/resolve/resolv.conf"
+names=$rootfs/etc/resolv.conf made=''
+if [ ! -L "$names" ]; then
+  [ -e "$names" ] || made=$names
+  touch "$names"
+  mount --bind /etc/resolv.conf "$names"
+fi
 
 # NVIDIA's list of packages has the name of the chip to be filled in.
 sed -i "s/<SOC>/$soc/" "$rootfs"/etc/apt/sources.list.d/nvidia-l4t-apt-source.list 2>/dev/null || true
@@ -28,3 +34,4 @@ inside apt-get -q update
 inside apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confold install /run/egret.deb "$@"
 inside apt-get -q clean
 rm -f "$rootfs/usr/sbin/policy-rc.d"
+[ -z "$made" ] || { umount "$made" && rm -f "$made"; }
