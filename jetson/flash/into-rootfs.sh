@@ -7,7 +7,7 @@ rootfs=$1 soc=$2 deb=$3
 shift 3
 
 mount -t proc proc "$rootfs/proc"
-mount --bind /dev "$rootfs/dev"
+mount --rbind /dev "$rootfs/dev"
 # This machine's name servers. The root file system has a link there that leads nowhere before its resolver runs, or nothing.
 mount -t tmpfs -o mode=0755 tmpfs "$rootfs/run"
 mkdir -p "$rootfs/run/systemd/resolve"

@@ -76,7 +76,7 @@ check_arguments() {
   done
   [[ $hostname =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] || usage_error "--hostname $hostname: lower-case letters, digits and - only"
   [[ $user =~ ^[a-z][a-z0-9_-]{0,31}$ ]] || usage_error "--user $user: not a name of a user"
-  [ "$user" != root ] || usage_error "--user root: name a user of your own"
+  [[ $user != root && $user != egret ]] || usage_error "--user $user: name a user of your own"
   if [ -n "$provision" ]; then
     [ -z "$egret_config$credentials" ] || usage_error "--provision has the configuration and the credentials in it: leave the others out"
     check_provision "$provision"
@@ -230,6 +230,10 @@ build_rootfs() {
     is=$is_unpacked
   fi
   if [ "$is" = "$is_unpacked" ]; then
+    # `operator`, for one, is a group of every Debian and Ubuntu.
+    if [ -z "$dry_run" ] && cut -d: -f1 "$l4t"/rootfs/etc/{passwd,group} | grep -qx "$user"; then
+      stop "--user $user: the root file system has a user or group of that name already" "take another name"
+    fi
     say "root file system: NVIDIA's packages"
     note_state rootfs changing
     if [ "$apply" = - ]; then run_in "$l4t" ./apply_binaries.sh; else run_in "$l4t" ./apply_binaries.sh "$apply"; fi

@@ -77,7 +77,7 @@ digest() { sha256sum <"$1" | cut -c1-64; }
 prepare() {
   jetson/flash/prepare.sh --work "$work" --board orin-nano --jetpack 6.2.2 --bsp "$cache/bsp.tbz2" --rootfs "$cache/rootfs.tbz2" --deb "$deb" \
     --sha256 "bsp=$(digest "$cache/bsp.tbz2")" --sha256 "rootfs=$(digest "$cache/rootfs.tbz2")" --sha256 "deb=$(digest "$deb")" \
-    --hostname cam-07 --user operator --sudo nopassword --accept-nvidia-license --provision "$cache/set" --power-mode MAXN_SUPER \
+    --hostname cam-07 --user keeper --sudo nopassword --accept-nvidia-license --provision "$cache/set" --power-mode MAXN_SUPER \
     --min-free-gb 2
 }
 inside() { chroot "$rootfs" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C "$@"; }
@@ -111,11 +111,11 @@ fi
 [ ! -e "$rootfs/usr/sbin/policy-rc.d" ] || fail "the ban on services was left behind"
 [ ! -e "$rootfs/run/egret.deb" ] || fail "left in /run: $(ls "$rootfs/run")"
 ok "egret and what it needs are installed, no service was started"
-[ "$(inside passwd -S operator | cut -d' ' -f2)" = L ] || fail "the password is not locked"
-cmp "$cache/key.pub" "$rootfs/home/operator/.ssh/authorized_keys"
-[ "$(inside stat -c '%U %a' /home/operator/.ssh/authorized_keys)" = "operator 600" ] || fail "authorized_keys has another owner or mode"
+[ "$(inside passwd -S keeper | cut -d' ' -f2)" = L ] || fail "the password is not locked"
+cmp "$cache/key.pub" "$rootfs/home/keeper/.ssh/authorized_keys"
+[ "$(inside stat -c '%U %a' /home/keeper/.ssh/authorized_keys)" = "keeper 600" ] || fail "authorized_keys has another owner or mode"
 inside visudo -c -q || fail "sudo does not take its files"
-[ "$(inside setpriv --reuid operator --regid operator --init-groups sudo -n id -u)" = 0 ] || fail "sudo without a password does not work"
+[ "$(inside setpriv --reuid keeper --regid keeper --init-groups sudo -n id -u)" = 0 ] || fail "sudo without a password does not work"
 ok "the user: password locked, key in place, sudo as asked for"
 [ -z "$(find "$rootfs/etc/ssh" -name 'ssh_host_*')" ] || fail "host keys that devices would share"
 inside sh -c 'ssh-keygen -A >/dev/null && mkdir -p /run/sshd && sshd -T' >"$cache/sshd.txt"

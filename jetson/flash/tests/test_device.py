@@ -147,7 +147,7 @@ class Verify(Device):
         self.assertIn("Jetson Orin Nano 8GB (developer kit), JetPack 6.2.2, egret 1.2.3", done.stdout)
         self.assertEqual(done.stdout.count("\nok "), 8)
         self.assertRegex(done.calls[0], "^ssh -o BatchMode=yes .*StrictHostKeyChecking=accept-new .*known-hosts-device -i id "
-                                        "-o IdentitiesOnly=yes operator@192.168.55.1 ")
+                                        "-o IdentitiesOnly=yes keeper@192.168.55.1 ")
 
     def test_what_is_not_as_prepared_is_named(self):
         self.device("nvidia,p3768-0000+p3767-0000 nvidia,p3767-0000 nvidia,tegra234", "36", "4.3")
@@ -171,7 +171,7 @@ class Verify(Device):
         self.world.file("ssh-fails", "")
         done = self.verify()
         self.assertEqual(done.returncode, 1)
-        self.assertIn("did not answer as operator", done.stderr)
+        self.assertIn("did not answer as keeper", done.stderr)
         self.assertEqual(self.verify("--host", "-oProxyCommand=x").returncode, 2)
         self.assertEqual(self.verify("--label", "../x").returncode, 2)
         pathlib.Path(self.world.work / "prepared").unlink()

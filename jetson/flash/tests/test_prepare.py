@@ -36,8 +36,8 @@ class Makes(Case):
         self.assertEqual(done.calls[2], "apply_binaries.sh")
         self.assertRegex(done.calls[3], r"^unshare --mount --pid --fork --kill-child \S+/into-rootfs.sh @/work/Linux_for_Tegra/rootfs "
                                         r"t234 @/egret.deb libnvinfer10 libnvonnxparsers10$")
-        self.assertEqual(done.calls[4], "l4t_create_default_user.sh -u operator -p PASSWORD -n cam-07 --accept-license")
-        self.assertEqual(done.calls[5], "chown -R 1000:1000 @/work/Linux_for_Tegra/rootfs/home/operator/.ssh")
+        self.assertEqual(done.calls[4], "l4t_create_default_user.sh -u keeper -p PASSWORD -n cam-07 --accept-license")
+        self.assertEqual(done.calls[5], "chown -R 1000:1000 @/work/Linux_for_Tegra/rootfs/home/keeper/.ssh")
         tree = self.world.tree()
         self.assertFalse([p for p in tree if p.startswith("unpack/")])
         root = {p.removeprefix("Linux_for_Tegra/rootfs/"): v for p, v in tree.items()}
@@ -46,9 +46,9 @@ class Makes(Case):
         self.assertEqual(root["etc/egret/power-mode"], (0o644, "MAXN_SUPER\n"))
         self.assertEqual(root["usr/local/lib/egret/power-mode.sh"][0], 0o755)
         self.assertEqual(root["etc/systemd/system/multi-user.target.wants/egret-power-mode.service"][1], "../egret-power-mode.service")
-        self.assertIn("operator:!:", root["etc/shadow"][1])
-        self.assertEqual(root["home/operator/.ssh/authorized_keys"][0], 0o600)
-        self.assertEqual(root["etc/sudoers.d/90-egret"], (0o440, "operator ALL=(ALL) NOPASSWD: ALL\n"))
+        self.assertIn("keeper:!:", root["etc/shadow"][1])
+        self.assertEqual(root["home/keeper/.ssh/authorized_keys"][0], 0o600)
+        self.assertEqual(root["etc/sudoers.d/90-egret"], (0o440, "keeper ALL=(ALL) NOPASSWD: ALL\n"))
         self.assertIn("PasswordAuthentication no", root["etc/ssh/sshd_config.d/10-egret.conf"][1])
         self.assertNotIn("etc/ssh/ssh_host_ed25519_key", root)
         self.assertEqual(root["etc/machine-id"][1], "")
@@ -58,8 +58,8 @@ class Makes(Case):
         w = self.world
         done = self.prepared(*w.arguments("--password-file", w.at / "password", "--sudo", "password", without=["--ssh-key", "--sudo"]))
         tree = w.tree()
-        self.assertRegex(tree["Linux_for_Tegra/rootfs/etc/shadow"][1], r"operator:\$6\$[^:]+\$[^:]{80,}:19000")
-        self.assertEqual(tree["Linux_for_Tegra/rootfs/etc/sudoers.d/90-egret"][1], "operator ALL=(ALL) ALL\n")
+        self.assertRegex(tree["Linux_for_Tegra/rootfs/etc/shadow"][1], r"keeper:\$6\$[^:]+\$[^:]{80,}:19000")
+        self.assertEqual(tree["Linux_for_Tegra/rootfs/etc/sudoers.d/90-egret"][1], "keeper ALL=(ALL) ALL\n")
         self.assertNotIn("PasswordAuthentication", tree["Linux_for_Tegra/rootfs/etc/ssh/sshd_config.d/10-egret.conf"][1])
         self.assertNotIn("correct horse", done.stdout + done.stderr + "".join(done.calls) + str(tree))
 
@@ -73,7 +73,7 @@ class Makes(Case):
         self.assertEqual(root["etc/egret/credentials/mqtt"], (0o600, "secret\n"))
         self.assertEqual(root["etc/egret/credentials"][0], 0o700)
         self.assertEqual(root["etc/egret/certificates/ca.pem"], (0o644, "CA\n"))
-        self.assertIn("AAAAone a\nssh-rsa AAAAtwo", root["home/operator/.ssh/authorized_keys"][1])
+        self.assertIn("AAAAone a\nssh-rsa AAAAtwo", root["home/keeper/.ssh/authorized_keys"][1])
         self.assertIn("chown -R 991:990 @/work/Linux_for_Tegra/rootfs/etc/egret/credentials", done.calls)
         self.assertEqual(self.prepared(*arguments).calls, [])
         # Another name is a setting like others; no name is another set of files.

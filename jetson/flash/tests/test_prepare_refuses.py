@@ -15,6 +15,7 @@ class Arguments(Case):
         replaced = {
             ("--hostname", "Cam_07"): "--hostname Cam_07: lower-case",
             ("--user", "root"): "--user root: name a user of your own",
+            ("--user", "egret"): "--user egret: name a user of your own",
             ("--user", "-x"): "--user -x: not a name",
             ("--sudo", "always"): "--sudo always: none, nopassword or password",
             ("--sudo", "password"): "that user has no password",
@@ -170,6 +171,11 @@ class Files(Case):
         for name in (LAYOUTS[1], "tools/l4t_create_default_user.sh"):
             bsp_archive(w.at / "bsp-36.5.0.tbz2", "36.5.0", without=[name])
             self.refused(f"has no {name}", *w.arguments("--ab"))
+
+    def test_a_user_that_the_root_file_system_has_already(self):
+        w = self.world
+        self.refused("--user operator: the root file system has a user or group of that name", *w.arguments("--user", "operator", without=["--user"]))
+        self.assertNotIn("BSP: unpacking", self.prepared().stdout)
 
     def test_what_nvidias_scripts_refuse(self):
         w = self.world

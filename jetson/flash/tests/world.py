@@ -69,7 +69,7 @@ echo "as NVIDIA's tool"; [ ! -e "$WORLD/flash-fails" ] || exit 7; point
 LAYOUTS = ["tools/kernel_flash/flash_l4t_t234_nvme.xml", "tools/kernel_flash/flash_l4t_t234_nvme_rootfs_ab.xml",
            "bootloader/generic/cfg/flash_t234_qspi.xml"]
 CONFIGS = ["jetson-orin-nano-devkit-super", "jetson-agx-orin-devkit", "jetson-agx-thor-devkit", "carrier-of-mine"]
-ROOT_FILES = {"etc/passwd": "root:x:0:0:root:/root:/bin/bash\n", "etc/shadow": "root:*:19000:0:99999:7:::\n",
+ROOT_FILES = {"etc/passwd": "root:x:0:0:root:/root:/bin/bash\n", "etc/group": "root:x:0:\noperator:x:37:\n", "etc/shadow": "root:*:19000:0:99999:7:::\n",
               "etc/ssh/ssh_host_ed25519_key": "the same on every device\n", "etc/machine-id": "0123456789abcdef\n",
               "etc/systemd/system/multi-user.target.wants/x": "", "usr/sbin/x": "", "run/x": ""}
 
@@ -162,7 +162,7 @@ class World:
         bsp, rootfs, deb = self.at / f"bsp-{release}.tbz2", self.at / "rootfs.tbz2", self.at / "egret.deb"
         pairs = [("--work", self.work), ("--board", board), ("--jetpack", jetpack), ("--bsp", bsp), ("--rootfs", rootfs), ("--deb", deb),
                  ("--sha256", f"bsp={sha256(bsp)}"), ("--sha256", f"rootfs={sha256(rootfs)}"), ("--sha256", f"deb={sha256(deb)}"),
-                 ("--hostname", "cam-07"), ("--user", "operator"), ("--ssh-key", self.at / "key.pub"), ("--sudo", "nopassword"),
+                 ("--hostname", "cam-07"), ("--user", "keeper"), ("--ssh-key", self.at / "key.pub"), ("--sudo", "nopassword"),
                  ("--accept-nvidia-license",)]
         words = [w for p in pairs if not any(p[0] == x or " ".join(map(str, p)).startswith(x) for x in without) for w in p]
         return [*words, *more]
