@@ -1,5 +1,7 @@
 //! What tests of several modules need.
 
+pub(crate) mod jetson;
+
 use std::path::Path;
 #[cfg(feature = "sim")]
 use std::{

@@ -15,7 +15,7 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use tokio::sync::Notify;
 
-use super::{Card, Decoders, Fault, Outlet, Setup, device::Format, pending::Pending};
+use super::{Card, Decoders, Fault, Outlet, Setup, Way, device::Format, pending::Pending};
 use crate::media::{Capture, Codec, Frame, TimeBasis, TimeCard};
 
 /// Makes an element, or says which plug-in is missing.
@@ -321,6 +321,11 @@ impl Watch {
     /// Ends the pipeline's run with a reason better than the one it would give.
     pub(crate) fn fail(&self, fault: Fault) {
         self.shared.finish(End::Fault(fault));
+    }
+
+    /// Notes what decodes it.
+    pub(crate) fn decoding(&self, codec: Codec, way: Way) {
+        self.shared.outlet.decoding(codec, way);
     }
 
     /// Notes what the source sends.

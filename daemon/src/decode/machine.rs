@@ -43,7 +43,9 @@ impl Decoders {
                 None
             }
         };
-        let cuda = surfaces.is_some().then(|| CudaMemory::open(None).ok()).flatten();
+        // Orin's decoder gives surfaces.
+        let wanted = surfaces.is_some() && machine != Machine::Jetson;
+        let cuda = wanted.then(|| CudaMemory::open(None).ok()).flatten();
         Self { machine, surfaces, cuda }
     }
 

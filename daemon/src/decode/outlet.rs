@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::freeze::Freeze;
+use super::{Place, Way, freeze::Freeze};
 use crate::{
     gate::{self, Grid, Hidden, Luma, Watch, WatchSettings},
     media::{Codec, Downloads, Frame, Mark, Pixels, StreamId},
@@ -186,6 +186,14 @@ impl Outlet {
     /// Notes what the camera sends.
     pub fn codec(&self, codec: Codec) {
         self.board.update(&self.stream, |status| status.codec = Some(codec));
+    }
+
+    /// Notes what decodes it; what did not work before stays said.
+    pub fn decoding(&self, codec: Codec, way: Way) {
+        self.count(|status| {
+            status.decoding.element = Some(way.element(codec));
+            status.decoding.on_device = way.place == Place::Device;
+        });
     }
 
     /// Changes the camera's counters.

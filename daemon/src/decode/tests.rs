@@ -1,3 +1,5 @@
+mod hardware;
+
 use std::{
     collections::BTreeMap,
     fs,

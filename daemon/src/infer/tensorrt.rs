@@ -12,7 +12,7 @@ use std::{
 
 use egret_jetson::{
     kernels::{
-        device::DeviceError,
+        device::{DeviceError, DeviceFrame},
         letterbox::{Samples, Window},
     },
     line::{Feed, HostPicture, Lane, LineError, Source, Times},
@@ -85,18 +85,40 @@ impl TensorRt {
         if self.clips.is_some() {
             return Err(DetectError::NoClips { model: self.info.name.clone(), takes: "clips", given: "pictures" });
         }
+        let on_device = self.on_device(views)?;
         let mut pictures: Vec<(Source<'_>, Window)> = Vec::with_capacity(views.len());
-        for View { frame, region } in views {
-            let Pixels::Host(picture) = &frame.pixels else {
-                return Err(DetectError::Pixels { detector: "TensorRT", pixels: format!("{:?}", frame.pixels) });
+        for (View { frame, region }, on_device) in views.iter().zip(&on_device) {
+            let (source, color) = match (&frame.pixels, on_device) {
+                (Pixels::Host(picture), _) => (Source::Host(of_host(picture)), picture.color()),
+                (Pixels::Device(picture), Some(there)) => (Source::Device(there), picture.color()),
+                (other, _) => {
+                    return Err(DetectError::Pixels { detector: "TensorRT", pixels: format!("{other:?}") });
+                }
             };
-            let size = (picture.width() as usize, picture.height() as usize);
-            let window = self.letterbox.window(size, picture.color(), *region);
+            let (width, height) = frame.pixels.size();
+            let window = self.letterbox.window((width as usize, height as usize), color, *region);
             self.placements.push(window.map(|(_, placement)| placement));
             let window = window.map_or_else(|| self.letterbox.nothing(), |(window, _)| window);
-            pictures.push((Source::Host(of_host(picture)), window));
+            pictures.push((source, window));
         }
         self.lane.draw(&pictures).map_err(|error| self.failed(error, views.len()))
+    }
+
+    /// The pictures that lie on the device already, for the stream that draws them: without a copy, but where a surface of blocks has none
+    /// of its rows yet.
+    fn on_device(&self, views: &[View<'_>]) -> Result<Vec<Option<DeviceFrame>>, DetectError> {
+        let frame = |view: &View<'_>| match &view.frame.pixels {
+            Pixels::Device(pixels) => pixels.picture().frame(self.lane.drawing()).map(Some),
+            _ => Ok(None),
+        };
+        views.iter().map(frame).collect::<Result<_, _>>().map_err(|error| {
+            let (runtime, reason) = (self.info.runtime.clone(), error.to_string());
+            if error.is_lost() {
+                DetectError::Lost { runtime, views: views.len(), reason }
+            } else {
+                DetectError::Runtime { runtime, views: views.len(), reason }
+            }
+        })
     }
 
     /// Puts clips on the device.
@@ -189,6 +211,10 @@ impl Detector for TensorRt {
 
     fn max_batch(&self) -> usize {
         self.max_batch
+    }
+
+    fn reads_device(&self) -> bool {
+        self.clips.is_none()
     }
 
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {

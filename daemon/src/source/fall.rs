@@ -1,11 +1,7 @@
 //! What becomes of a camera whose decoder does not work: the next one, and the reason is told once.
 
 use super::Line;
-use crate::{
-    decode::Fault,
-    media::Codec,
-    status::{Decoding, Fallback},
-};
+use crate::{decode::Fault, media::Codec, status::Fallback};
 
 /// A decoder that gave so many pictures works: what breaks it later is not its kind. Two seconds of most cameras.
 const PROVEN: u64 = 50;
@@ -32,12 +28,9 @@ impl Line {
     /// A decoder was made.
     pub(super) fn decodes(&mut self, codec: Codec) {
         self.born = self.outlet.delivered();
-        let Ok(way) = self.setup.way(codec) else { return };
-        let on_device = way.place == crate::decode::Place::Device;
-        self.outlet.count(|status| {
-            let decoding = Decoding { element: Some(way.element(codec)), on_device, fallback: status.decoding.fallback.take() };
-            status.decoding = decoding;
-        });
+        if let Ok(way) = self.setup.way(codec) {
+            self.outlet.decoding(codec, way);
+        }
     }
 
     /// The CPU cannot make anything of the stream either, so it was not the hardware: next time from the beginning.

@@ -1,3 +1,4 @@
+mod fall;
 mod files;
 #[cfg(feature = "sim")]
 mod rtsp;

@@ -213,6 +213,11 @@ impl Lane {
         Ok(count.max(*batches.start()))
     }
 
+    /// The stream on which pictures are brought and drawn: for work that makes them ready.
+    pub fn drawing(&self) -> &CudaStream {
+        &self.draw
+    }
+
     fn draw_and_run(&mut self, pictures: &[(Source<'_>, Window)], batch: usize) -> Result<(), LineError> {
         let Self { feeding, draw, input, executor, graphs, begun, inferred, .. } = &mut *self;
         let Feeding::Pictures { upload, letterboxer, drawn } = feeding else {

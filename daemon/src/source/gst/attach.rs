@@ -68,11 +68,11 @@ impl Attach {
 
     /// The decoder of a way, linked up to the end of the pipeline; its first element.
     fn decoder(&self, codec: Codec, pipeline: &gst::Pipeline, tail: &gst::Element) -> Result<gst::Element, Fault> {
-        let mut parts = elements(codec, &self.setup)?;
+        let (way, mut parts) = (self.setup.way(codec)?, elements(codec, &self.setup)?);
         if let Some(decoder) = parts.first() {
             self.watch.decoder(decoder);
         }
-        if self.setup.way(codec)?.is_hardware() {
+        if way.is_hardware() {
             parts.first().into_iter().for_each(begin_with_key);
             // What a container holds is no byte stream, which is all that the hardware takes.
             parts.insert(0, make(parser(codec))?);
@@ -80,9 +80,16 @@ impl Attach {
         pipeline.add_many(&parts).map_err(Fault::link)?;
         gst::Element::link_many(parts.iter().chain([tail])).map_err(Fault::link)?;
         // Those at the end first: data may come at once.
-        for part in parts.iter().rev() {
-            part.sync_state_with_parent().map_err(Fault::link)?;
+        if let Err(error) = parts.iter().rev().try_for_each(ElementExt::sync_state_with_parent) {
+            // A pipeline with an element that does not start could not be stopped: on its way down it would start it again.
+            for part in &parts {
+                part.set_locked_state(true);
+                let _ = part.set_state(gst::State::Null);
+            }
+            let _ = pipeline.remove_many(&parts);
+            return Err(Fault::link(error));
         }
+        self.watch.decoding(codec, way);
         parts.into_iter().next().ok_or_else(|| Fault::Stopped("no decoder".into()))
     }
 

@@ -265,7 +265,7 @@ mod imp {
         type ParentType = gst::Element;
 
         fn with_class(_: &Self::Class) -> Self {
-            let sink = pad("sink", |builder| {
+            let sink = pad(Self::pad_templates(), 0, |builder| {
                 builder
                     .chain_function(|_, parent, buffer| {
                         Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |own| own.chain(&buffer))
@@ -279,15 +279,19 @@ mod imp {
                         _ => gst::Pad::query_default(pad, parent, query),
                     })
             });
-            let src = pad("src", |builder| builder);
+            let src = pad(Self::pad_templates(), 1, |builder| builder);
             Self { sink, src, pool: Mutex::default(), pictures: AtomicU64::new(0) }
         }
     }
 
-    /// A pad.
-    fn pad(name: &str, with: impl FnOnce(gst::PadBuilder<gst::Pad>) -> gst::PadBuilder<gst::Pad>) -> gst::Pad {
-        let direction = if name == "sink" { gst::PadDirection::Sink } else { gst::PadDirection::Src };
-        with(gst::Pad::builder(direction).name(name)).build()
+    /// A pad of the first or the second template of an element.
+    fn pad(
+        templates: &[gst::PadTemplate],
+        at: usize,
+        with: impl FnOnce(gst::PadBuilder<gst::Pad>) -> gst::PadBuilder<gst::Pad>,
+    ) -> gst::Pad {
+        with(templates.get(at).map_or_else(|| gst::Pad::builder(gst::PadDirection::Unknown), gst::Pad::builder_from_template))
+            .build()
     }
 
     impl Wrapper {
@@ -381,7 +385,7 @@ mod imp {
         type ParentType = gst::Element;
 
         fn with_class(_: &Self::Class) -> Self {
-            let sink = pad("sink", |builder| {
+            let sink = pad(Self::pad_templates(), 0, |builder| {
                 builder
                     .chain_function(|_, parent, buffer| {
                         Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |own| own.chain(&buffer))
@@ -390,7 +394,7 @@ mod imp {
                         Self::catch_panic_pad_function(parent, || false, |own| own.event(pad, event))
                     })
             });
-            Self { sink, src: pad("src", |builder| builder), host: Mutex::default() }
+            Self { sink, src: pad(Self::pad_templates(), 1, |builder| builder), host: Mutex::default() }
         }
     }
 
