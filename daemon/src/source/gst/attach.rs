@@ -77,17 +77,24 @@ impl Attach {
             // What a container holds is no byte stream, which is all that the hardware takes.
             parts.insert(0, make(parser(codec))?);
         }
+        // A pipeline with an element that does not start could not be stopped: on its way down it would start it again. Until they have
+        // started, the pipeline leaves these alone.
+        for part in &parts {
+            part.set_locked_state(true);
+        }
         pipeline.add_many(&parts).map_err(Fault::link)?;
         gst::Element::link_many(parts.iter().chain([tail])).map_err(Fault::link)?;
         // Those at the end first: data may come at once.
-        if let Err(error) = parts.iter().rev().try_for_each(ElementExt::sync_state_with_parent) {
-            // A pipeline with an element that does not start could not be stopped: on its way down it would start it again.
+        if let Err(error) = parts.iter().rev().try_for_each(|part| part.set_state(gst::State::Paused).map(drop)) {
             for part in &parts {
-                part.set_locked_state(true);
                 let _ = part.set_state(gst::State::Null);
             }
             let _ = pipeline.remove_many(&parts);
             return Err(Fault::link(error));
+        }
+        for part in parts.iter().rev() {
+            part.set_locked_state(false);
+            part.sync_state_with_parent().map_err(Fault::link)?;
         }
         self.watch.decoding(codec, way);
         parts.into_iter().next().ok_or_else(|| Fault::Stopped("no decoder".into()))
