@@ -1,6 +1,6 @@
 //! Whether the clock can be believed.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
@@ -43,7 +43,7 @@ fn rtc(setting: &Setting) -> Option<Finding> {
     let Some(seconds) = std::fs::read_to_string(kept).ok().and_then(|text| text.trim().parse().ok()) else {
         return Some(Finding::note("rtc", "there is none: after each start the time comes from the network"));
     };
-    let is: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds);
+    let is = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
     let off = is.duration_since(setting.now).unwrap_or_else(|error| error.duration());
     Some(if seconds < BEGINNING.as_secs() {
         let says = "it has lost the time: after each start the time is wrong until the network sets it";

@@ -30,11 +30,13 @@ pub(super) fn examine(setting: &Setting) -> Vec<Finding> {
     if let Some(queue) = queue {
         findings.push(folder("queue", &queue.directory, queue.max_bytes));
     }
+    let config = setting.config.as_ref().map(|config| &config.runtime.engines);
+    let folder = config.and_then(|config| config.folder.clone()).or_else(|| Some(setting.state.as_ref()?.join("engines")));
     if cfg!(feature = "tensorrt")
-        && let Some(state) = &setting.state
-        && egret_jetson::tensorrt::installed(None).is_ok()
+        && let Some(folder) = folder
+        && egret_jetson::tensorrt::installed(config.and_then(|config| config.tensorrt.as_deref())).is_ok()
     {
-        findings.extend(engines(&state.join("engines")));
+        findings.extend(engines(&folder));
     }
     findings.extend(wear(&setting.root));
     findings.extend(faults(&setting.root));
