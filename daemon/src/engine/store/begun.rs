@@ -38,8 +38,8 @@ impl Store {
             // A clock that went back says nothing.
             if at_s.checked_sub(last.at_s).is_some_and(|passed| passed < REST.as_secs()) {
                 return Err(format!(
-                    "the last {MOST} builds of it ended with the whole process: the next one is begun after {} min; see the log, or run \
-                     `egret engine build`",
+                    "the last {MOST} builds of it ended with the whole process: no start within {} min begins another; see the log, or \
+                     run `egret engine build`",
                     REST.as_secs() / 60
                 ));
             }
