@@ -16,8 +16,10 @@ pub use entry::{Added, Entry, Store, Verdict};
 pub(crate) use entry::{check_digest, usable};
 pub(crate) use file::other_digest;
 pub use file::{Inspected, inspect, read_manifest, read_network};
+#[cfg(feature = "tensorrt")]
+pub(crate) use place::file_of;
+pub(crate) use place::state_directory;
 pub use place::{default_directory, directory, find, way_to};
-pub(crate) use place::{file_of, state_directory};
 pub use pull::{Network, Pulled, pull};
 
 use std::{io, path::PathBuf};

@@ -34,6 +34,7 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[cfg_attr(not(feature = "tensorrt"), allow(dead_code, reason = "builds without TensorRT refuse them"))]
 enum Command {
     /// Build the engines of configured models, of models of the store, or of ONNX files.
     Build(args::Build),
@@ -53,7 +54,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(&args, out),
         Command::Inspect(args) => inspect::run(&args, out),
         #[cfg(feature = "tensorrt")]
-        Command::Build(args) => build::run(args, out),
+        Command::Build(args) => build::run(&args, out),
         #[cfg(feature = "tensorrt")]
         Command::Bench(args) => bench::run(&args, out),
         #[cfg(feature = "tensorrt")]

@@ -178,7 +178,7 @@ section! {
         /// Folder of the engines that TensorRT builds here. Each is good for one device and one TensorRT: keep it over updates.
         engines: Path, otherwise "engines under STATE_DIRECTORY, /var/lib/egret, or XDG_STATE_HOME/egret";
         /// Most scratch memory that a layer of an engine may ask for, in MiB.
-        engine_workspace: Count[1 ..= 1048576], otherwise "TensorRT's own: as much as the device has";
+        engine_workspace: Count[1 ..= 1_048_576], otherwise "TensorRT's own: as much as the device has";
         /// How hard TensorRT tries: higher builds longer, for faster engines.
         engine_level: Count[0 ..= 5], otherwise "TensorRT's own: 3";
         /// Whether engines may run products of 32-bit floats in TF32, which has 10 bits of mantissa.

@@ -1,6 +1,6 @@
 //! Where engines are, by configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::EngineError;
 use crate::{config::EnginesConfig, store::state_directory};
@@ -17,9 +17,5 @@ pub fn folder(config: &EnginesConfig) -> Result<PathBuf, EngineError> {
 /// Where TensorRT is looked for. NVIDIA's own plugins are loaded for networks that use operators beyond ONNX's.
 #[cfg(feature = "tensorrt")]
 pub fn location(config: &EnginesConfig, standard_plugins: bool) -> egret_jetson::tensorrt::Location {
-    egret_jetson::tensorrt::Location {
-        folder: config.tensorrt.as_deref().map(Path::to_owned),
-        standard_plugins,
-        plugins: config.plugins.clone(),
-    }
+    egret_jetson::tensorrt::Location { folder: config.tensorrt.clone(), standard_plugins, plugins: config.plugins.clone() }
 }

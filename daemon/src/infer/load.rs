@@ -28,7 +28,7 @@ pub use error::{Flaw, LoadError};
 pub(crate) use order::order;
 
 use crate::{
-    config::{CpuRuntime, DeviceChoice, ModelConfig, ModelSource, RuntimeConfig},
+    config::{CpuRuntime, ModelConfig, ModelSource, RuntimeConfig},
     engine::EngineState,
     file::{self, Unread},
     media::ModelInfo,
@@ -110,11 +110,11 @@ pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, Load
 /// A network where the configuration has it run: on the device, or on the CPU.
 fn somewhere(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
     #[cfg(feature = "tensorrt")]
-    if runtime.device != DeviceChoice::Cpu {
+    if runtime.device != crate::config::DeviceChoice::Cpu {
         match device::load(model, runtime) {
             Ok(loaded) => return Ok(loaded),
             Err(device::Failure::Model(error)) => return Err(error),
-            Err(device::Failure::None(reason)) if runtime.device == DeviceChoice::Tensorrt => {
+            Err(device::Failure::None(reason)) if runtime.device == crate::config::DeviceChoice::Tensorrt => {
                 return Err(LoadError::NoDevice { model: model.name.clone(), reason });
             }
             Err(device::Failure::None(reason)) => tracing::info!(model = model.name, reason, "the CPU runs this model"),

@@ -11,7 +11,7 @@ mod succession;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::{mem, sync::Arc};
+use std::{mem, ops::Range, sync::Arc};
 
 use super::{Clip, DetectError, Detector, Output, View};
 use crate::media::ModelInfo;
@@ -69,11 +69,7 @@ impl Swap {
         }
     }
 
-    fn run(
-        &mut self,
-        count: usize,
-        work: &mut dyn FnMut(&mut dyn Detector, std::ops::Range<usize>) -> Result<Output, DetectError>,
-    ) -> Result<Output, DetectError> {
+    fn run(&mut self, count: usize, work: Work<'_>) -> Result<Output, DetectError> {
         self.follow();
         let done = whole(&mut *self.current, count, work);
         if self.before.is_none() {
@@ -99,12 +95,11 @@ impl Swap {
     }
 }
 
+/// Does a part of a batch with a detector.
+type Work<'a> = &'a mut dyn FnMut(&mut dyn Detector, Range<usize>) -> Result<Output, DetectError>;
+
 /// Runs a batch, in parts where the detector takes smaller ones than the batcher makes.
-fn whole(
-    detector: &mut dyn Detector,
-    count: usize,
-    work: &mut dyn FnMut(&mut dyn Detector, std::ops::Range<usize>) -> Result<Output, DetectError>,
-) -> Result<Output, DetectError> {
+fn whole(detector: &mut dyn Detector, count: usize, work: Work<'_>) -> Result<Output, DetectError> {
     let most = detector.max_batch().max(1);
     let mut output = work(detector, 0..count.min(most))?;
     for first in (most..count).step_by(most) {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use egret_models::{manifest::Digest, zoo};
+#[cfg(feature = "tensorrt")]
+use egret_models::manifest::Digest;
+use egret_models::zoo;
 
 use super::{Store, StoreError};
 
@@ -57,6 +59,7 @@ pub fn find(name: &str) -> Result<PathBuf, StoreError> {
 }
 
 /// The ONNX file of a model in the store that has that SHA-256.
+#[cfg(feature = "tensorrt")]
 pub(crate) fn file_of(sha256: &str) -> Option<PathBuf> {
     let store = Store::new(directory(None).ok()?);
     let entries = store.names().ok()?.into_iter().filter_map(|name| store.entry(&name).ok());

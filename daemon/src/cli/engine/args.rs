@@ -1,5 +1,5 @@
 //! What these commands are told.
-#![cfg_attr(not(feature = "tensorrt"), expect(dead_code, reason = "builds without TensorRT refuse them"))]
+#![cfg_attr(not(feature = "tensorrt"), allow(dead_code, reason = "builds without TensorRT refuse them"))]
 
 use std::path::PathBuf;
 
@@ -28,6 +28,7 @@ pub(super) struct Place {
 /// Arguments of `egret engine build`.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Build {
     /// Configured models, models of the store, or ONNX files [default: all configured models].
     pub(super) models: Vec<String>,

@@ -22,13 +22,13 @@ pub(super) struct Work {
     stop: CancellationToken,
 }
 
-pub(super) fn run(args: args::Build, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &args::Build, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let config = match args.place.config() {
         Ok(config) => config,
         Err(problems) => return reject(&problems),
     };
     let stop = CancellationToken::new();
-    let work = prepare(&args, &config, stop.clone())?;
+    let work = prepare(args, &config, stop.clone())?;
     let json = args.json;
     let Some(built) = interrupt::run(&stop, || {}, move || Ok(work.build()))? else { return Ok(Exit::Interrupted.into()) };
     let built = built?;

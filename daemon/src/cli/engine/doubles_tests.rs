@@ -92,7 +92,7 @@ impl Desk {
     fn build(&self, change: impl FnOnce(&mut args::Build)) -> (String, bool) {
         let mut args = args::Build { place: self.place(), ..args::Build::default() };
         change(&mut args);
-        Self::told(|out| build::run(args, out))
+        Self::told(|out| build::run(&args, out))
     }
 
     fn list(&self, json: bool) -> (String, bool) {
@@ -164,7 +164,7 @@ fn builds_that_are_refused_or_stopped() {
     let refused = |change: &dyn Fn(&mut args::Build)| {
         let mut args = args::Build { place: desk.place(), ..args::Build::default() };
         change(&mut args);
-        build::run(args, &mut Vec::new()).expect_err("refused").to_string()
+        build::run(&args, &mut Vec::new()).expect_err("refused").to_string()
     };
     let unknown = refused(&|args| args.models = vec!["nothing".into()]);
     assert!(unknown.contains("no model `nothing` is configured (there are: yard)"), "{unknown}");

@@ -46,7 +46,7 @@ pub(super) fn chosen(store: &mut Store, wanted: &[Key], here: &Here) -> anyhow::
     for listed in store.all()? {
         // A later egret may have written it, and may come back.
         let Ok(manifest) = listed.manifest else { continue };
-        let Some(reason) = reason(store, &manifest, wanted, here)? else { continue };
+        let Some(reason) = reason(store, &manifest, wanted, here) else { continue };
         let what = format!("{} ({}, TensorRT {})", table::short(&listed.stem), manifest.name, manifest.key.tensorrt);
         gone.push(Gone { what, bytes: store.size(&listed.stem)?, file: listed.stem, engine: true, reason });
     }
@@ -58,24 +58,24 @@ pub(super) fn chosen(store: &mut Store, wanted: &[Key], here: &Here) -> anyhow::
 }
 
 /// Why an engine goes; `None`: it stays.
-fn reason(store: &mut Store, manifest: &Manifest, wanted: &[Key], here: &Here) -> anyhow::Result<Option<String>> {
+fn reason(store: &mut Store, manifest: &Manifest, wanted: &[Key], here: &Here) -> Option<String> {
     if let Some(unfit) = which::unfit(here, manifest) {
-        return Ok(Some(unfit));
+        return Some(unfit);
     }
     let of_model: Vec<&Key> = wanted.iter().filter(|key| key.model == manifest.key.model).collect();
     if of_model.is_empty() {
-        return Ok(Some("no configured model has its network".into()));
+        return Some("no configured model has its network".into());
     }
     if of_model.contains(&&manifest.key) {
-        return Ok(store.plan(manifest).err().map(|error| error.to_string()));
+        return store.plan(manifest).err().map(|error| error.to_string());
     }
     // Until its successor is there it may have to serve.
     for key in of_model {
         if store.find(key).ok().flatten().is_some_and(|there| there.rejected().is_none() && store.plan(&there).is_ok()) {
-            return Ok(Some(format!("{} took its place", table::short(&key.stem()))));
+            return Some(format!("{} took its place", table::short(&key.stem())));
         }
     }
-    Ok(None)
+    None
 }
 
 pub(super) fn removed(store: &mut Store, mut gone: Vec<Gone>) -> anyhow::Result<Vec<Gone>> {

@@ -130,13 +130,11 @@ fn on(gpu: Gpu, config: &ModelConfig, runtime: &RuntimeConfig, order: Order, mut
         Some(lanes) => lanes,
         None => model.on_cpu()?,
     };
-    match state {
-        Some(state) => Ok(model.loaded(instances, None, state)),
-        None => {
-            let building = EngineState::Building { fraction: None, remaining: None };
-            Ok(model.loaded(instances, Some((store, force)), building))
-        }
+    if let Some(state) = state {
+        return Ok(model.loaded(instances, None, state));
     }
+    let building = EngineState::Building { fraction: None, remaining: None };
+    Ok(model.loaded(instances, Some((store, force)), building))
 }
 
 impl Model {
@@ -192,7 +190,7 @@ impl EngineHeir {
         let matching = CANARY_GATE.matching();
         ModelConfig {
             confidence: Some((matching.confidence - matching.slack).max(0.01)),
-            class_confidence: Default::default(),
+            class_confidence: std::collections::BTreeMap::new(),
             max_batch: 1,
             workers: 1,
             tiles: None,
@@ -203,7 +201,7 @@ impl EngineHeir {
     /// The float network that this one was made from, if the store of models has it; else the very file, on the CPU.
     fn float(&self) -> ModelSource {
         let from = self.model.order.precision.as_ref().map(|precision| precision.from_sha256.as_str());
-        let found = from.and_then(|sha256| store::file_of(sha256));
+        let found = from.and_then(store::file_of);
         found.map_or_else(|| self.model.config.source.clone(), ModelSource::Onnx)
     }
 }
@@ -256,7 +254,7 @@ impl Heir for EngineHeir {
         match self.store.note(manifest) {
             Ok(true) => {}
             Ok(false) => {
-                tracing::warn!(model = manifest.name, "the engine was replaced meanwhile: its verdict is not written down")
+                tracing::warn!(model = manifest.name, "the engine was replaced meanwhile: its verdict is not written down");
             }
             Err(error) => tracing::error!(model = manifest.name, %error, "the engine's verdict is not written down"),
         }
