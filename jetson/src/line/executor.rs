@@ -2,12 +2,12 @@
 
 use std::{
     ops::RangeInclusive,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use cudarc::driver::{CudaStream, sys};
 
-use super::LineError;
+use super::{LineError, Row};
 use crate::{
     kernels::device::Kernels,
     memory::{DeviceMemory, Memory},
@@ -39,42 +39,52 @@ pub struct OutputTensor {
 /// A further input's name, and its rows for the largest batch on the device.
 type Constant = (String, Arc<dyn Memory>);
 
-/// An engine with its stream and the one memory for activations that all lanes share: on one stream no two batches run at once.
+/// An engine and the row that its batches run in: on one stream no two of them run at once, and all lanes share one memory for activations.
 pub struct Executor {
     pub(super) kernels: Arc<Kernels>,
     engine: Arc<Engine>,
-    pub(super) stream: Arc<CudaStream>,
-    activations: Arc<dyn Memory>,
+    row: Arc<Row>,
     batches: RangeInclusive<usize>,
     input: Tensor,
     /// The shapes of all inputs, by batch.
     shapes: Vec<Vec<(String, Shape)>>,
     constants: Vec<Constant>,
     outputs: Vec<OutputTensor>,
-    turn: Mutex<()>,
 }
 
 impl Executor {
-    /// Allocates the activations and looks at the engine: its first profile, and all shapes that follow from it.
+    /// Puts an engine in a row of its own, and allocates its activations.
+    ///
+    /// # Errors
+    /// As [`Self::in_row`].
+    pub fn new(kernels: &Arc<Kernels>, engine: &Arc<Engine>, input: &Input) -> Result<Arc<Self>, LineError> {
+        bind(kernels)?;
+        let row = Row::new(kernels, engine.context_bytes(Some(0))?)?;
+        Self::in_row(kernels, engine, input, &row)
+    }
+
+    /// Puts an engine in a row, which must have as much memory as its contexts need and be of the same device, and looks at the engine:
+    /// its first profile, and all shapes that follow from it.
     ///
     /// # Errors
     /// [`LineError::Engine`] names what of the engine is none of this crate's: inputs, element types, layouts, shapes that are known
     /// only when a batch has run; [`LineError::TensorRt`], [`LineError::Device`].
-    pub fn new(kernels: &Arc<Kernels>, engine: &Arc<Engine>, input: &Input) -> Result<Arc<Self>, LineError> {
+    pub fn in_row(kernels: &Arc<Kernels>, engine: &Arc<Engine>, input: &Input, row: &Arc<Row>) -> Result<Arc<Self>, LineError> {
         bind(kernels)?;
-        let engine = Arc::clone(engine);
+        let (engine, row) = (Arc::clone(engine), Arc::clone(row));
         let taken = input_tensor(&engine, input)?;
         let batches = batches(&engine, &taken, input)?;
-        let activations: Arc<dyn Memory> = Arc::new(DeviceMemory::new(kernels.context(), engine.context_bytes(Some(0))?)?);
         let shapes = batches.clone().map(|batch| shapes(&taken, input, batch)).collect::<Result<Vec<_>, _>>()?;
-        let mut probe = engine.context_in(0, Arc::clone(&activations))?;
+        let mut probe = {
+            // Others of the row may be at work in that memory.
+            let _turn = row.turn();
+            engine.context_in(0, Arc::clone(&row.activations))?
+        };
         let outputs = outputs(&engine, &mut probe, &shapes)?;
         drop(probe);
-        let stream = kernels.stream()?;
-        let constants = constants(&engine, input, *batches.end(), &stream)?;
+        let constants = constants(&engine, input, *batches.end(), &row.stream)?;
         let kernels = Arc::clone(kernels);
-        let turn = Mutex::new(());
-        Ok(Arc::new(Self { kernels, engine, stream, activations, batches, input: taken, shapes, constants, outputs, turn }))
+        Ok(Arc::new(Self { kernels, engine, row, batches, input: taken, shapes, constants, outputs }))
     }
 
     /// The batches that the engine takes.
@@ -124,8 +134,8 @@ impl Executor {
     /// Execution contexts and graphs of a lane's own, with these tensors.
     pub(super) fn graphs(&self, input: &Arc<dyn Memory>, outputs: &[Arc<dyn Memory>]) -> Result<Graphs, LineError> {
         let _turn = self.turn();
-        let stream = Arc::clone(&self.stream);
-        let mut graphs = Graphs::new(&self.engine, 0, Arc::clone(&self.activations), stream as _)?;
+        let stream = Arc::clone(&self.row.stream);
+        let mut graphs = Graphs::new(&self.engine, 0, Arc::clone(&self.row.activations), stream as _)?;
         graphs.bind(&self.input.name, Arc::clone(input))?;
         for (name, memory) in &self.constants {
             graphs.bind(name, Arc::clone(memory))?;
@@ -136,9 +146,19 @@ impl Executor {
         Ok(graphs)
     }
 
-    /// Who holds it puts work on the stream: a lane's wait, batch and record belong together, and a recording must be alone.
+    /// See [`Row::turn`].
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.row.turn()
+    }
+
+    /// The stream that its batches run on.
+    pub(super) fn stream(&self) -> &Arc<CudaStream> {
+        &self.row.stream
+    }
+
+    /// The row.
+    pub fn row(&self) -> &Arc<Row> {
+        &self.row
     }
 
     /// TensorRT works in the context that is current on the calling thread.
@@ -149,7 +169,7 @@ impl Executor {
     /// What the driver says of the engine's stream, without waiting: the error that it has met, if any.
     pub(super) fn state(&self) -> Option<u32> {
         // SAFETY: the stream lives; the call only asks.
-        let code = unsafe { sys::cuStreamQuery(self.stream.cu_stream()) } as u32;
+        let code = unsafe { sys::cuStreamQuery(self.row.stream.cu_stream()) } as u32;
         // CUDA_ERROR_NOT_READY: it works.
         (code != 0 && code != 600).then_some(code)
     }

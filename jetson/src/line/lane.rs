@@ -305,10 +305,10 @@ fn run(
     batch: usize,
 ) -> Result<Ran, LineError> {
     let _turn = executor.turn();
-    executor.stream.wait(ready).map_err(failed("cuStreamWaitEvent"))?;
-    begun.record(&executor.stream).map_err(failed("cuEventRecord"))?;
+    executor.stream().wait(ready).map_err(failed("cuStreamWaitEvent"))?;
+    begun.record(executor.stream()).map_err(failed("cuEventRecord"))?;
     let ran = graphs.run(executor.inputs(batch))?;
-    inferred.record(&executor.stream).map_err(failed("cuEventRecord"))?;
+    inferred.record(executor.stream()).map_err(failed("cuEventRecord"))?;
     Ok(ran)
 }
 

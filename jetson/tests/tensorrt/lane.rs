@@ -10,8 +10,8 @@ use egret_jetson::{
         device::Kernels,
         letterbox::{Samples, Window},
     },
-    line::{Executor, Feed, Finish, HostPicture, Input, Lane, LineError, Source},
-    tensorrt::{Builder, Deserialize, Error, Options, Ran, Range, Runtime, doubles::Double},
+    line::{Executor, Feed, Finish, HostPicture, Input, Lane, LineError, Row, Source},
+    tensorrt::{Builder, Deserialize, Engine, Error, Options, Ran, Range, Runtime, doubles::Double},
 };
 
 use crate::{
@@ -75,6 +75,15 @@ fn decoder() -> Decoder {
 }
 
 fn executor(double: &Double, kernels: &Arc<Kernels>, onnx: &[u8], batches: [i64; 2]) -> Result<Arc<Executor>, LineError> {
+    Executor::new(kernels, &engine(double, onnx, batches), &input())
+}
+
+fn input() -> Input {
+    let sides = vec![3, TENSOR.height as usize, TENSOR.width as usize];
+    Input { name: "x".into(), shape: sides, constants: Vec::new() }
+}
+
+fn engine(double: &Double, onnx: &[u8], batches: [i64; 2]) -> Arc<Engine> {
     assert!(double.set("driver", 1));
     let library = load(double);
     let mut builder = Builder::new(&library, None).expect("a builder");
@@ -84,9 +93,7 @@ fn executor(double: &Double, kernels: &Arc<Kernels>, onnx: &[u8], batches: [i64;
     builder.add_profile(vec![Range { name: "x".into(), opt: max.clone(), min, max }]).expect("the profile");
     builder.configure(&Options::default()).expect("the options");
     let plan = builder.build().expect("built").plan;
-    let engine = Runtime::new(&library).expect("a runtime").deserialize(&plan, Deserialize::default()).expect("the engine");
-    let sides = vec![3, TENSOR.height as usize, TENSOR.width as usize];
-    Executor::new(kernels, &Arc::new(engine), &Input { name: "x".into(), shape: sides, constants: Vec::new() })
+    Arc::new(Runtime::new(&library).expect("a runtime").deserialize(&plan, Deserialize::default()).expect("the engine"))
 }
 
 fn boxes_of(executor: &Arc<Executor>) -> Lane {
@@ -221,6 +228,40 @@ fn lanes_take_turns_without_mixing_anything_up() {
         }
     });
     assert_eq!(cuda.knobs.get("waits"), Some(warm), "nobody waits for the device as a whole");
+}
+
+/// Two engines in one row, each with a lane on a thread: one memory for the activations of both, no batch sees another's.
+#[test]
+fn engines_of_a_row_share_their_activations() {
+    let cpu = CpuKernels::load().expect("kernels for the CPU");
+    let Some(Rig { cuda, kernels, double }) = rig(11) else { return };
+    assert!(cuda.knobs.set("threads", 1));
+    let engines = [[1, MOST as i64], [1, 2]].map(|batches| engine(&double, &network(), batches));
+    let needs = [0, 1].map(|i: usize| engines[i].context_bytes(Some(0)).expect("bytes"));
+    // What is needed is counted before anything is there.
+    let row = Row::new(&kernels, needs[0].max(needs[1])).expect("a row");
+    let used = || cuda.knobs.get("used").expect("a count");
+    let before = used();
+    let executors = [0, 1].map(|i: usize| Executor::in_row(&kernels, &engines[i], &input(), &row).expect("an executor"));
+    assert_eq!(used(), before, "no activations of their own");
+    assert_eq!(executors[0].row().bytes(), row.bytes());
+    thread::scope(|scope| {
+        for (lane, executor) in executors.iter().enumerate() {
+            let cpu = &cpu;
+            scope.spawn(move || {
+                let mut own = Lane::new(executor, Feed::Pictures(TENSOR), Finish::Tensors).expect("a lane");
+                for i in 0..12 {
+                    let all = frames(9);
+                    let own_frames = &all[(5 * lane + i) % 5..][..=(i + lane) % 2];
+                    own.draw(&batch(own_frames)).expect("drawn");
+                    assert!(floats(&mut own).expect("fetched") == wanted(cpu, own_frames), "engine {lane}, batch {i}");
+                }
+            });
+        }
+    });
+    let small = Row::new(&kernels, needs[0] - 1).expect("a row");
+    let error = Executor::in_row(&kernels, &engines[0], &input(), &small).expect_err("too small");
+    assert!(error.to_string().contains("an execution context needs"), "{error}");
 }
 
 /// A network of fixed batches is given whole ones, and what it says of empty slots is not looked at.
