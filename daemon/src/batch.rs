@@ -7,11 +7,13 @@
 
 mod arrivals;
 mod batcher;
+mod bind;
 mod cap;
 mod cost;
 mod counts;
 mod pace;
 mod policy;
+mod seat;
 mod slot;
 mod state;
 mod stream;
@@ -44,6 +46,25 @@ pub struct Limits {
     pub staleness: Duration,
     /// Engine instances that pull from this batcher.
     pub instances: usize,
+}
+
+/// Where an engine instance works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The device, by any number: those of one number share a queue, where there are several.
+    pub device: usize,
+    /// The engine on that device, by any number: instances of one number are its lanes, which take turns. `None`: one of its own.
+    pub engine: Option<usize>,
+}
+
+/// Whose frames the instances of several devices take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Queues {
+    /// One queue: whoever is free takes of all cameras.
+    #[default]
+    Shared,
+    /// A queue for each device: each camera is one device's, according to what each can do. Its frames never overtake each other.
+    PerDevice,
 }
 
 /// What happens to a frame that finds the previous one still waiting.

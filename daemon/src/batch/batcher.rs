@@ -6,8 +6,7 @@ use std::{
 };
 
 use super::{
-    Counts, Limits, Outcome, Slot, Step, StreamSettings, Work,
-    policy::Decision,
+    Counts, Limits, Outcome, Place, Queues, Slot, Step, StreamSettings, Work,
     state::{Poll, State},
     stream::{Admission, Producer},
 };
@@ -20,45 +19,84 @@ use crate::{
 #[derive(Debug)]
 pub struct Batcher {
     inner: Mutex<Inner>,
-    /// Free engines wait here.
-    work: Condvar,
 }
 
 #[derive(Debug)]
 struct Inner {
     state: State,
-    /// Engines that wait in [`Batcher::next`].
-    waiting: usize,
-    /// Those of them that have been notified and have not run yet.
-    woken: usize,
-    /// The earliest instant at which one of them looks again by itself, and whose it is.
-    alarm: Option<(Instant, u64)>,
+    /// How each instance waits in [`Batcher::next_for`].
+    waits: Vec<Wait>,
+    /// The instants at which instances look again by themselves, and whose they are: of each group the earliest.
+    alarms: Vec<Alarm>,
     next_alarm: u64,
 }
 
+#[derive(Debug)]
+struct Alarm {
+    at: Instant,
+    token: u64,
+    group: usize,
+}
+
+/// The waiting of one instance.
+#[derive(Debug, Default)]
+struct Wait {
+    work: Arc<Condvar>,
+    /// Threads that wait: one, if each instance has a thread.
+    waiting: usize,
+    /// Those of them that have been notified and have not run yet.
+    woken: usize,
+}
+
 impl Inner {
-    /// Whether an engine is to be notified: only if the policy's answer became "dispatch", or its next look moved forward, and no
-    /// engine is on its way already.
-    fn wake_needed(&mut self, now: Instant) -> bool {
-        if self.waiting == 0 || self.woken > 0 {
-            return false;
+    /// The instance that is to be notified, if any: only if the policy's answer became "dispatch", or the next look moved forward, and
+    /// none is on its way already.
+    fn wake_needed(&mut self, now: Instant) -> Option<Arc<Condvar>> {
+        if self.waits.iter().any(|wait| wait.woken > 0) {
+            return None;
         }
-        let needed = self.state.has_steps()
-            || match self.state.decide(now) {
-                Decision::Dispatch(_) => true,
-                Decision::WaitUntil(until) => self.alarm.is_none_or(|(at, _)| until < at),
-                Decision::Idle => self.state.closed(),
-            };
-        self.woken += usize::from(needed);
-        needed
+        let free = self.waits.iter().enumerate().filter(|(_, wait)| wait.waiting > 0).map(|(seat, _)| seat);
+        let alarm = |group: usize| self.alarms.iter().filter(|alarm| alarm.group == group).map(|alarm| alarm.at).min();
+        let seat = self.state.call(free, alarm, now)?;
+        let wait = &mut self.waits[seat];
+        wait.woken += 1;
+        Some(Arc::clone(&wait.work))
+    }
+
+    fn wait_of(&mut self, seat: usize) -> &mut Wait {
+        if self.waits.len() <= seat {
+            self.waits.resize_with(seat + 1, Wait::default);
+        }
+        &mut self.waits[seat]
+    }
+
+    fn all(&self) -> Vec<Arc<Condvar>> {
+        self.waits.iter().map(|wait| Arc::clone(&wait.work)).collect()
     }
 }
 
 impl Batcher {
-    /// A batcher without streams.
+    /// A batcher without streams, with one queue.
     pub fn new(limits: Limits) -> Arc<Self> {
-        let inner = Inner { state: State::new(limits), waiting: 0, woken: 0, alarm: None, next_alarm: 0 };
-        Arc::new(Self { inner: Mutex::new(inner), work: Condvar::new() })
+        Self::with_queues(limits, Queues::Shared)
+    }
+
+    /// A batcher without streams.
+    pub fn with_queues(limits: Limits, queues: Queues) -> Arc<Self> {
+        let inner = Inner { state: State::new(limits, queues), waits: Vec::new(), alarms: Vec::new(), next_alarm: 0 };
+        Arc::new(Self { inner: Mutex::new(inner) })
+    }
+
+    /// A new instance, for [`Self::next_for`] and [`Self::finished_by`]: its number. What batches cost is learnt for each engine.
+    pub fn join(&self, place: Place) -> usize {
+        self.lock().state.join(place, Instant::now())
+    }
+
+    /// An instance ends: the others count on it no more.
+    pub fn quit(&self, seat: usize) {
+        let mut inner = self.lock();
+        inner.state.quit(seat);
+        self.unlock(inner);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -125,8 +163,8 @@ impl Batcher {
             stream.producer = Producer::Held;
         }
         // An engine that gathers hears that nothing more can come.
-        if inner.wake_needed(now) {
-            self.work.notify_one();
+        if let Some(work) = inner.wake_needed(now) {
+            work.notify_one();
         }
         let held = |inner: &mut Inner| {
             !inner.state.closed() && inner.state.stream(number).is_some_and(|stream| stream.producer == Producer::Held)
@@ -140,10 +178,10 @@ impl Batcher {
     }
 
     fn unlock_at(&self, mut inner: MutexGuard<'_, Inner>, now: Instant) {
-        let wake = inner.wake_needed(now);
+        let work = inner.wake_needed(now);
         drop(inner);
-        if wake {
-            self.work.notify_one();
+        if let Some(work) = work {
+            work.notify_one();
         }
     }
 
@@ -160,13 +198,19 @@ impl Batcher {
         self.unlock(inner);
     }
 
-    /// The next piece of work for a free engine; waits for it. `None` once the batcher is closed and drained.
+    /// The next piece of work for the only engine, or for one of several that are alike; waits for it. `None` once the batcher is closed
+    /// and drained.
     pub fn next(&self) -> Option<Work> {
+        self.next_for(0)
+    }
+
+    /// The next piece of work for a free instance; waits for it. `None` once the batcher is closed and drained.
+    pub fn next_for(&self, seat: usize) -> Option<Work> {
         let mut discard = Vec::new();
         let mut inner = self.lock();
         loop {
             let now = Instant::now();
-            match inner.state.poll(now, &mut discard) {
+            match inner.state.poll(seat, now, &mut discard) {
                 Poll::Take(work) => {
                     let rooms = inner.state.release();
                     self.unlock_at(inner, now);
@@ -174,8 +218,9 @@ impl Batcher {
                     return Some(work);
                 }
                 Poll::Finished => {
+                    let all = inner.all();
                     drop(inner);
-                    self.work.notify_all();
+                    all.iter().for_each(|work| work.notify_all());
                     return None;
                 }
                 // Surfaces go back to their decoders before the wait, and not under the lock.
@@ -184,10 +229,10 @@ impl Batcher {
                     discard.clear();
                     inner = self.lock();
                 }
-                Poll::WaitUntil(until) => inner = self.wait(inner, Some(until), now),
+                Poll::WaitUntil(until) => inner = self.wait(inner, seat, Some(until), now),
                 Poll::Idle => {
-                    let until = inner.state.foresee(now);
-                    inner = self.wait(inner, until, now);
+                    let until = inner.state.foresee(seat, now);
+                    inner = self.wait(inner, seat, until, now);
                 }
             }
         }
@@ -197,7 +242,7 @@ impl Batcher {
     pub fn try_next(&self) -> Option<Work> {
         let (now, mut discard) = (Instant::now(), Vec::new());
         let mut inner = self.lock();
-        let poll = inner.state.poll(now, &mut discard);
+        let poll = inner.state.poll(0, now, &mut discard);
         let rooms = inner.state.release();
         drop(inner);
         wake(&rooms);
@@ -207,29 +252,52 @@ impl Batcher {
         }
     }
 
-    fn wait<'a>(&self, mut inner: MutexGuard<'a, Inner>, until: Option<Instant>, now: Instant) -> MutexGuard<'a, Inner> {
-        let until = until.filter(|until| inner.alarm.is_none_or(|(at, _)| *until < at));
+    fn wait<'a>(
+        &self,
+        mut inner: MutexGuard<'a, Inner>,
+        seat: usize,
+        until: Option<Instant>,
+        now: Instant,
+    ) -> MutexGuard<'a, Inner> {
+        let group = inner.state.group_of(seat);
+        let sooner = |inner: &Inner, until: &Instant| inner.alarms.iter().all(|alarm| alarm.group != group || *until < alarm.at);
+        let until = until.filter(|until| sooner(&inner, until));
         let token = inner.next_alarm;
-        inner.waiting += 1;
-        inner = if let Some(until) = until {
+        let wait = inner.wait_of(seat);
+        wait.waiting += 1;
+        let work = Arc::clone(&wait.work);
+        if let Some(at) = until {
             inner.next_alarm += 1;
-            inner.alarm = Some((until, token));
-            let timeout = until.saturating_duration_since(now);
-            self.work.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner).0
-        } else {
-            self.work.wait(inner).unwrap_or_else(PoisonError::into_inner)
-        };
-        inner.waiting -= 1;
-        inner.woken = inner.woken.saturating_sub(1);
-        if until.is_some() {
-            inner.alarm = inner.alarm.filter(|(_, of)| *of != token);
+            inner.alarms.push(Alarm { at, token, group });
         }
+        // What this one leaves to a faster one that waits too.
+        if inner.state.is_shared_out()
+            && let Some(work) = inner.wake_needed(now)
+        {
+            work.notify_one();
+        }
+        inner = if let Some(until) = until {
+            let timeout = until.saturating_duration_since(now);
+            work.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            work.wait(inner).unwrap_or_else(PoisonError::into_inner)
+        };
+        let wait = inner.wait_of(seat);
+        wait.waiting -= 1;
+        wait.woken = wait.woken.saturating_sub(1);
+        inner.alarms.retain(|alarm| alarm.token != token);
         inner
     }
 
-    /// Says that a batch is done: its frames are counted, its cost is learnt. To be called for every batch, before its frames move on.
+    /// Says that a batch of [`Self::next`] is done: its frames are counted, its cost is learnt. To be called for every batch, before its
+    /// frames move on.
     pub fn finished(&self, frames: &[Frame], outcome: Outcome, took: Duration) {
-        self.lock().state.finished(frames, outcome, took, Instant::now());
+        self.finished_by(0, frames, outcome, took);
+    }
+
+    /// The same of a batch of [`Self::next_for`].
+    pub fn finished_by(&self, seat: usize, frames: &[Frame], outcome: Outcome, took: Duration) {
+        self.lock().state.finished(seat, frames, outcome, took, Instant::now());
     }
 
     /// Sends a batch back for a second stage.
@@ -269,9 +337,9 @@ impl Batcher {
     /// Ends it: no frame is taken in any more, and [`Self::next`] hands out what waits and then `None`.
     pub fn close(&self) {
         let mut inner = self.lock();
-        let rooms = inner.state.close();
+        let (rooms, all) = (inner.state.close(), inner.all());
         drop(inner);
-        self.work.notify_all();
+        all.iter().for_each(|work| work.notify_all());
         wake(&rooms);
     }
 }

@@ -76,6 +76,17 @@ impl CostModel {
     }
 }
 
+/// What a batch of any size is expected to cost, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Estimate(pub(super) Line);
+
+impl Estimate {
+    /// The cost of a batch of `size`.
+    pub(super) fn at(&self, size: usize) -> f64 {
+        self.0.at(size).max(1e-9)
+    }
+}
+
 /// The measurements.
 #[derive(Debug)]
 pub(super) struct Costs {
@@ -115,6 +126,21 @@ impl Costs {
     /// What follows from them.
     pub(super) fn model(&self) -> &CostModel {
         &self.model
+    }
+
+    /// What batches are expected to cost; `None` as long as nothing is known. Of one size alone the others are taken to cost in
+    /// proportion, so that they are tried.
+    pub(super) fn estimate(&self) -> Option<Estimate> {
+        let only = |size: usize| {
+            let least = self.sizes.get(size.checked_sub(1)?)?.latest.iter().copied().fold(f64::INFINITY, f64::min);
+            Some(Line { fixed: 0.0, each: least / size as f64 })
+        };
+        self.model.inherent.or_else(|| only(self.model.only?)).map(Estimate)
+    }
+
+    /// When the latest batch was measured.
+    pub(super) fn latest(&self) -> Option<Instant> {
+        self.sizes.iter().filter_map(|size| size.at).max()
     }
 
     fn fit(&self) -> CostModel {

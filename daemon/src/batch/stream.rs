@@ -69,6 +69,8 @@ pub(super) struct Stream {
     /// The share of its frames that are looked at: 1 but while the board is throttled.
     pub(super) share: f64,
     pub(super) activity: Activity,
+    /// The instances whose camera it is, where queues are bound to devices.
+    pub(super) group: usize,
     /// The virtual time at which its latest frame finishes.
     finish: f64,
     /// What its producer is doing, and what that waits on while it is held back.
@@ -94,6 +96,7 @@ impl Stream {
             share: 1.0,
             // As tracking sees every stream at first.
             activity: Activity::Busy,
+            group: 0,
             finish: 0.0,
             producer: Producer::Free,
             room,

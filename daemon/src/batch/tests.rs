@@ -1,10 +1,12 @@
 //! Tests of the whole batcher: its policy, simulations in virtual time, and threads.
 
+mod lanes;
 mod line;
 mod policy;
 mod simulation;
 mod threads;
 mod throttling;
+mod unequal;
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::Clip;
+use crate::batch::Place;
 use crate::media::{BBox, Detection, Extras, Frame, ModelInfo, Reading};
 
 /// A frame, or a region of one, that a network looks at: whole frames in first stages, crops of tracked objects in second ones.
@@ -50,6 +51,11 @@ pub trait Detector: Send {
     /// Whether it reads pictures where they lie on a device. Those of its cameras stay there then; else they come through host memory.
     fn reads_device(&self) -> bool {
         false
+    }
+
+    /// Where it works, among the instances of its model. By itself one of the first device, with an engine of its own.
+    fn place(&self) -> Place {
+        Place::default()
     }
 
     /// Runs the network over 1 to [`Self::max_batch`] views.

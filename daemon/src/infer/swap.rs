@@ -14,7 +14,7 @@ pub(super) mod tests;
 use std::{mem, ops::Range, sync::Arc};
 
 use super::{Clip, DetectError, Detector, Output, View};
-use crate::media::ModelInfo;
+use crate::{batch::Place, media::ModelInfo};
 
 pub use canary::{CANARY_GATE, CanaryError, canary};
 pub use succeed::{Heir, Pair, Trial, succeed};
@@ -120,6 +120,10 @@ impl Detector for Swap {
 
     fn max_batch(&self) -> usize {
         self.current.max_batch()
+    }
+
+    fn place(&self) -> Place {
+        self.current.place()
     }
 
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {

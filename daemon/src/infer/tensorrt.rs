@@ -26,7 +26,10 @@ use super::{
     clip::ClipFiller,
     reader::{Batch, Results},
 };
-use crate::media::{self, Layout, ModelInfo, Pixels};
+use crate::{
+    batch::Place,
+    media::{self, Layout, ModelInfo, Pixels},
+};
 
 /// One lane of an engine. [`detectors`] makes them.
 pub struct TensorRt {
@@ -36,6 +39,8 @@ pub struct TensorRt {
     clips: Option<Clips>,
     finish: Finish,
     max_batch: usize,
+    /// All lanes of a worker take turns on its engine.
+    place: Place,
     /// The most that the engine takes at once.
     most: usize,
     placements: Vec<Option<Placement>>,
@@ -198,6 +203,12 @@ impl TensorRt {
         matches!(self.finish, Finish::Device(_))
     }
 
+    /// Says which device it is on, by any number that the other engines of the model do not have.
+    #[must_use]
+    pub fn on(self, device: usize) -> Self {
+        Self { place: Place { device, ..self.place }, ..self }
+    }
+
     /// The lane, for those who measure.
     pub fn lane(&self) -> &Lane {
         &self.lane
@@ -215,6 +226,10 @@ impl Detector for TensorRt {
 
     fn reads_device(&self) -> bool {
         self.clips.is_none()
+    }
+
+    fn place(&self) -> Place {
+        self.place
     }
 
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {

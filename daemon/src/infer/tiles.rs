@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Instant};
 use self::merge::{Piece, merge};
 use super::{Clip, DetectError, Detector, Output, View};
 use crate::{
+    batch::Place,
     config::TilesConfig,
     media::{BBox, Boxes, Extras, Frame, ModelInfo},
 };
@@ -98,6 +99,10 @@ impl Detector for Tiled {
 
     fn is_spent(&self) -> bool {
         self.inner.is_spent()
+    }
+
+    fn place(&self) -> Place {
+        self.inner.place()
     }
 
     /// Whole frames are looked at in tiles, regions as they are.

@@ -63,27 +63,41 @@ pub fn worker(
     stage: &Stage,
 ) -> Result<(), WorkerError> {
     let mut engine = Instance::new(detector);
-    while let Some(work) = batcher.next() {
+    let mut place = engine.detector.place();
+    engine.seat = batcher.join(place);
+    let result = loop {
+        // A detector may have given way to one elsewhere.
+        if place != engine.detector.place() {
+            place = engine.detector.place();
+            batcher.quit(engine.seat);
+            engine.seat = batcher.join(place);
+        }
+        let Some(work) = batcher.next_for(engine.seat) else { break Ok(()) };
         let _busy = stage.busy();
         let (message, result) = engine.work(batcher, work);
-        out.send(message).map_err(|_| WorkerError::NobodyListens)?;
-        result?;
-        if engine.is_spent() {
-            break;
+        let sent = out.send(message).map_err(|_| WorkerError::NobodyListens);
+        if let Err(error) = sent.and(result) {
+            break Err(error);
         }
-    }
-    Ok(())
+        if engine.is_spent() {
+            break Ok(());
+        }
+    };
+    batcher.quit(engine.seat);
+    result
 }
 
 /// One engine instance, guarded: what it does wrong is told once, counted, and given up after too many failures in a row.
 pub(crate) struct Instance {
     detector: Box<dyn Detector>,
     failures: u32,
+    /// Its number at the batcher.
+    seat: usize,
 }
 
 impl Instance {
     pub(crate) fn new(detector: Box<dyn Detector>) -> Self {
-        Self { detector, failures: 0 }
+        Self { detector, failures: 0, seat: 0 }
     }
 
     /// The largest batch it takes, at least 1.
@@ -113,7 +127,7 @@ impl Instance {
         let outcome = if failed { Outcome::Failed } else { Outcome::Inferred };
         // What the engine cost, not how long it was busy with others.
         let took = output.as_ref().and_then(|output| output.device);
-        batcher.finished(&batch.frames, outcome, took.unwrap_or(done.saturating_duration_since(started)));
+        batcher.finished_by(self.seat, &batch.frames, outcome, took.unwrap_or(done.saturating_duration_since(started)));
         let prepared = output.as_ref().map_or(done, |output| output.prepared);
         for frame in &mut batch.frames {
             frame.times.stamp(Mark::Prepared, prepared);

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     super::{
-        Counts, Limits, Outcome, StreamSettings, Work,
+        Counts, Limits, Outcome, Place, Queues, StreamSettings, Work,
         state::{Poll, State},
     },
     frame, stream,
@@ -18,6 +18,8 @@ use crate::media::{Batch, Mark};
 /// What one batch was.
 pub(super) struct Ran {
     pub(super) at: Duration,
+    pub(super) seat: usize,
+    pub(super) took: Duration,
     /// Streams by number, with the time that their frames had waited.
     pub(super) frames: Vec<(u32, Duration)>,
 }
@@ -68,8 +70,22 @@ pub(super) fn run_seen(
     still: impl Fn(usize, Duration) -> bool,
     cost: impl Fn(usize) -> Duration,
 ) -> Report {
+    run_unequal(limits, Queues::Shared, cameras, still, |_, size| cost(size))
+}
+
+/// The same with instances of unequal speed: `cost(instance, size)`. Each is a device of its own.
+pub(super) fn run_unequal(
+    limits: Limits,
+    queues: Queues,
+    cameras: &[(StreamSettings, Vec<Duration>)],
+    still: impl Fn(usize, Duration) -> bool,
+    cost: impl Fn(usize, usize) -> Duration,
+) -> Report {
     let start = Instant::now();
-    let mut state = State::new(limits);
+    let mut state = State::new(limits, queues);
+    for seat in 0..limits.instances {
+        state.join(Place { device: seat, engine: None }, start);
+    }
     let ids: Vec<_> = (0..cameras.len() as u32).map(stream).collect();
     for (id, (settings, _)) in ids.iter().zip(cameras) {
         state.add(id.clone(), *settings, Arc::new(Condvar::new()), start);
@@ -89,28 +105,34 @@ pub(super) fn run_seen(
         while let Some((_, camera)) = arrivals.next_if(|(due, _)| *due <= now) {
             state.offer(camera as u32, frame(&ids[camera], now, at), still(camera, now), at);
         }
-        for engine in &mut engines {
+        for (seat, engine) in engines.iter_mut().enumerate() {
             if let Some((_, took, batch)) = engine.take_if(|(due, ..)| *due <= now) {
-                state.finished(&batch.frames, Outcome::Inferred, took, at);
+                state.finished(seat, &batch.frames, Outcome::Inferred, took, at);
             }
         }
         alarm = None;
-        for engine in engines.iter_mut().filter(|engine| engine.is_none()) {
-            match state.poll(at, &mut discard) {
-                Poll::Take(Work::Batch(batch)) => {
-                    let wait = |f: &crate::media::Frame| f.times.between(Mark::Decoded, Mark::Dispatched).expect("both stamped");
-                    let frames = batch.frames.iter().map(|f| (f.stream.number(), wait(f))).collect();
-                    batches.push(Ran { at: now, frames });
-                    let took = cost(batch.frames.len());
-                    *engine = Some((now + took, took, batch));
+        // Those that are free ask, as their threads do when they come back or look again; then whoever is called.
+        for seat in (0..engines.len()).filter(|seat| engines[*seat].is_none()).collect::<Vec<_>>() {
+            let mut asking = Some(seat);
+            while let Some(seat) = asking {
+                match state.poll(seat, at, &mut discard) {
+                    Poll::Take(Work::Batch(batch)) => {
+                        let wait =
+                            |f: &crate::media::Frame| f.times.between(Mark::Decoded, Mark::Dispatched).expect("both stamped");
+                        let frames = batch.frames.iter().map(|f| (f.stream.number(), wait(f))).collect();
+                        let took = cost(seat, batch.frames.len());
+                        batches.push(Ran { at: now, seat, took, frames });
+                        engines[seat] = Some((now + took, took, batch));
+                    }
+                    Poll::WaitUntil(until) => {
+                        let until = until.saturating_duration_since(start);
+                        assert!(until > now, "a wait that ends before it begins");
+                        alarm = Some(alarm.map_or(until, |alarm: Duration| alarm.min(until)));
+                    }
+                    _ => {}
                 }
-                Poll::WaitUntil(until) => {
-                    let until = until.saturating_duration_since(start);
-                    assert!(until > now, "a wait that ends before it begins");
-                    alarm = Some(until);
-                    break;
-                }
-                _ => break,
+                let free = (0..engines.len()).filter(|seat| engines[*seat].is_none());
+                asking = state.call(free, |_| Some(at), at).filter(|called| *called != seat);
             }
         }
         for (id, counts) in state.counts() {

@@ -23,6 +23,7 @@ use super::{
     outputs::{Outputs, readable},
 };
 use crate::{
+    batch::Place,
     config::ModelConfig,
     infer::{DetectError, Letterbox, clip::ClipFiller, device_head, load::thresholds, reader::Reader},
     media::ModelInfo,
@@ -76,6 +77,7 @@ pub fn detectors(
         }
         for _ in 0..LANES {
             let mut detector = plan.detector(&executor, spec, config, info)?;
+            detector.place.engine = Some(worker);
             detector.try_out().map_err(Refused::TrialRun)?;
             detectors.push(detector);
         }
@@ -175,6 +177,7 @@ impl Plan {
             clips,
             finish,
             max_batch: config.max_batch.max(1),
+            place: Place::default(),
             most,
             placements: Vec::with_capacity(most),
             size: (spec.input.width, spec.input.height),
