@@ -15,6 +15,7 @@ mod reader;
 mod rten;
 mod scripted;
 mod swap;
+mod tail;
 #[cfg(feature = "tensorrt")]
 pub mod tensorrt;
 mod tiles;
@@ -34,6 +35,7 @@ pub(crate) use onnxruntime::installed as onnxruntime_library;
 pub(crate) use probe::Probe;
 pub use scripted::Scripted;
 pub use swap::{CANARY_GATE, CanaryError, Heir, Pair, Succession, Swap, TRIAL_BATCHES, Trial, canary, succeed};
+pub use tail::{Given, Tail, TailError, Values};
 pub(crate) use worker::Instance;
 pub use worker::{WorkerError, worker};
 

@@ -23,6 +23,7 @@ pub mod listen;
 pub mod media;
 pub mod observe;
 pub mod pipeline;
+pub mod placement;
 pub mod precision;
 pub mod publish;
 pub mod recall;

@@ -13,16 +13,16 @@ pub(super) struct Load {
 }
 
 /// The next camera that is to move and where to, if any: from the group that has the most to do for what it can (`capacities`, frames a
-/// second) to the one that would have the least with it, if that makes the worse of the two clearly better.
+/// second) to the one that would have the least with it, if that is clearly less than what the first one has.
 pub(super) fn next_move(cameras: &[Load], capacities: &[f64]) -> Option<(usize, usize)> {
     let load = |group: usize| cameras.iter().filter(|c| c.group == group).map(|c| c.rate).sum::<f64>() / capacities[group];
     let groups = 0..capacities.len();
     let from = groups.clone().max_by(|a, b| load(*a).total_cmp(&load(*b)))?;
     let each = cameras.iter().enumerate().filter(|(_, camera)| camera.group == from);
     let options = each.flat_map(|(at, camera)| groups.clone().filter(|to| *to != from).map(move |to| (at, to, camera.rate)));
-    let worse = |to: usize, rate: f64| (load(from) - rate / capacities[from]).max(load(to) + rate / capacities[to]);
-    let (at, to, rate) = options.min_by(|a, b| worse(a.1, a.2).total_cmp(&worse(b.1, b.2)))?;
-    (worse(to, rate) * WORTH_MOVING < load(from)).then_some((at, to))
+    let then = |to: usize, rate: f64| load(to) + rate / capacities[to];
+    let (at, to, rate) = options.min_by(|a, b| then(a.1, a.2).total_cmp(&then(b.1, b.2)))?;
+    (then(to, rate) * WORTH_MOVING < load(from)).then_some((at, to))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use egret_models::{
 use half::f16;
 use ort::{
     environment::Environment,
+    ep::ExecutionProviderDispatch,
     logging::LogLevel,
     session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
     value::{DynValue, Tensor as OwnedTensor, TensorRef},
@@ -193,14 +194,19 @@ impl Engine {
         let mut found = Vec::with_capacity(self.outputs.len());
         for (name, floats) in self.outputs.iter().zip(&mut self.floats) {
             let value = outputs.get(name).ok_or_else(|| format!("it has no output `{name}`"))?;
-            let (shape, values) = match value.try_extract_tensor::<f32>() {
-                Ok((shape, values)) => (sizes(shape), values),
-                Err(_) => converted(value, name, floats)?,
-            };
+            let (shape, values) = self::floats(value, name, floats)?;
             found.push((name, shape, values));
         }
         let tensors: Vec<Tensor<'_>> = found.iter().map(|(name, shape, data)| Tensor { name, shape, data }).collect();
         read(&tensors)
+    }
+}
+
+/// An output as 32-bit floats, with its shape.
+pub(super) fn floats<'a>(value: &'a DynValue, name: &str, floats: &'a mut Vec<f32>) -> Result<(Vec<usize>, &'a [f32]), String> {
+    match value.try_extract_tensor::<f32>() {
+        Ok((shape, values)) => Ok((sizes(shape), values)),
+        Err(_) => converted(value, name, floats),
     }
 }
 
@@ -233,6 +239,11 @@ fn converted<'a>(value: &DynValue, name: &str, floats: &'a mut Vec<f32>) -> Resu
 }
 
 pub(super) fn session(library: &Library, model: &[u8]) -> ort::Result<Session> {
+    session_on(library, model, &[])
+}
+
+/// A session over a model by these providers, where they take it, and the CPU's.
+pub(super) fn session_on(library: &Library, model: &[u8], providers: &[ExecutionProviderDispatch]) -> ort::Result<Session> {
     let builder = Session::builder(&library.environment)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
@@ -241,7 +252,7 @@ pub(super) fn session(library: &Library, model: &[u8]) -> ort::Result<Session> {
         // One plan of the arena per batch size costs memory (4 to 8 MB a session with YOLOX-nano) and saves no time.
         .with_memory_pattern(false)?
         .with_optimization_level(GraphOptimizationLevel::All)?;
-    let mut builder = builder;
+    let mut builder = if providers.is_empty() { builder } else { builder.with_execution_providers(providers)? };
     builder.commit_from_memory(model)
 }
 
