@@ -13,6 +13,7 @@ mod eval;
 mod graph;
 mod init;
 mod listen;
+mod manual;
 mod model;
 mod replay;
 mod run;
@@ -67,6 +68,9 @@ enum Command {
     TrackEval(track_eval::Args),
     /// Feed a recording through the daemon's own code, the same each time, and draw what it understood.
     Replay(replay::Args),
+    /// Write man pages and shell completions.
+    #[command(hide = true)]
+    Manual(manual::Args),
     /// Simulate RTSP cameras.
     #[cfg(feature = "sim")]
     Sim(sim::Args),
@@ -111,6 +115,7 @@ impl Cli {
             Command::Eval(args) => eval::run(args),
             Command::TrackEval(args) => track_eval::run(args),
             Command::Replay(args) => replay::run(&args),
+            Command::Manual(args) => manual::run(&args),
             #[cfg(feature = "sim")]
             Command::Sim(args) => sim::run(args),
             #[cfg(feature = "demo")]

@@ -20,6 +20,7 @@ mod kind;
 mod ledger;
 mod mqtt;
 mod overrides;
+mod page;
 mod problem;
 #[cfg(test)]
 mod sample_tests;
@@ -46,6 +47,7 @@ pub use filter::{BadFilter, log_filter};
 pub use first::{First, Password, first};
 pub use mqtt::*;
 pub use overrides::Overrides;
+pub use page::page;
 pub use problem::{Origin, Problem};
 pub use schema::schema;
 pub use secret::Secret;
