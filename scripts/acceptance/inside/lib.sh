@@ -11,7 +11,7 @@ holds() { local what=$1; shift; if "$@"; then echo "ok    $what"; else echo "FAI
 until_so() { local what=$1 _; shift; for _ in $(seq 450); do if "$@"; then echo "ok    $what"; return; fi; sleep 0.2; done; echo "FAIL  $what: not so after 90 s"; bad=1; }
 property() { systemctl show -P "$1" "${2:-egret}"; }
 restarted() { [ "$(property NRestarts)" -ge "$1" ] && [ "$(property ActiveState)" = active ]; }
-install_deb() { dpkg --force-confdef --force-confold -i "$@" >/tmp/dpkg.log 2>&1; }
+install_deb() { dpkg --force-confdef --force-confold -i "$@" >/tmp/dpkg.log 2>&1 || { cat /tmp/dpkg.log; return 1; }; }
 # Messages of a topic: messages TOPIC NUMBER [SECONDS], one JSON a line.
 messages() { mosquitto_sub -h 127.0.0.1 -t "$1" -C "$2" -W "${3:-90}" 2>/dev/null; }
 detections() { messages 'egret/+/cam/street/frame' 400 "${1:-90}" | grep -m1 -q '"objects":\[{'; }
