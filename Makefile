@@ -10,7 +10,7 @@ ONNXRUNTIME := $(CURDIR)/.runtime/libonnxruntime.so
 with_runtime = if [ -e "$(ONNXRUNTIME)" ]; then export ORT_DYLIB_PATH="$(ONNXRUNTIME)"; fi;
 
 help: ## Print this list.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: ## Install what is missing, build, and show detections from four simulated cameras in the terminal.
 	@scripts/demo.sh $(DEMO_ARGS)

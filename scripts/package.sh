@@ -38,8 +38,9 @@ case $target in
   x86_64-unknown-linux-gnu) architecture=amd64 ;;
   *) echo "package: no Debian architecture is known for $target" >&2; exit 2 ;;
 esac
-command -v dh >/dev/null && command -v dpkg-buildpackage >/dev/null ||
-  { echo "package: install debhelper and dpkg-dev first" >&2; exit 1; }
+for tool in dh dpkg-buildpackage; do
+  command -v $tool >/dev/null || { echo "package: $tool is missing: apt-get install debhelper dpkg-dev" >&2; exit 1; }
+done
 
 # Where cargo puts things.
 built=${CARGO_TARGET_DIR:-target}${target:+/$target}/$([ "$profile" = dev ] && echo debug || echo "$profile")/egret

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Both packages for arm64, on an amd64 machine, in one command: makes a Debian 13 root with Rust of trixie-backports, the cross compiler and
+# arm64 libraries, builds in it, and packages.
+#   scripts/cross.sh [DIR] [OPTION of scripts/package.sh…]      DIR: where the root is kept; default: target/cross/root
+# As root, with mmdebstrap, qemu-user-static and binfmt-support. DEBIAN_MIRROR: default http://deb.debian.org/debian
+set -euo pipefail
+cd "$(dirname "$0")/.."
+top=$PWD root=$PWD/target/cross/root
+case ${1:-} in --* | '') ;; *) root=$(realpath -m "$1") && shift ;; esac
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+triple=aarch64-unknown-linux-gnu
+[ "$(id -u)" -eq 0 ] || { echo "cross: run it as root" >&2; exit 1; }
+for tool in mmdebstrap qemu-aarch64-static update-binfmts; do
+  command -v $tool >/dev/null || { echo "cross: $tool is missing: apt-get install mmdebstrap qemu-user-static binfmt-support" >&2; exit 1; }
+done
+# Programs for arm64 simply run, in the root too: man pages and completions are written by the program itself.
+mountpoint -q /proc/sys/fs/binfmt_misc || mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+update-binfmts --enable qemu-aarch64
+
+if [ ! -e "$root.done" ]; then
+  rm -rf --one-file-system "$root"
+  mkdir -p "${root%/*}"
+  mmdebstrap --quiet --variant=minbase --architectures=amd64,arm64 \
+    --include=ca-certificates,git,gcc,libc6-dev,pkg-config,debhelper,gcc-aarch64-linux-gnu,g++-aarch64-linux-gnu,libc6-dev-arm64-cross \
+    trixie "$root" "deb $mirror trixie main" "deb $mirror trixie-backports main"
+  in_root=(chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends)
+  chroot "$root" apt-get -q update
+  "${in_root[@]}" -t trixie-backports rustc cargo libstd-rust-dev:arm64
+  "${in_root[@]}" libgstreamer1.0-dev:arm64 libgstreamer-plugins-base1.0-dev:arm64 libgstrtspserver-1.0-dev:arm64 libstdc++6:arm64 \
+    gstreamer1.0-plugins-base:arm64 gstreamer1.0-plugins-good:arm64 gstreamer1.0-plugins-bad:arm64 gstreamer1.0-plugins-ugly:arm64 \
+    gstreamer1.0-libav:arm64
+  touch "$root.done"
+fi
+
+# What may need the network is done out here.
+scripts/tensorrt-headers.sh
+cargo fetch --locked --target "$triple"
+registry=${CARGO_HOME:-$HOME/.cargo}/registry
+mkdir -p "$root/src" "$root/root/.cargo/registry"
+mounted=()
+unmount() { for place in "${mounted[@]}"; do umount "$place"; done; }
+trap unmount EXIT
+bind() { mount --bind "$1" "$2" && mounted+=("$2"); }
+bind "$top" "$root/src"
+bind "$registry" "$root/root/.cargo/registry"
+bind /proc "$root/proc"
+chroot "$root" env -C /src HOME=/root CARGO_HOME=/root/.cargo CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=/src/target/cross/build \
+  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
+  CXX_aarch64_unknown_linux_gnu=aarch64-linux-gnu-g++ PKG_CONFIG_ALLOW_CROSS=1 \
+  PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig \
+  GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=/src \
+  scripts/package.sh --target "$triple" "$@"
