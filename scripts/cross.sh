@@ -26,9 +26,7 @@ if [ ! -e "$root.done" ]; then
   in_root=(chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends)
   chroot "$root" apt-get -q update
   "${in_root[@]}" -t trixie-backports rustc cargo libstd-rust-dev:arm64
-  "${in_root[@]}" libgstreamer1.0-dev:arm64 libgstreamer-plugins-base1.0-dev:arm64 libgstrtspserver-1.0-dev:arm64 libstdc++6:arm64 \
-    gstreamer1.0-plugins-base:arm64 gstreamer1.0-plugins-good:arm64 gstreamer1.0-plugins-bad:arm64 gstreamer1.0-plugins-ugly:arm64 \
-    gstreamer1.0-libav:arm64
+  "${in_root[@]}" libgstreamer1.0-dev:arm64 libgstreamer-plugins-base1.0-dev:arm64 libgstrtspserver-1.0-dev:arm64 libstdc++6:arm64
   touch "$root.done"
 fi
 

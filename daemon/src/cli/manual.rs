@@ -66,7 +66,7 @@ mod tests {
                 assert!(page.contains(".SH SYNOPSIS"), "{page}");
                 assert!(completions.iter().all(|text| text.contains(sub.get_name())), "{}", sub.get_name());
             }
-            assert!(read(&format!("man/{name}.1")).contains("cameras in, detections out"));
+            assert!(read(&format!("man/{name}.1")).contains("Camera appliance daemon"));
             assert!(!folder.path().join(format!("man/{name}-manual.1")).exists(), "it is for packages");
             assert_eq!(folder.path().join("man/egret.toml.5").exists(), name == "egret");
         }
