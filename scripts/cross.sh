@@ -21,11 +21,12 @@ if [ ! -e "$root.done" ]; then
   rm -rf --one-file-system "$root"
   mkdir -p "${root%/*}"
   mmdebstrap --quiet --variant=minbase --architectures=amd64,arm64 \
-    --include=ca-certificates,git,gcc,libc6-dev,pkg-config,debhelper,gcc-aarch64-linux-gnu,g++-aarch64-linux-gnu,libc6-dev-arm64-cross \
+    --include=ca-certificates,gcc,libc6-dev,pkg-config,debhelper,gcc-aarch64-linux-gnu,g++-aarch64-linux-gnu,libc6-dev-arm64-cross \
     trixie "$root" "deb $mirror trixie main" "deb $mirror trixie-backports main"
-  in_root=(chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends)
+  # All from one suite: libraries of both architectures have to be of one version.
+  in_root=(chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends -t trixie-backports)
   chroot "$root" apt-get -q update
-  "${in_root[@]}" -t trixie-backports rustc cargo libstd-rust-dev:arm64
+  "${in_root[@]}" rustc cargo libstd-rust-dev:arm64
   "${in_root[@]}" libgstreamer1.0-dev:arm64 libgstreamer-plugins-base1.0-dev:arm64 libgstrtspserver-1.0-dev:arm64 libstdc++6:arm64
   touch "$root.done"
 fi
@@ -46,5 +47,5 @@ chroot "$root" env -C /src HOME=/root CARGO_HOME=/root/.cargo CARGO_NET_OFFLINE=
   CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
   CXX_aarch64_unknown_linux_gnu=aarch64-linux-gnu-g++ PKG_CONFIG_ALLOW_CROSS=1 \
   PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig \
-  GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=/src \
+  SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" \
   scripts/package.sh --target "$triple" "$@"

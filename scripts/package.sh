@@ -85,7 +85,7 @@ cp CHANGELOG.md "$stage/CHANGELOG.md"
 mkdir "$stage/debian/source"
 echo '3.0 (native)' >"$stage/debian/source/format"
 # The day of the last commit, so that the same commit gives the same packages.
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s)
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
 cat >"$stage/debian/changelog" <<END
 egret ($version) unstable; urgency=medium
