@@ -8,7 +8,7 @@ holds "state is kept" test -d /var/lib/egret/queue
 holds "configuration is kept" test -e /etc/egret/conf.d/10-site.toml
 install_deb "$debs/egret_$version.deb"; is "installed again" $? 0
 holds "detections, with what was kept" detections
-systemctl stop cameras
+systemctl stop cameras cameras-again 2>/dev/null
 dpkg -P egret >/tmp/dpkg.log 2>&1; is "dpkg -P" $? 0
 sed 's/^/      /' /tmp/dpkg.log
 is "nothing runs" "$(pgrep -c -u egret)" 0
