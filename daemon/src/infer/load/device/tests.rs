@@ -192,8 +192,8 @@ fn what_was_found_bad_is_not_built_again_and_serves_never() {
 #[test]
 fn a_device_that_fails_in_the_engine_s_first_batches_serves_on_with_the_cpu() {
     let Some(site) = site() else { return };
-    // Without graphs each batch is enqueued. Trying out and comparing need some; then each fails.
-    assert!(site.double.set("capture_fails", 1) && site.double.set("enqueue_fails", 40));
+    // The first batches are those that try it out; graphs repeat what comes later.
+    assert!(site.double.set("enqueue_fails", 3));
     let (state, _, last, _) = serve(site.start(4));
     assert!(matches!(&state, EngineState::Rejected(reason) | EngineState::Failed(reason) if !reason.is_empty()), "{state:?}");
     assert!(last.starts_with("rten"), "{last}");
