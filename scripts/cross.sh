@@ -4,12 +4,16 @@
 #   scripts/cross.sh [DIR] [OPTION of scripts/package.sh…]      DIR: where the root is kept; default: target/cross/root
 # As root, with mmdebstrap, qemu-user-static and binfmt-support. DEBIAN_MIRROR: default http://deb.debian.org/debian
 set -euo pipefail
+# What is mounted is mounted for this process alone, and gone with it however it ends.
+if [ "${EGRET_OWN_MOUNTS:-}" != "$0" ]; then
+  [ "$(id -u)" -eq 0 ] || { echo "${0##*/}: run it as root" >&2; exit 1; }
+  EGRET_OWN_MOUNTS=$0 exec unshare --mount "$0" "$@"
+fi
 cd "$(dirname "$0")/.."
 top=$PWD root=$PWD/target/cross/root
 case ${1:-} in --* | '') ;; *) root=$(realpath -m "$1") && shift ;; esac
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 triple=aarch64-unknown-linux-gnu
-[ "$(id -u)" -eq 0 ] || { echo "cross: run it as root" >&2; exit 1; }
 for tool in mmdebstrap qemu-aarch64-static update-binfmts; do
   command -v $tool >/dev/null || { echo "cross: $tool is missing: apt-get install mmdebstrap qemu-user-static binfmt-support" >&2; exit 1; }
 done

@@ -3,6 +3,11 @@
 # the demo for some seconds.
 #   scripts/acceptance/arm64.sh [OPTION of scripts/package.sh…]
 set -euo pipefail
+# What is mounted is mounted for this process alone, and gone with it however it ends.
+if [ "${EGRET_OWN_MOUNTS:-}" != "$0" ]; then
+  [ "$(id -u)" -eq 0 ] || { echo "${0##*/}: run it as root" >&2; exit 1; }
+  EGRET_OWN_MOUNTS=$0 exec unshare --mount "$0" "$@"
+fi
 cd "$(dirname "$0")/../.."
 packages=target/acceptance/arm64 root=$PWD/target/acceptance/root-arm64
 [ -n "${EGRET_ACCEPTANCE_KEEP:-}" ] || scripts/cross.sh --out "$packages" "$@"

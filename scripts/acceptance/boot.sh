@@ -25,6 +25,7 @@ down() {
   rm -rf --one-file-system "$work"
 }
 trap down EXIT
+trap 'exit 1' INT TERM HUP
 
 # Packages that are there already are taken if asked: while a script is being written.
 [ -n "${EGRET_ACCEPTANCE_KEEP:-}" ] || scripts/acceptance/packages.sh "$here/packages"
