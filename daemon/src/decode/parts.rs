@@ -41,7 +41,7 @@ impl Setup {
     /// [`Fault::NoDecoder`]: all have failed, or there was none.
     pub(crate) fn way(&self, codec: Codec) -> Result<Way, Fault> {
         let ways = self.decoders.ways(codec, self.choice, self.device);
-        ways.get(self.failed).copied().ok_or_else(|| Fault::NoDecoder(if ways.is_empty() { "is here" } else { "works" }))
+        ways.get(self.failed).copied().ok_or(Fault::NoDecoder(if ways.is_empty() { "is here" } else { "works" }))
     }
 
     /// Whether there is a way after the one that is gone now.
