@@ -80,6 +80,8 @@ impl Swap {
                 self.succession.good();
                 Ok(output)
             }
+            // Nothing runs on that device any more: the process is to begin anew, and what was on trial with it.
+            Err(lost @ DetectError::Lost { .. }) => Err(lost),
             bad => {
                 let model = self.current.spec().name.clone();
                 let reason = match bad {

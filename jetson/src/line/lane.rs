@@ -280,6 +280,11 @@ impl Lane {
     fn wait(&mut self) -> Result<usize, LineError> {
         let batch = self.running.take().ok_or(LineError::Misused("nothing is under way"))?;
         self.finished.synchronize().map_err(failed("cuEventSynchronize"))?;
+        // Decoders wait for their surfaces.
+        if let Feeding::Pictures { letterboxer, drawn, .. } = &mut self.feeding {
+            drawn.clear();
+            letterboxer.release()?;
+        }
         Ok(batch)
     }
 

@@ -7,10 +7,11 @@ use egret_jetson::{
     kernels::{
         cpu::{CpuKernels, HostOutput},
         decode::{Decoder, Grid, Head, Limits, More, OutputElement, OutputShape, Scanner},
-        device::Kernels,
+        device::{DeviceFrame, Kernels},
         letterbox::{Samples, Window},
     },
     line::{Executor, Feed, Finish, HostPicture, Input, Lane, LineError, Row, Source},
+    memory::{DeviceMemory, Memory},
     tensorrt::{Builder, Deserialize, Engine, Error, Options, Ran, Range, Runtime, doubles::Double},
 };
 
@@ -262,6 +263,27 @@ fn engines_of_a_row_share_their_activations() {
     let small = Row::new(&kernels, needs[0] - 1).expect("a row");
     let error = Executor::in_row(&kernels, &engines[0], &input(), &small).expect_err("too small");
     assert!(error.to_string().contains("an execution context needs"), "{error}");
+}
+
+/// A decoder has few surfaces: what lies on the device is let go of with its batch, and not with the next one.
+#[test]
+fn pictures_on_the_device_are_let_go_with_their_batch() {
+    let cpu = CpuKernels::load().expect("kernels for the CPU");
+    let Some(Rig { cuda, kernels, double }) = rig(11) else { return };
+    let executor = executor(&double, &kernels, &network(), [1, MOST as i64]).expect("an executor");
+    let mut lane = Lane::new(&executor, Feed::Pictures(TENSOR), Finish::Tensors).expect("a lane");
+    let frames = frames(3);
+    let stream = cuda.new_stream().expect("a stream");
+    let surface: Arc<dyn Memory> = Arc::new(DeviceMemory::of(&stream, &frames[1]).expect("memory"));
+    let planes = [0, u64::from(FRAME.luma_pitch * FRAME.height), 0].map(|at| (Arc::clone(&surface), at));
+    let on_device = DeviceFrame::new(FRAME, planes).expect("a picture");
+    let before = Arc::strong_count(&surface);
+    let mut pictures = batch(&frames);
+    pictures[1].0 = Source::Device(&on_device);
+    lane.draw(&pictures).expect("drawn");
+    assert!(Arc::strong_count(&surface) > before, "held while it is read");
+    assert!(floats(&mut lane).expect("fetched") == wanted(&cpu, &frames));
+    assert_eq!(Arc::strong_count(&surface), before);
 }
 
 /// A network of fixed batches is given whole ones, and what it says of empty slots is not looked at.

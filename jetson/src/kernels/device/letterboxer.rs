@@ -164,6 +164,18 @@ impl Letterboxer {
         turn.done.record(stream).map_err(failed("cuEventRecord"))
     }
 
+    /// Waits for the batches that are under way, and lets go of their pictures.
+    ///
+    /// # Errors
+    /// [`DeviceError::Call`].
+    pub fn release(&mut self) -> Result<(), DeviceError> {
+        for turn in &mut self.turns {
+            turn.done.synchronize().map_err(failed("cuEventSynchronize"))?;
+            turn.held.clear();
+        }
+        Ok(())
+    }
+
     /// Somebody else has written into the tensors, or they are others at the same addresses: all padding is to be written anew.
     pub fn forget(&mut self) {
         self.shown.clear();
