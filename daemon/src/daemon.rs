@@ -188,7 +188,7 @@ async fn start(config: Config, progress: &Arc<Progress>, faults: &FaultSender) -
 fn look_at_the_board(books: &Arc<Books>, throttle: bool, cancel: &CancellationToken, faults: &FaultSender) {
     let (books, cancel) = (Arc::clone(books), cancel.clone());
     let cameras = Arc::clone(&books);
-    let apply = throttle.then(|| move |share| cameras.set_share(share));
+    let apply = throttle.then_some(move |share| cameras.set_share(share));
     let watch = async move { throttle::watch(Telemetry::here, &books.publishing.hardware, apply, cancel).await };
     faults.spawn_task("board", watch);
 }

@@ -13,6 +13,7 @@
 
 mod books;
 mod engines;
+mod line;
 mod steps;
 
 use std::{
@@ -21,7 +22,6 @@ use std::{
     path::Path,
     sync::{Arc, mpsc},
     thread::JoinHandle,
-    time::Duration,
 };
 
 use futures::future::join_all;
@@ -30,11 +30,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    batch::{Batcher, Limits, Mode, StillSettings, StreamSettings},
-    config::{self, CameraConfig, Change, Config, Effect, ModelConfig, SourceConfig},
+    config::{self, CameraConfig, Change, Config, Effect},
     control::{self, Request},
     decode::Decoders,
-    infer::{self, Coming, Detector, LoadError},
+    infer::{Detector, LoadError},
     life::{FaultSender, Progress, Stage},
     media::{ModelInfo, StreamId, Tracked},
     observe::View,
@@ -42,21 +41,19 @@ use crate::{
     recall::{self, Recall},
     source::{self, Camera},
     status::{CameraState, StatusBoard},
-    track::{self, Telling, ToTrack, Ways},
+    track::{self, ToTrack, Ways},
 };
 
 pub use books::Books;
 #[cfg(test)]
 pub(crate) use books::of_broker;
-use books::{ModelEntry, Serving};
+use line::{Line, stream_settings};
 use steps::StepLine;
 
 /// Batches that may wait for tracking. Tracking is far faster than inference: the queue is empty but for moments.
 const TRACK_QUEUE: usize = 8;
 /// Batches of tracked frames that may wait for publishing.
 const PUBLISH_QUEUE: usize = 64;
-/// Batches' worth of frames of an every-frame source that may wait: one is filled while another is in the network.
-const EVERY_FRAME_BATCHES: usize = 2;
 
 /// Why the line could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -101,21 +98,6 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-}
-
-/// One model: its batcher and its engine threads.
-struct Line {
-    config: ModelConfig,
-    info: Arc<ModelInfo>,
-    /// How it is told, if it is no detector.
-    telling: Telling,
-    batcher: Arc<Batcher>,
-    engines: Vec<JoinHandle<()>>,
-    /// Whether it reads pictures that lie on a device.
-    device: bool,
-    /// A better detector, if one is on its way.
-    coming: Option<Coming>,
-    serving: Serving,
 }
 
 /// One camera that runs, or that is switched off.
@@ -403,62 +385,6 @@ fn watch_rules(to_track: &mpsc::SyncSender<ToTrack>, stream: &StreamId, config: 
         tracing::error!(camera = config.name, %error, "a rule sees nothing");
     }
     tell(to_track, ToTrack::Rules { stream: stream.clone(), rules: Arc::clone(&config.rules) });
-}
-
-fn stream_settings(camera: &CameraConfig, model: &ModelConfig, lost_after: Duration) -> StreamSettings {
-    let every_frame = matches!(&camera.source, SourceConfig::File(file) if file.every_frame);
-    let queue = EVERY_FRAME_BATCHES * model.max_batch;
-    StreamSettings {
-        mode: if every_frame { Mode::EveryFrame { queue } } else { Mode::LatestWins },
-        max_fps: camera.max_fps,
-        idle_fps: camera.idle_fps,
-        calm_interval: camera.calm_interval,
-        still: camera.gate.map(|gate| StillSettings::new(&gate, lost_after)),
-        weight: camera.weight,
-    }
-}
-
-impl Line {
-    fn start(
-        model: &ModelConfig,
-        config: &Config,
-        to_track: &mpsc::SyncSender<ToTrack>,
-        progress: &Arc<Progress>,
-        faults: &FaultSender,
-    ) -> Result<Self, StartError> {
-        let mut loaded = infer::load(model, &config.runtime)?;
-        let (info, coming) = (Arc::clone(loaded.info()), loaded.coming());
-        let serving = Serving::new(&info, coming.as_ref());
-        let confidence = loaded.spec().map_or(0.0, |spec| spec.confidence);
-        let telling = Telling { confidence, details: model.details };
-        let instances = loaded.instances();
-        let batcher = Batcher::new(Limits {
-            max_batch: model.max_batch,
-            max_wait: config.batch.max_wait,
-            staleness: config.batch.staleness,
-            instances: instances.len(),
-        });
-        let (source, to_track) = (Arc::clone(&batcher), to_track.clone());
-        let work = move |detector, stage: &Stage| infer::worker(&source, detector, &to_track, stage);
-        let device = instances.iter().all(|instance| instance.reads_device());
-        let engines = start_engines(&format!("infer:{}", model.name), instances, work, progress, faults)?;
-        Ok(Self { config: model.clone(), info, telling, batcher, engines, device, coming, serving })
-    }
-
-    /// Pictures of a camera that may be held at a time: the one that is handed over, those that wait, and those of the batches that are with
-    /// the engines, with tracking and, for their crops, with steps.
-    fn held(&self, camera: &CameraConfig, steps: bool) -> u32 {
-        let (waiting, of_batch) = match stream_settings(camera, &self.config, Duration::ZERO).mode {
-            Mode::LatestWins => (1, 1),
-            Mode::EveryFrame { queue } => (queue, self.config.max_batch),
-        };
-        let batches = self.config.workers + 1 + usize::from(steps);
-        u32::try_from(1 + waiting + batches * of_batch).unwrap_or(u32::MAX)
-    }
-
-    fn entry(&self) -> ModelEntry {
-        ModelEntry { config: self.config.clone(), serving: self.serving.clone(), batcher: Arc::clone(&self.batcher) }
-    }
 }
 
 /// Starts a thread for each instance of a network: `NAME/0` and so on. It works until there is no more; its failure is a fault.

@@ -184,7 +184,7 @@ mod keeper_tests;
 #[cfg(test)]
 mod several_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tls_tests;
 #[cfg(test)]

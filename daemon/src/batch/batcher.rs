@@ -96,7 +96,7 @@ impl Batcher {
     pub fn quit(&self, seat: usize) {
         let mut inner = self.lock();
         inner.state.quit(seat);
-        self.unlock(inner);
+        Self::unlock(inner);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -118,7 +118,7 @@ impl Batcher {
             stream.configure(settings, &mut discard);
         }
         let rooms = inner.state.release();
-        self.unlock(inner);
+        Self::unlock(inner);
         wake(&rooms);
     }
 
@@ -135,7 +135,7 @@ impl Batcher {
             let now = Instant::now();
             match inner.state.offer(number, frame, still, now) {
                 Admission::Waits(replaced) => {
-                    self.unlock_at(inner, now);
+                    Self::unlock_at(inner, now);
                     drop(replaced);
                     return true;
                 }
@@ -151,14 +151,14 @@ impl Batcher {
                 }
                 Admission::Full(kept) => {
                     frame = kept;
-                    inner = self.hold(inner, number, room, now);
+                    inner = Self::hold(inner, number, room, now);
                 }
             }
         }
     }
 
     /// Makes a producer wait until it is released.
-    fn hold<'a>(&self, mut inner: MutexGuard<'a, Inner>, number: u32, room: &Condvar, now: Instant) -> MutexGuard<'a, Inner> {
+    fn hold<'a>(mut inner: MutexGuard<'a, Inner>, number: u32, room: &Condvar, now: Instant) -> MutexGuard<'a, Inner> {
         if let Some(stream) = inner.state.stream(number) {
             stream.producer = Producer::Held;
         }
@@ -173,11 +173,11 @@ impl Batcher {
     }
 
     /// Unlocks, and wakes an engine if there is something for it.
-    fn unlock(&self, inner: MutexGuard<'_, Inner>) {
-        self.unlock_at(inner, Instant::now());
+    fn unlock(inner: MutexGuard<'_, Inner>) {
+        Self::unlock_at(inner, Instant::now());
     }
 
-    fn unlock_at(&self, mut inner: MutexGuard<'_, Inner>, now: Instant) {
+    fn unlock_at(mut inner: MutexGuard<'_, Inner>, now: Instant) {
         let work = inner.wake_needed(now);
         drop(inner);
         if let Some(work) = work {
@@ -195,7 +195,7 @@ impl Batcher {
         let mut discard = Vec::new();
         let mut inner = self.lock();
         inner.state.leave(number, &mut discard);
-        self.unlock(inner);
+        Self::unlock(inner);
     }
 
     /// The next piece of work for the only engine, or for one of several that are alike; waits for it. `None` once the batcher is closed
@@ -213,14 +213,16 @@ impl Batcher {
             match inner.state.poll(seat, now, &mut discard) {
                 Poll::Take(work) => {
                     let rooms = inner.state.release();
-                    self.unlock_at(inner, now);
+                    Self::unlock_at(inner, now);
                     wake(&rooms);
                     return Some(work);
                 }
                 Poll::Finished => {
                     let all = inner.all();
                     drop(inner);
-                    all.iter().for_each(|work| work.notify_all());
+                    for work in &all {
+                        work.notify_all();
+                    }
                     return None;
                 }
                 // Surfaces go back to their decoders before the wait, and not under the lock.
@@ -229,10 +231,10 @@ impl Batcher {
                     discard.clear();
                     inner = self.lock();
                 }
-                Poll::WaitUntil(until) => inner = self.wait(inner, seat, Some(until), now),
+                Poll::WaitUntil(until) => inner = Self::wait(inner, seat, Some(until), now),
                 Poll::Idle => {
                     let until = inner.state.foresee(seat, now);
-                    inner = self.wait(inner, seat, until, now);
+                    inner = Self::wait(inner, seat, until, now);
                 }
             }
         }
@@ -252,13 +254,7 @@ impl Batcher {
         }
     }
 
-    fn wait<'a>(
-        &self,
-        mut inner: MutexGuard<'a, Inner>,
-        seat: usize,
-        until: Option<Instant>,
-        now: Instant,
-    ) -> MutexGuard<'a, Inner> {
+    fn wait(mut inner: MutexGuard<'_, Inner>, seat: usize, until: Option<Instant>, now: Instant) -> MutexGuard<'_, Inner> {
         let group = inner.state.group_of(seat);
         let sooner = |inner: &Inner, until: &Instant| inner.alarms.iter().all(|alarm| alarm.group != group || *until < alarm.at);
         let until = until.filter(|until| sooner(&inner, until));
@@ -307,7 +303,7 @@ impl Batcher {
     pub fn push_step(&self, step: Step) -> Result<(), Step> {
         let mut inner = self.lock();
         inner.state.push_step(step)?;
-        self.unlock(inner);
+        Self::unlock(inner);
         Ok(())
     }
 
@@ -339,7 +335,9 @@ impl Batcher {
         let mut inner = self.lock();
         let (rooms, all) = (inner.state.close(), inner.all());
         drop(inner);
-        all.iter().for_each(|work| work.notify_all());
+        for work in &all {
+            work.notify_all();
+        }
         wake(&rooms);
     }
 }

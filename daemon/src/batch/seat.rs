@@ -84,7 +84,7 @@ pub(super) struct Other {
 /// none.
 pub(super) fn allowance(
     (own, begins): (&Estimate, f64),
-    others: impl Iterator<Item = Other> + Clone,
+    others: &(impl Iterator<Item = Other> + Clone),
     (waiting, max_batch): (usize, usize),
     keep_up: bool,
 ) -> Result<usize, Duration> {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn ask(own: Estimate, others: &[Other], waiting: usize, keep_up: bool) -> Result<usize, Duration> {
-        allowance((&own, 0.0), others.iter().copied(), (waiting, 8), keep_up)
+        allowance((&own, 0.0), &others.iter().copied(), (waiting, 8), keep_up)
     }
 
     #[test]
@@ -171,8 +171,8 @@ mod tests {
         assert_eq!(of(&[Doing::Works { until: at(20) }, Doing::Works { until: at(10) }], at(50)), (0.03, false));
         assert_eq!(of(&[Doing::Back { since: now }], at(3)), (0.003, false));
         // A batch that begins when the other lane's has ended is done that much later.
-        assert_eq!(allowance((&gpu(), 0.020), [busy(dla(), 0.0)].into_iter(), (8, 8), true), Ok(8));
-        assert_eq!(allowance((&gpu(), 0.010), [busy(gpu(), 0.0)].into_iter(), (8, 8), true), Ok(5));
+        assert_eq!(allowance((&gpu(), 0.020), &[busy(dla(), 0.0)].into_iter(), (8, 8), true), Ok(8));
+        assert_eq!(allowance((&gpu(), 0.010), &[busy(gpu(), 0.0)].into_iter(), (8, 8), true), Ok(5));
     }
 
     #[test]

@@ -287,7 +287,7 @@ impl State {
         let cohort = cameras().count().clamp(1, self.limits.max_batch);
         let keep_up = !files && seat::keep_up(self.others(seat, now), cohort, rate);
         let begins = self.ready(self.seats[seat].engine, now).0;
-        match seat::allowance((&estimate, begins), self.others(seat, now), (waiting, self.limits.max_batch), keep_up) {
+        match seat::allowance((&estimate, begins), &self.others(seat, now), (waiting, self.limits.max_batch), keep_up) {
             Err(_) if own.is_forgotten(now) => Ok(1),
             allowed => allowed,
         }

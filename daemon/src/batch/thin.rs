@@ -22,7 +22,7 @@ impl Thin {
         let last = self.passed.filter(|last| *last <= clock);
         self.credit += share;
         // Quarters are exact.
-        let passes = self.credit >= 1.0 || last.is_none_or(|last| clock - last >= SLOWEST);
+        let passes = self.credit >= 1.0 || last.is_none_or(|last| clock.saturating_sub(last) >= SLOWEST);
         if passes {
             self.credit = (self.credit - 1.0).clamp(0.0, 1.0);
             self.passed = Some(clock);
@@ -73,7 +73,7 @@ mod tests {
             for (i, quarters) in shares.iter().flat_map(|quarters| vec![*quarters; 25]).enumerate() {
                 let clock = Duration::from_secs_f64(i as f64 / fps);
                 if thin.passes(clock, f64::from(quarters) / 4.0) {
-                    prop_assert!(clock - last <= SLOWEST + Duration::from_secs_f64(1.01 / fps));
+                    prop_assert!(clock.checked_sub(last).unwrap() <= SLOWEST + Duration::from_secs_f64(1.01 / fps));
                     last = clock;
                 }
             }

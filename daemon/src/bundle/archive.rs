@@ -84,6 +84,6 @@ mod tests {
 
     #[test]
     fn its_name_tells_the_device_and_the_time() {
-        assert_eq!(file_name("gate-1", SystemTime::UNIX_EPOCH + Duration::from_secs(86_400)), "egret-gate-1-19700102T000000Z");
+        assert_eq!(file_name("gate-1", SystemTime::UNIX_EPOCH + Duration::from_hours(24)), "egret-gate-1-19700102T000000Z");
     }
 }

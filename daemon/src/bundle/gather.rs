@@ -144,7 +144,9 @@ fn list(path: &Path, depth: usize, lines: &mut Vec<String>) {
         Ok(entries) => {
             let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
             paths.sort();
-            paths.iter().for_each(|path| list(path, depth + 1, lines));
+            for path in &paths {
+                list(path, depth + 1, lines);
+            }
         }
         Err(error) => lines.push(format!("{}: {error}\n", path.display())),
     }

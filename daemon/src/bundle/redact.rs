@@ -32,7 +32,9 @@ impl Redaction {
             let mut line = line.to_owned();
             let mut known: Vec<_> = self.known.iter().filter(|secret| line.contains(secret.as_str())).collect();
             known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-            known.iter().for_each(|secret| line = line.replace(secret.as_str(), STARS));
+            for secret in known {
+                line = line.replace(secret.as_str(), STARS);
+            }
             clean.push_str(&words(&logins(&line)));
         }
         clean
@@ -85,17 +87,16 @@ fn assigned(lower: &str, at: usize) -> Option<(usize, usize)> {
     let rest = quoted.trim_start_matches(' ').strip_prefix(['=', ':'])?;
     let value = rest.trim_start_matches(' ');
     let start = lower.len() - value.len();
-    let (start, end) = match value.chars().next()? {
-        quote @ ('"' | '\'') => (start + 1, value[1..].find(quote).map_or(lower.len(), |end| start + 1 + end)),
-        _ => {
-            // `Authorization: Basic …` has its secret in the second word.
-            let until = if lower[..at].ends_with("authorization") {
-                &['\n', '"', '\''][..]
-            } else {
-                &[' ', '\n', '"', '\'', '&', ',', ';'][..]
-            };
-            (start, value.find(until).map_or(lower.len(), |end| start + end))
-        }
+    let (start, end) = if let quote @ ('"' | '\'') = value.chars().next()? {
+        (start + 1, value[1..].find(quote).map_or(lower.len(), |end| start + 1 + end))
+    } else {
+        // `Authorization: Basic …` has its secret in the second word.
+        let until = if lower[..at].ends_with("authorization") {
+            &['\n', '"', '\''][..]
+        } else {
+            &[' ', '\n', '"', '\'', '&', ',', ';'][..]
+        };
+        (start, value.find(until).map_or(lower.len(), |end| start + end))
     };
     (end > start && !lower[start..end].starts_with(STARS)).then_some((start, end))
 }

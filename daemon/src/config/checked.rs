@@ -38,19 +38,6 @@ pub struct Config {
     pub graph_dir: Option<PathBuf>,
 }
 
-impl Config {
-    /// Every password that it holds.
-    pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        let brokers = self.mqtt.iter().flat_map(|mqtt| std::iter::once(&mqtt.first).chain(&mqtt.others));
-        let cameras = self.cameras.iter().filter_map(|camera| match &camera.source {
-            SourceConfig::Rtsp(rtsp) | SourceConfig::Rtsps(rtsp) => rtsp.credentials.as_ref(),
-            _ => None,
-        });
-        let passwords = brokers.filter_map(|broker| broker.password.as_ref());
-        passwords.chain(cameras.map(|credentials| &credentials.password)).map(Secret::expose)
-    }
-}
-
 /// Logging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {

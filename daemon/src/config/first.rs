@@ -196,7 +196,7 @@ url = "rtsp://10.0.0.9/"
         ) {
             let mut url = url::Url::parse(&format!("rtsp://10.1.2.3:8554/{path}")).unwrap();
             url.set_username(&user).unwrap();
-            url.set_password(Some(&password)).unwrap();
+            url.set_password(Some(&password.replace('%', "%25"))).unwrap();
             let options = options(&[&format!("{name}={url}")], None);
             let read = load_options(&options, "host").unwrap().config;
             let First { text, passwords } = first(&options, "host", Path::new("/srv")).unwrap();

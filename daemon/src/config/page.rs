@@ -124,6 +124,6 @@ mod tests {
         }
         assert!(page.contains("duration, 5s to 18h"), "ranges");
         assert!(page.contains("Default: \"30s\"."), "defaults");
-        assert!(!page.lines().any(|line| line.starts_with("'")), "no line is taken for a request");
+        assert!(!page.lines().any(|line| line.starts_with('\'')), "no line is taken for a request");
     }
 }

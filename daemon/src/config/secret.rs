@@ -2,6 +2,8 @@
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
+use super::{Config, SourceConfig};
+
 /// A password. `Debug` prints `***`, there is no `Display`, and nothing serialises it.
 #[derive(Clone, Default, PartialEq, Eq, serde::Deserialize)]
 pub struct Secret(String);
@@ -29,6 +31,19 @@ impl FromStr for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+impl Config {
+    /// Every password that it holds.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let brokers = self.mqtt.iter().flat_map(|mqtt| std::iter::once(&mqtt.first).chain(&mqtt.others));
+        let cameras = self.cameras.iter().filter_map(|camera| match &camera.source {
+            SourceConfig::Rtsp(rtsp) | SourceConfig::Rtsps(rtsp) => rtsp.credentials.as_ref(),
+            _ => None,
+        });
+        let passwords = brokers.filter_map(|broker| broker.password.as_ref());
+        passwords.chain(cameras.map(|credentials| &credentials.password)).map(Secret::expose)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Finding, Setting};
 
 const AREA: &str = "clock";
 /// No egret is older: 2025-01-01.
-const BEGINNING: Duration = Duration::from_secs(1_735_689_600);
+const BEGINNING: Duration = Duration::from_hours(482_136);
 /// What a daemon that sets the clock leaves when it has: systemd's says so, others are only seen to run.
 const SYNCHRONISED: &str = "run/systemd/timesync/synchronized";
 const OTHERS: [(&str, &str); 3] = [("chronyd", "run/chrony/chronyd.pid"), ("ntpd", "run/ntpd.pid"), ("ptp4l", "run/ptp4l")];

@@ -12,8 +12,8 @@ pub(super) fn examine(read: &Read, file: &Path) -> Vec<Finding> {
         let mut says = problem.origin.to_string();
         match (problem.key.as_str(), &problem.value) {
             ("", _) => {}
-            (key, Some(value)) => says += &format!(": {key} = {value}"),
-            (key, None) => says += &format!(": {key}"),
+            (key, Some(value)) => says.extend([": ", key, " = ", value]),
+            (key, None) => says.extend([": ", key]),
         }
         let says = format!("{says}: {}", problem.reason);
         Finding { remedy: Some(problem.remedy.clone()), ..Finding::new(AREA, level, says) }

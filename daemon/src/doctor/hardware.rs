@@ -83,7 +83,7 @@ fn cuda(probe: &Probe) -> Finding {
 fn devices(reading: &Reading) -> Vec<Finding> {
     let device = |device: &egret_jetson::nvml::Device| {
         let mut says = device.name.clone().unwrap_or_else(|| "a device without a name".to_owned());
-        let mut add = |text: String| says += &format!(", {text}");
+        let mut add = |text: String| says.extend([", ", &text]);
         if let Some((total, used)) = device.memory {
             add(format!("{} of {} MiB used", used >> 20, total >> 20));
         }

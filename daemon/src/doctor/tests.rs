@@ -5,12 +5,10 @@ use std::{
 };
 
 use super::*;
-use crate::config;
-
-#[path = "../publish/testing/mosquitto.rs"]
-mod mosquitto;
-
-use mosquitto::{Mosquitto, free_port};
+use crate::{
+    config,
+    publish::testing::{Mosquitto, free_port},
+};
 
 /// 2026-03-01.
 const NOW: u64 = 1_772_323_200;

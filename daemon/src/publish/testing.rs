@@ -6,7 +6,7 @@ use rumqttc::v5;
 use serde_json::Value;
 use tokio::{task::JoinHandle, time::timeout};
 
-pub(super) use self::mosquitto::{Mosquitto, free_port};
+pub(crate) use self::mosquitto::{Mosquitto, free_port};
 use super::*;
 use crate::{
     config::{BrokerConfig, MqttVersion},

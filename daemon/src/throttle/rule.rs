@@ -146,9 +146,9 @@ mod tests {
 
     #[test]
     fn patience_is_regained_at_full_rates() {
+        use Change::{Less, More};
         // Thrown back three times, then an hour of peace, then hot once more.
         let (changes, _) = run(3 * 3600, |second, share| (second < 1800 && share > 0.75) || (second > 7200 && second < 7220));
-        use Change::{Less, More};
         let tried: Vec<_> = changes.iter().filter(|(second, _)| *second < 7200).map(|(second, _)| *second).collect();
         let tries: Vec<_> = tried.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 10).collect();
         assert_eq!(tries, [62, 122, 242, 482, 962], "{changes:?}");

@@ -105,7 +105,7 @@ pub(crate) fn model(onnx: Vec<u8>, manifest: &str) -> Model {
 impl Model {
     /// What it is, and a detector on the CPU.
     pub(crate) fn on_cpu(&self) -> (ModelSpec, Box<dyn Detector>) {
-        let loaded = load(&self.config, &runtime()).unwrap_or_else(|error| panic!("{error}"));
+        let loaded = load(&self.config, &runtime()).expect("loaded");
         (loaded.spec().expect("a network").clone(), loaded.instances().remove(0))
     }
 

@@ -93,7 +93,7 @@ fn files_use_all_of_them() {
         // 4096 frames that are all there: how long it takes them, until the last begins.
         let took = |costs: &[Cost]| {
             let report = run(Queues::Shared, &files(64), costs);
-            assert!(report.counts.iter().all(|counts| counts.balanced()));
+            assert!(report.counts.iter().all(super::super::counts::Counts::balanced));
             report.batches.iter().map(|batch| batch.at).max().expect("some").as_secs_f64()
         };
         let sum: f64 = costs.iter().map(|cost| 4096.0 / took(&[*cost])).sum();

@@ -85,7 +85,7 @@ impl Desk {
             Err(error) => unreachable!("{error}"),
         };
         let text = String::from_utf8(out).expect("text");
-        println!("{text}");
+        eprintln!("{text}");
         (text, good)
     }
 

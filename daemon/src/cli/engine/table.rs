@@ -41,7 +41,7 @@ mod tests {
         let row = |cells: &[&str]| cells.iter().map(ToString::to_string).collect();
         print(&mut out, &[row(&["a", "b"]), row(&["long\u{1b}", "x"])]).expect("printed");
         let text = String::from_utf8(out).expect("text");
-        assert!(text.starts_with("a") && text.lines().count() == 2 && !text.contains('\u{1b}'), "{text:?}");
+        assert!(text.starts_with('a') && text.lines().count() == 2 && !text.contains('\u{1b}'), "{text:?}");
         let sizes = [1, 2048, 3 << 20, 5 << 30].map(size);
         assert_eq!(sizes, ["1 B", "2.0 KiB", "3.0 MiB", "5.00 GiB"]);
     }

@@ -76,7 +76,8 @@ impl Asking<'_> {
         self.out.flush()?;
         let password = (self.hidden)(&mut || answer(self.input))?;
         writeln!(self.out)?;
-        // A URL with a host takes both.
+        // A URL with a host takes both. What is a per cent sign is to stay one.
+        let [user, password] = [user, password].map(|text| text.replace('%', "%25"));
         let _taken = url.set_username(&user).and_then(|()| url.set_password(Some(&password)));
         Ok(Some(Secret::new(url)))
     }
@@ -113,12 +114,13 @@ mod tests {
 
     #[test]
     fn answers_become_options() {
-        let (options, out) =
-            asked("gate-1\nmqtts://broker.local\negret\nhunter2 @/\n\ndoor\nrtsp://10.0.0.1/s\n\nyard\nrtsp://u:p@10.0.0.2/\n\n");
+        let (options, out) = asked(
+            "gate-1\nmqtts://broker.local\negret\nhunter2 @/100%25\n\ndoor\nrtsp://10.0.0.1/s\n\nyard\nrtsp://u:p@10.0.0.2/\n\n",
+        );
         let Overrides { device, broker, model, cameras, .. } = options.unwrap();
         let built_in = cfg!(feature = "demo").then_some("builtin:demo");
         assert_eq!((device.as_deref(), model.as_deref()), (Some("gate-1"), built_in));
-        assert_eq!(broker.unwrap().expose(), "mqtts://egret:hunter2%20%40%2F@broker.local");
+        assert_eq!(broker.unwrap().expose(), "mqtts://egret:hunter2%20%40%2F100%2525@broker.local");
         let cameras: Vec<_> = cameras.iter().map(Secret::expose).collect();
         assert_eq!(cameras, ["door=rtsp://10.0.0.1/s", "yard=rtsp://u:p@10.0.0.2/"]);
         assert!(out.contains("[box]") && !out.contains("hunter2"), "{out}");

@@ -111,7 +111,9 @@ fn each_instance_takes_over_between_two_batches_and_those_without_an_heir_end() 
         instances[0].batch(1);
     }
     assert_eq!(succession.tried(&|| false), Some(Ok(())));
-    instances.iter_mut().for_each(|instance| drop(instance.batch(1)));
+    for instance in &mut instances {
+        drop(instance.batch(1));
+    }
     let spent = instances.each_ref().map(|instance| instance.swap.is_spent());
     assert_eq!(spent, [false, false, true]);
     assert!(instances[0].swap.before.is_none() && instances[1].swap.before.is_none(), "its memory is free");

@@ -38,7 +38,7 @@ impl Seen {
             More::Keypoints { count, .. } => {
                 let mut points = vec![[0.0; 3]; count as usize];
                 points.as_flattened_mut().iter_mut().zip(found.more()).for_each(|(value, more)| *value = more);
-                Extra::Keypoints(points.into())
+                Extra::Keypoints(points)
             }
         };
         if let Some(boxes) = self.found.get_mut(picture) {

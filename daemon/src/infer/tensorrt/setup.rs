@@ -154,20 +154,17 @@ impl Plan {
             let each = spec.input.shape(1).iter().product();
             Clips { filler, values: vec![0.0; most * each], each, element: executor.input_type() }
         });
-        let (line, finish) = match &self.decoding {
-            Ok((decoder, order, more)) => {
-                let decoder = Box::new(decoder.clone());
-                (line::Finish::Boxes { decoder, order: order.clone() }, Finish::Device(Seen::new(*more)))
-            }
-            Err(_) => {
-                let outputs: Vec<_> = self
-                    .order
-                    .iter()
-                    .map(|output| (executor.outputs()[*output].name.clone(), executor.shape(*output, *batches.start()).to_vec()))
-                    .collect();
-                let reader = Reader::new(spec, &outputs, thresholds(spec), config.details).map_err(Refused::Output)?;
-                (line::Finish::Tensors, Finish::Host(Outputs::new(reader, self.order.clone())))
-            }
+        let (line, finish) = if let Ok((decoder, order, more)) = &self.decoding {
+            let decoder = Box::new(decoder.clone());
+            (line::Finish::Boxes { decoder, order: order.clone() }, Finish::Device(Seen::new(*more)))
+        } else {
+            let outputs: Vec<_> = self
+                .order
+                .iter()
+                .map(|output| (executor.outputs()[*output].name.clone(), executor.shape(*output, *batches.start()).to_vec()))
+                .collect();
+            let reader = Reader::new(spec, &outputs, thresholds(spec), config.details).map_err(Refused::Output)?;
+            (line::Finish::Tensors, Finish::Host(Outputs::new(reader, self.order.clone())))
         };
         let lane = Lane::new(executor, feed(clips.is_some(), self.tensor), line)?;
         Ok(TensorRt {

@@ -137,10 +137,10 @@ fn serve(mut loaded: Loaded) -> (EngineState, String, String, u64) {
         seq += 1;
     }
     job.join().expect("no panic");
-    instances.iter_mut().for_each(|instance| {
+    for instance in &mut instances {
         let frame = frame("cam", seq);
         instance.detect(&[View::whole(&frame)]).expect("no batch is lost");
-    });
+    }
     (board.snapshot().remove(0).1, first, instances[0].spec().runtime.clone(), seq)
 }
 
