@@ -4,11 +4,13 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, Read as _},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
-use super::regular;
+use rustix::fs::OFlags;
+
+use super::{is_regular, regular};
 
 /// One flat folder of files. Tests have one that loses power.
 pub trait Folder: Send {
@@ -59,7 +61,11 @@ impl Disk {
 
     fn file(&mut self, name: &str, make: bool) -> io::Result<&File> {
         if !self.files.contains_key(name) {
-            let file = OpenOptions::new().read(true).write(true).create(make).truncate(false).open(self.path.join(name))?;
+            // Whoever put a link, a FIFO or a device there is not to be written to.
+            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+            let mut how = OpenOptions::new();
+            let file = how.read(true).write(true).create(make).truncate(false).custom_flags(flags).open(self.path.join(name))?;
+            is_regular(file.metadata()?.file_type())?;
             if self.files.len() >= OPEN {
                 self.files.clear();
             }
@@ -122,5 +128,36 @@ impl Folder for Disk {
 
     fn place(&self) -> String {
         self.path.display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn links_and_fifos_in_the_folder_are_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::write(&elsewhere, "of somebody else").unwrap();
+        let inside = folder.path().join("inside");
+        fs::create_dir(&inside).unwrap();
+        symlink(&elsewhere, inside.join("link")).unwrap();
+        symlink(folder.path().join("new"), inside.join("dangling")).unwrap();
+        mknodat(CWD, inside.join("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let mut disk = Disk::at(&inside);
+        for name in ["link", "dangling", "fifo"] {
+            assert!(disk.write_at(name, 0, b"ours").is_err() && disk.truncate(name, 0).is_err(), "{name}");
+        }
+        disk.write_at("file", 0, b"ours").unwrap();
+        assert_eq!(
+            (fs::read(&elsewhere).unwrap(), fs::read(inside.join("file")).unwrap()),
+            (b"of somebody else".into(), b"ours".into())
+        );
+        assert!(!folder.path().join("new").exists());
     }
 }
