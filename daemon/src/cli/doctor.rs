@@ -77,3 +77,40 @@ fn print(out: &mut impl io::Write, findings: &[Finding]) -> io::Result<()> {
     let count = |level: Level| findings.iter().filter(|finding| finding.level == level).count();
     writeln!(out, "{} errors, {} warnings", count(Level::Error), count(Level::Warning))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn a_line_has_its_level_what_was_looked_at_what_was_found_and_what_to_do() {
+        let finding = |area, subject: Option<&str>, level, remedy: Option<&str>| Finding {
+            area,
+            subject: subject.map(str::to_owned),
+            level,
+            says: "so it is".to_owned(),
+            remedy: remedy.map(str::to_owned),
+        };
+        let findings = [finding("clock", None, Level::Ok, None), finding("camera", Some("door"), Level::Error, Some("mend it"))];
+        let mut out = Vec::new();
+        print(&mut out, &findings).expect("memory");
+        let expected = "ok       clock        so it is\nerror    camera door  so it is -> mend it\n1 errors, 0 warnings\n";
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+
+    /// Whatever machine this runs on: an answer. With --nocapture it shows.
+    #[test]
+    fn this_machine() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("egret.toml");
+        let text = "[[model]]\nname = \"null\"\nbuiltin = \"null\"\n[[camera]]\nname = \"door\"\n\
+                    url = \"rtsp://admin:geheim@127.0.0.1:9/1\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:9\"\n";
+        std::fs::write(&file, text).expect("room");
+        let file = file.to_str().expect("a name").to_owned();
+        let cli = Cli::try_parse_from(["egret", "doctor", "--timeout", "2s", "--config", &file]).expect("a command");
+        assert_eq!(cli.run().expect("an answer"), ExitCode::from(1), "neither camera nor broker is there");
+    }
+}
