@@ -113,7 +113,8 @@ pub(super) fn run_unequal(
         alarm = None;
         // Those that are free ask, as their threads do when they come back or look again; then whoever is called.
         for seat in (0..engines.len()).filter(|seat| engines[*seat].is_none()).collect::<Vec<_>>() {
-            let mut asking = Some(seat);
+            // One that was called meanwhile is at work.
+            let mut asking = engines[seat].is_none().then_some(seat);
             while let Some(seat) = asking {
                 match state.poll(seat, at, &mut discard) {
                     Poll::Take(Work::Batch(batch)) => {
@@ -122,7 +123,7 @@ pub(super) fn run_unequal(
                         let frames = batch.frames.iter().map(|f| (f.stream.number(), wait(f))).collect();
                         let took = cost(seat, batch.frames.len());
                         batches.push(Ran { at: now, seat, took, frames });
-                        engines[seat] = Some((now + took, took, batch));
+                        assert!(engines[seat].replace((now + took, took, batch)).is_none(), "one batch at a time");
                     }
                     Poll::WaitUntil(until) => {
                         let until = until.saturating_duration_since(start);
