@@ -157,6 +157,7 @@ impl Registration {
     }
 
     /// Whether it is still this surface's: a pool may put other memory into a buffer.
+    #[cfg(feature = "gstreamer")]
     pub(super) fn is_of(&self, surface: &Surface) -> bool {
         self.descriptor == surface.descriptor && self.size == surface.size
     }
