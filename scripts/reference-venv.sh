@@ -11,20 +11,10 @@ pins=(numpy==2.4.6 onnx==1.23.2 onnxruntime==1.31.1 opencv-python-headless==5.0.
 alone=(trackeval==1.3.0)
 
 if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]} ${alone[*]}" ]; then
-  python=
-  for candidate in python3 python3.13 python3.12 python3.11; do
-    if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-      python=$candidate
-      break
-    fi
-  done
-  if [ -z "$python" ]; then
-    echo "reference-venv: needs Python 3.11 or newer with its venv module (the pinned onnxruntime has no older wheel)" >&2
-    exit 1
-  fi
+  # shellcheck source=scripts/venv.bash
+  . scripts/venv.bash
+  fresh_venv "$venv" reference-venv "the pinned onnxruntime has no older wheel"
   echo "reference-venv: about to install ${pins[*]} ${alone[*]} (about 140 MB from PyPI) into $venv" >&2
-  rm -rf "$venv"
-  "$python" -m venv "$venv" >&2
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: "${pins[@]}" >&2 </dev/null
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: --no-deps "${alone[@]}" >&2 </dev/null
   echo "${pins[*]} ${alone[*]}" >"$venv/pins"

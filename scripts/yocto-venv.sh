@@ -7,20 +7,10 @@ venv=target/yocto-venv
 pins=(oelint-adv==9.11.2 oelint-data==1.5.26 oelint-parser==8.13.2 kas==5.5 jsonschema==4.26.0 pyyaml==6.0.3)
 
 if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]}" ]; then
-  python=
-  for candidate in python3 python3.13 python3.12 python3.11; do
-    if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-      python=$candidate
-      break
-    fi
-  done
-  if [ -z "$python" ]; then
-    echo "yocto-venv: needs Python 3.11 or newer with its venv module" >&2
-    exit 1
-  fi
+  # shellcheck source=scripts/venv.bash
+  . scripts/venv.bash
+  fresh_venv "$venv" yocto-venv
   echo "yocto-venv: about to install ${pins[*]} from PyPI into $venv" >&2
-  rm -rf "$venv"
-  "$python" -m venv "$venv" >&2
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${pins[@]}" >&2 </dev/null
   echo "${pins[*]}" >"$venv/pins"
 fi

@@ -22,6 +22,10 @@ use egret_jetson::{
     memory::{DeviceMemory, Memory},
 };
 
+#[cfg(feature = "doubles")]
+#[path = "nvtx/heard.rs"]
+mod heard;
+
 /// Exponentials of a device are within 2 units in the last place (CUDA C++ Programming Guide, mathematical functions); boxes of this
 /// head are at most 200 pixels. On the double both are the same.
 const MAX_PIXELS: f32 = 1e-3;
@@ -414,18 +418,7 @@ fn drawing_inference_and_decoding_of_neighbouring_batches_overlap() {
 #[cfg(feature = "doubles")]
 #[test]
 fn a_tool_hears_the_ranges_of_each_batch() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    let mut command = std::process::Command::new(env::current_exe().expect("this program"));
-    command.args(["--exact", "drawing_inference_and_decoding_of_neighbouring_batches_overlap", "--nocapture"]);
-    command.env("NVTX_INJECTION64_PATH", egret_jetson::nvtx::doubles::listener()).env("EGRET_NVTX_HEARD", file.path());
-    let output = command.output().expect("it starts");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    if told.contains("SKIPPED") {
-        eprintln!("SKIPPED as what it listens to: {told}");
-        return;
-    }
-    let heard = std::fs::read_to_string(file.path()).expect("heard");
+    let Some(heard) = heard::heard("drawing_inference_and_decoding_of_neighbouring_batches_overlap") else { return };
     let begun = |name: &str| heard.lines().filter(|line| line.ends_with(&format!("> {name}"))).count();
     let [letterbox, slots, decode, results] = ["letterbox", "slots", "decode", "results"].map(begun);
     assert!(

@@ -420,18 +420,7 @@ fn engines_that_are_none_of_ours_are_named() {
 /// A profiler sees what the host does for each batch.
 #[test]
 fn a_tool_hears_the_ranges_of_a_batch() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    let mut command = std::process::Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", "lane::boxes_are_those_of_the_same_outputs_decoded_on_the_host", "--nocapture"]);
-    command.env("NVTX_INJECTION64_PATH", egret_jetson::nvtx::doubles::listener()).env("EGRET_NVTX_HEARD", file.path());
-    let output = command.output().expect("it starts");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    if told.contains("SKIPPED") {
-        eprintln!("SKIPPED as what it listens to: {told}");
-        return;
-    }
-    let heard = std::fs::read_to_string(file.path()).expect("heard");
+    let Some(heard) = crate::heard::heard("lane::boxes_are_those_of_the_same_outputs_decoded_on_the_host") else { return };
     let (mut depth, mut paths) = (Vec::new(), std::collections::BTreeSet::new());
     for line in heard.lines().filter_map(|line| line.strip_prefix("1 ")) {
         match line.strip_prefix("> ") {

@@ -6,6 +6,9 @@ mod build;
 #[cfg(feature = "cpu-kernels")]
 mod driver;
 mod graphs;
+#[cfg(feature = "cpu-kernels")]
+#[path = "../nvtx/heard.rs"]
+mod heard;
 mod infer;
 #[cfg(feature = "cpu-kernels")]
 mod lane;
