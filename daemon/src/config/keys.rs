@@ -15,58 +15,9 @@ use crate::track::associate::Kind as Tracker;
 // Its macros are those of the modules below, too.
 #[macro_use]
 mod section;
+mod shape;
 
-/// How a section is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// Its keys stand before the first table.
-    Top,
-    /// `[name]`.
-    Table,
-    /// `[[name]]`, merged by the key `name`.
-    List,
-    /// `[parent.name]` below a `[parent]`.
-    Under(&'static str),
-    /// `[[parent.name]]` below a `[parent]`, merged by the key `name`.
-    ListUnder(&'static str),
-    /// `[[parent.name]]` below a `[[parent]]`, merged by the names of both: an entry is called `parent/name`.
-    Nested(&'static str),
-}
-
-/// A table of keys.
-pub(super) struct Section {
-    pub(super) name: &'static str,
-    pub(super) shape: Shape,
-    pub(super) doc: &'static str,
-    pub(super) keys: &'static [Key],
-}
-
-impl Section {
-    /// The key of that name.
-    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|key| key.name == name)
-    }
-
-    /// Key path of an entry's key, or of a table's.
-    pub(super) fn path(&self, entry: Option<&str>, key: &str) -> String {
-        match (self.shape, entry) {
-            (Shape::Top, _) => key.to_owned(),
-            (Shape::Under(parent), _) => format!("{parent}.{}.{key}", self.name).trim_end_matches('.').to_owned(),
-            (Shape::Nested(parent), Some(entry)) => {
-                let (of, entry) = entry.split_once('/').unwrap_or((entry, "?"));
-                let path = format!("{parent}.{of}.{}.{entry}.{key}", self.name);
-                path.trim_end_matches('.').to_owned()
-            }
-            (Shape::ListUnder(parent), Some(entry)) => {
-                format!("{parent}.{}.{entry}.{key}", self.name).trim_end_matches('.').to_owned()
-            }
-            (Shape::Nested(parent) | Shape::ListUnder(parent), None) => format!("{parent}.{}.{key}", self.name),
-            (_, Some(entry)) if key.is_empty() => format!("{}.{entry}", self.name),
-            (_, Some(entry)) => format!("{}.{entry}.{key}", self.name),
-            (_, None) => format!("{}.{key}", self.name),
-        }
-    }
-}
+pub(super) use shape::{Section, Shape};
 
 /// A key.
 pub(super) struct Key {
