@@ -33,12 +33,14 @@ pub struct Swap {
     /// Whether it has one of the new detectors.
     took: bool,
     spent: bool,
+    /// Whether a detector that serves at some time reads pictures on a device.
+    device: bool,
 }
 
 impl Swap {
-    /// An instance that serves with `detector` for now.
-    pub fn new(detector: Box<dyn Detector>, succession: &Arc<Succession>) -> Self {
-        Self { current: detector, before: None, succession: Arc::clone(succession), seen: 0, took: false, spent: false }
+    /// An instance that serves with `detector` for now. `device`: it, or what takes over from it, reads pictures where they lie on a device.
+    pub fn new(detector: Box<dyn Detector>, succession: &Arc<Succession>, device: bool) -> Self {
+        Self { current: detector, before: None, succession: Arc::clone(succession), seen: 0, took: false, spent: false, device }
     }
 
     /// Follows what has happened since the last batch.
@@ -50,15 +52,20 @@ impl Swap {
         self.seen = now;
         if self.succession.is_rolled_back() {
             self.back();
-        } else if self.succession.is_settled() {
-            // The old one's memory is the new one's by now.
-            self.before = None;
-            self.spent = !self.took;
-        } else if self.before.is_none()
+            return;
+        }
+        let settled = self.succession.is_settled();
+        // One that had nothing to do during the trial takes what the others have tried.
+        if !self.took
             && let Some(heir) = self.succession.take()
         {
             self.before = Some(mem::replace(&mut self.current, heir));
             self.took = true;
+        }
+        if settled {
+            // The old one's memory is the new one's by now.
+            self.before = None;
+            self.spent = !self.took;
         }
     }
 
@@ -139,8 +146,8 @@ impl Detector for Swap {
     }
 
     fn reads_device(&self) -> bool {
-        // Whoever serves before or after may not.
-        false
+        // Whoever serves before or after and does not brings what it looks at to the host itself.
+        self.device
     }
 
     fn is_spent(&self) -> bool {

@@ -94,7 +94,14 @@ fn on(gpu: Gpu, config: &ModelConfig, runtime: &RuntimeConfig, order: Order, mut
     let choice = choose(&mut store, &model.key).map_err(|error| Failure::None(error.to_string()))?;
     let (serving, state, force) = match choice {
         Choice::Exact(manifest) => match model.detectors(&mut store, &manifest, &model.config) {
-            Ok(lanes) => return Ok(model.loaded(lanes, None, EngineState::Serving)),
+            Ok(lanes) if manifest.verdict.is_some() || !model.is_compared() => {
+                return Ok(model.loaded(lanes, None, EngineState::Serving));
+            }
+            // Built on the command line: it is ready at once, and goes if it sees something else than the float network.
+            Ok(lanes) => {
+                let preparing = Preparing { store, force: false, serving: Some(manifest) };
+                return Ok(model.loaded(lanes, Some(preparing), EngineState::Checking));
+            }
             Err(reason) => {
                 tracing::error!(model = name, reason, "the engine does not run: the CPU serves, and it is built anew");
                 (None, None, true)
@@ -128,19 +135,19 @@ fn on(gpu: Gpu, config: &ModelConfig, runtime: &RuntimeConfig, order: Order, mut
     });
     let instances = match older {
         Some(lanes) => lanes,
-        None => model.on_cpu()?,
+        None => model.on_cpu(model.config.workers.max(INSTANCES * LANES))?,
     };
     if let Some(state) = state {
         return Ok(model.loaded(instances, None, state));
     }
     let building = EngineState::Building { fraction: None, remaining: None };
-    Ok(model.loaded(instances, Some((store, force)), building))
+    Ok(model.loaded(instances, Some(Preparing { store, force, serving: None }), building))
 }
 
 impl Model {
-    /// The CPU's detectors: at least as many as there will be lanes, so that each finds a thread.
-    fn on_cpu(&self) -> Result<Vec<Box<dyn Detector>>, LoadError> {
-        let config = ModelConfig { workers: self.config.workers.max(INSTANCES * LANES), ..self.config.clone() };
+    /// The CPU's detectors: where an engine is to come, at least as many as there will be lanes, so that each finds a thread.
+    fn on_cpu(&self, workers: usize) -> Result<Vec<Box<dyn Detector>>, LoadError> {
+        let config = ModelConfig { workers, ..self.config.clone() };
         Ok(load_cpu(&config, &self.runtime)?.into_iter().map(|cpu| Box::new(cpu) as _).collect())
     }
 
@@ -153,14 +160,23 @@ impl Model {
         Ok(lanes.into_iter().map(|lane| Box::new(lane) as _).collect())
     }
 
+    /// Whether its engine is held against the float network.
+    fn is_compared(&self) -> bool {
+        matches!(self.spec.task, TaskSpec::Detect { .. })
+    }
+
     /// What serves now, and what is prepared meanwhile, if anything is.
-    fn loaded(self, instances: Vec<Box<dyn Detector>>, prepare: Option<(Store, bool)>, state: EngineState) -> Loaded {
+    fn loaded(self, instances: Vec<Box<dyn Detector>>, prepare: Option<Preparing>, state: EngineState) -> Loaded {
         let (name, spec) = (self.config.name.clone(), self.spec.clone());
+        let device = spec.input.clip.is_none();
         let info = instances.first().map_or_else(|| Arc::clone(&self.info), |first| Arc::clone(first.spec()));
         let succession = Succession::new(&info);
-        let swap = |detector| Box::new(Swap::new(detector, &succession)) as Box<dyn Detector>;
+        let swap = |detector| Box::new(Swap::new(detector, &succession, device)) as Box<dyn Detector>;
         let instances = if prepare.is_some() { instances.into_iter().map(swap).collect() } else { instances };
-        let heir = prepare.map(|(store, force)| Box::new(EngineHeir { model: self, store, force, built: None }) as Box<dyn Heir>);
+        let heir = prepare.map(|Preparing { store, force, serving }| {
+            let (serves, built) = (serving.is_some(), serving);
+            Box::new(EngineHeir { model: self, store, force, built, serves }) as Box<dyn Heir>
+        });
         Loaded { info, spec: Some(spec), instances, coming: Some(Coming { model: name, succession, heir, state }) }
     }
 }
@@ -175,13 +191,22 @@ fn confident(spec: &ModelSpec, config: &ModelConfig) -> ModelSpec {
     spec
 }
 
-/// The engine that is being prepared.
-struct EngineHeir {
-    model: Model,
+/// What is still to be done about a model's engine.
+struct Preparing {
     store: Store,
     /// What is there is of no use.
     force: bool,
+    /// It is there and serves: it is only to be compared.
+    serving: Option<Manifest>,
+}
+
+/// The engine that is being prepared, or compared while it serves.
+struct EngineHeir {
+    model: Model,
+    store: Store,
+    force: bool,
     built: Option<Manifest>,
+    serves: bool,
 }
 
 impl EngineHeir {
@@ -227,7 +252,11 @@ impl Heir for EngineHeir {
     }
 
     fn is_compared(&self) -> bool {
-        matches!(self.model.spec.task, TaskSpec::Detect { .. })
+        self.model.is_compared()
+    }
+
+    fn serves(&self) -> bool {
+        self.serves
     }
 
     fn pair(&mut self) -> Result<Option<Pair>, String> {
@@ -244,6 +273,9 @@ impl Heir for EngineHeir {
     }
 
     fn detectors(&mut self) -> Result<Vec<Box<dyn Detector>>, String> {
+        if self.serves {
+            return self.model.on_cpu(INSTANCES * LANES).map_err(|error| error.to_string());
+        }
         let Some(manifest) = self.built.clone() else { return Err("there is no engine".into()) };
         self.model.detectors(&mut self.store, &manifest, &self.model.config)
     }

@@ -13,6 +13,8 @@ use crate::{
 /// else is far below this.
 pub const CANARY_GATE: Gate = Gate { recall: 0.9, precision: 0.9, iou: 0.75, drift: 0.06 };
 
+const FLOAT: &str = "the float network";
+
 /// Why two detectors could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CanaryError {
@@ -31,6 +33,13 @@ pub enum CanaryError {
     Agreement(#[from] AgreementError),
 }
 
+impl CanaryError {
+    /// Whether the engine has no part in it.
+    pub(super) fn is_the_reference_s(&self) -> bool {
+        matches!(self, Self::Detect { which: FLOAT, .. })
+    }
+}
+
 /// Shows the same frames to both. Both must tell boxes down to the gate's confidence less its slack.
 ///
 /// Frames in which neither sees anything agree, and say nothing: [`Judged::verdict`] passes then, and [`Agreement::total`] has no box.
@@ -39,7 +48,7 @@ pub enum CanaryError {
 /// [`CanaryError`].
 pub fn canary(float: &mut dyn Detector, engine: &mut dyn Detector, frames: &[Frame], gate: &Gate) -> Result<Judged, CanaryError> {
     let classes = float.spec().classes.len().max(engine.spec().classes.len());
-    let reference = all(float, frames, "the float network")?;
+    let reference = all(float, frames, FLOAT)?;
     let other = all(engine, frames, "the engine")?;
     let agreement = compare(&reference, &other, classes, &gate.matching())?;
     Ok(Judged { verdict: judge(gate, &agreement), agreement })

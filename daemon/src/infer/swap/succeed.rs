@@ -37,6 +37,12 @@ pub trait Heir: Send {
     /// In one line, why it cannot be.
     fn pair(&mut self) -> Result<Option<Pair>, String>;
 
+    /// Whether it serves already, and has not been compared. Then [`Self::detectors`] are those that take over from it if it sees something
+    /// else than the float network.
+    fn serves(&self) -> bool {
+        false
+    }
+
     /// The detectors that take over, one for each instance that is to be.
     ///
     /// # Errors
@@ -77,7 +83,7 @@ impl Trial {
 /// Runs to the end, on a thread of its own: the instances serve meanwhile. What goes wrong is told, and changes nothing.
 pub fn succeed(succession: &Arc<Succession>, heir: &mut dyn Heir, trial: &Trial) {
     succession.keep_frames(heir.is_compared());
-    let state = lead(succession, heir, trial);
+    let state = if heir.serves() { judge(succession, heir, trial) } else { lead(succession, heir, trial) };
     succession.keep_frames(false);
     let Some(state) = state else { return };
     let (model, runtime) = (&trial.model, succession.serving().runtime.clone());
@@ -85,7 +91,7 @@ pub fn succeed(succession: &Arc<Succession>, heir: &mut dyn Heir, trial: &Trial)
         EngineState::Serving => tracing::info!(model, runtime, "the engine serves"),
         other => {
             let reason = other.reason().unwrap_or_default();
-            tracing::error!(model, serving = runtime, reason, "{other}: what served before serves on");
+            tracing::error!(model, serving = runtime, reason, "{other}");
         }
     }
     trial.at(state);
@@ -98,8 +104,9 @@ fn lead(succession: &Arc<Succession>, heir: &mut dyn Heir, trial: &Trial) -> Opt
     }
     trial.at(EngineState::Checking);
     match compared(succession, heir, trial)? {
-        Ok(agreed) => agreed.iter().for_each(|figures| heir.note(true, figures)),
-        Err(reason) => {
+        Compared::Agrees(figures) => heir.note(true, &figures),
+        Compared::Not => {}
+        Compared::Disagrees(reason) | Compared::Impossible(reason) => {
             heir.note(false, &reason);
             return Some(EngineState::Rejected(reason));
         }
@@ -121,12 +128,49 @@ fn lead(succession: &Arc<Succession>, heir: &mut dyn Heir, trial: &Trial) -> Opt
     }
 }
 
-/// Holds the engine against the float network: `Ok` with the figures, if there were any to take. `None`: it was stopped.
-fn compared(succession: &Succession, heir: &mut dyn Heir, trial: &Trial) -> Option<Result<Option<String>, String>> {
+/// Compares what serves already: it goes only if it is found to see something else. `None`: it was stopped.
+fn judge(succession: &Succession, heir: &mut dyn Heir, trial: &Trial) -> Option<EngineState> {
+    let model = &trial.model;
+    trial.at(EngineState::Checking);
+    let reason = match compared(succession, heir, trial)? {
+        Compared::Agrees(figures) => {
+            heir.note(true, &figures);
+            return Some(EngineState::Serving);
+        }
+        Compared::Not => return Some(EngineState::Serving),
+        Compared::Impossible(reason) => {
+            tracing::warn!(model, reason, "the engine serves without having been compared");
+            return Some(EngineState::Serving);
+        }
+        Compared::Disagrees(reason) => reason,
+    };
+    heir.note(false, &reason);
+    match heir.detectors() {
+        Ok(others) => succession.replace(others),
+        // It computed a moment ago what the engine did not: only memory or the disk can fail here.
+        Err(error) => tracing::error!(model, error, "the engine serves on until the next start: nothing else runs the model"),
+    }
+    Some(EngineState::Rejected(reason))
+}
+
+/// What the engine is beside the float network.
+enum Compared {
+    /// It sees the same; the figures.
+    Agrees(String),
+    /// There was nothing to compare, or no need to.
+    Not,
+    /// It sees something else.
+    Disagrees(String),
+    /// The float network, or a second engine, does not run.
+    Impossible(String),
+}
+
+/// Holds the engine against the float network. `None`: it was stopped.
+fn compared(succession: &Succession, heir: &mut dyn Heir, trial: &Trial) -> Option<Compared> {
     let mut pair = match heir.pair() {
         Ok(Some(pair)) => pair,
-        Ok(None) => return Some(Ok(None)),
-        Err(reason) => return Some(Err(reason)),
+        Ok(None) => return Some(Compared::Not),
+        Err(reason) => return Some(Compared::Impossible(reason)),
     };
     let stop = || trial.stop.is_cancelled();
     let frames = succession.frames(trial.enough, trial.patience, &stop);
@@ -135,7 +179,8 @@ fn compared(succession: &Succession, heir: &mut dyn Heir, trial: &Trial) -> Opti
     }
     let judged = match canary(&mut *pair.float, &mut *pair.engine, &frames, &CANARY_GATE) {
         Ok(judged) => judged,
-        Err(error) => return Some(Err(error.to_string())),
+        Err(error) if error.is_the_reference_s() => return Some(Compared::Impossible(error.to_string())),
+        Err(error) => return Some(Compared::Disagrees(error.to_string())),
     };
     let total = &judged.agreement.total;
     let share = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{share:.4}"));
@@ -148,14 +193,14 @@ fn compared(succession: &Succession, heir: &mut dyn Heir, trial: &Trial) -> Opti
     let model = &trial.model;
     if !judged.verdict.passed() {
         let why = judged.verdict.failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        return Some(Err(format!("it does not agree with {}: {why} ({figures})", pair.float.spec().runtime)));
+        return Some(Compared::Disagrees(format!("it does not agree with {}: {why} ({figures})", pair.float.spec().runtime)));
     }
     if total.reference == 0 {
         tracing::warn!(model, frames = frames.len(), "no frame showed anything: the engine serves without having been compared");
-        return Some(Ok(None));
+        return Some(Compared::Not);
     }
     tracing::info!(model, figures, "the engine agrees with the float network");
-    Some(Ok(Some(figures)))
+    Some(Compared::Agrees(figures))
 }
 
 /// The board hears of everything, the log of every tenth per cent.

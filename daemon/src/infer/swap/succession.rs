@@ -144,9 +144,19 @@ impl Succession {
     /// Lets detectors take over, one for each instance as far as there are as many: each does so before its next batch.
     pub(super) fn offer(&self, heirs: Vec<Box<dyn Detector>>) {
         let Some(info) = heirs.first().map(|heir| Arc::clone(heir.spec())) else { return };
+        self.hand_over(info, heirs, false);
+    }
+
+    /// The same for good, without a trial and a way back: what serves must not.
+    pub(super) fn replace(&self, heirs: Vec<Box<dyn Detector>>) {
+        let Some(info) = heirs.first().map(|heir| Arc::clone(heir.spec())) else { return };
+        self.hand_over(info, heirs, true);
+    }
+
+    fn hand_over(&self, info: Arc<ModelInfo>, heirs: Vec<Box<dyn Detector>>, settled: bool) {
         let mut state = self.lock();
         state.serving = info;
-        (state.heirs, state.good, state.settled, state.failed) = (heirs, 0, false, None);
+        (state.heirs, state.good, state.settled, state.failed) = (heirs, 0, settled, None);
         drop(state);
         self.news();
     }

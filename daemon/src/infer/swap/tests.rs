@@ -81,7 +81,11 @@ struct Instance {
 
 impl Instance {
     fn new(succession: &Arc<Succession>) -> Self {
-        Self { swap: Swap::new(CPU.detector(), succession), seq: 0 }
+        Self::of(&CPU, succession)
+    }
+
+    fn of(player: &Player, succession: &Arc<Succession>) -> Self {
+        Self { swap: Swap::new(player.detector(), succession, true), seq: 0 }
     }
 
     /// Runs a batch; what did it.
@@ -120,6 +124,33 @@ fn each_instance_takes_over_between_two_batches_and_those_without_an_heir_end() 
 }
 
 #[test]
+fn one_that_was_idle_during_the_trial_takes_its_part_after_it() {
+    let succession = succession();
+    let mut instances = [(); 3].map(|()| Instance::new(&succession));
+    succession.offer(vec![ENGINE.detector(), ENGINE.detector()]);
+    for _ in 0..TRIAL_BATCHES {
+        instances[0].batch(1);
+    }
+    assert_eq!(succession.tried(&|| false), Some(Ok(())));
+    assert_eq!(instances.each_mut().map(|instance| instance.batch(1)), ["engine", "engine", "cpu"]);
+    assert_eq!(instances.each_ref().map(|instance| instance.swap.is_spent()), [false, false, true]);
+    assert!(instances.iter().all(|instance| instance.swap.before.is_none()), "its memory is free");
+}
+
+#[test]
+fn what_must_not_serve_goes_for_good() {
+    let succession = Succession::new(ENGINE.detector().spec());
+    let mut instances = [(); 2].map(|()| Instance::of(&ENGINE, &succession));
+    assert_eq!(instances.each_mut().map(|instance| instance.batch(1)), ["engine", "engine"]);
+    succession.replace(vec![CPU.detector(), CPU.detector()]);
+    assert_eq!(
+        (instances.each_mut().map(|instance| instance.batch(1)), &*succession.serving().runtime),
+        (["cpu", "cpu"].map(String::from), "cpu")
+    );
+    assert!(instances.iter().all(|instance| instance.swap.before.is_none() && !instance.swap.is_spent()));
+}
+
+#[test]
 fn what_fails_on_trial_goes_back_everywhere_and_loses_no_batch() {
     let succession = succession();
     let mut instances = [(); 2].map(|()| Instance::new(&succession));
@@ -152,7 +183,7 @@ fn after_the_trial_failures_are_the_worker_s() {
 #[test]
 fn an_older_engine_with_smaller_batches_takes_large_ones_in_parts() {
     let succession = succession();
-    let mut swap = Swap::new(Player { most: 3, ..CPU }.detector(), &succession);
+    let mut swap = Swap::new(Player { most: 3, ..CPU }.detector(), &succession, false);
     let frames: Vec<Frame> = (0..8).map(|seq| frame("cam", seq)).collect();
     let views: Vec<_> = frames.iter().map(View::whole).collect();
     let in_parts = swap.detect(&views).expect("in parts").detections;
@@ -165,6 +196,8 @@ struct Prepared {
     engine: Player,
     /// What is compared; `None`: nothing.
     float: Option<Player>,
+    /// It serves already, and this takes over from it.
+    instead: Option<Player>,
     notes: Arc<Mutex<Vec<(bool, String)>>>,
 }
 
@@ -184,8 +217,12 @@ impl Heir for Prepared {
         Ok(self.float.as_ref().map(|float| Pair { float: float.detector(), engine: self.engine.detector() }))
     }
 
+    fn serves(&self) -> bool {
+        self.instead.is_some()
+    }
+
     fn detectors(&mut self) -> Result<Vec<Box<dyn Detector>>, String> {
-        Ok(vec![self.engine.detector()])
+        Ok(vec![self.instead.as_ref().unwrap_or(&self.engine).detector()])
     }
 
     fn note(&mut self, passed: bool, reason: &str) {
@@ -195,9 +232,27 @@ impl Heir for Prepared {
 
 /// Lets an engine succeed while an instance serves without a pause; how it ended, what was noted, and what ran at last.
 fn run(made: Result<(), String>, engine: Player, float: Option<Player>) -> (EngineState, Vec<(bool, String)>, String) {
-    let (succession, board, notes) = (succession(), Board::new(), Arc::default());
+    run_while(&CPU, Prepared { made, engine, float, instead: None, notes: Arc::default() })
+}
+
+/// The same with an engine that serves from the beginning, and was not compared.
+fn run_serving(engine: &Player, float: Player) -> (EngineState, Vec<(bool, String)>, String) {
+    let seen = Player { lasts: usize::MAX, ..engine.clone() };
+    run_while(
+        &seen,
+        Prepared {
+            made: Err("it is there".into()),
+            engine: engine.clone(),
+            float: Some(float),
+            instead: Some(CPU),
+            notes: Arc::default(),
+        },
+    )
+}
+
+fn run_while(serves: &Player, mut heir: Prepared) -> (EngineState, Vec<(bool, String)>, String) {
+    let (succession, board, notes) = (Succession::new(serves.detector().spec()), Board::new(), Arc::clone(&heir.notes));
     let trial = Trial { enough: 2, patience: Duration::from_secs(20), ..Trial::new("street", &board, &CancellationToken::new()) };
-    let mut heir = Prepared { made, engine, float, notes: Arc::clone(&notes) };
     let (ended, end) = mpsc::sync_channel(1);
     let job = {
         let succession = Arc::clone(&succession);
@@ -206,7 +261,7 @@ fn run(made: Result<(), String>, engine: Player, float: Option<Player>) -> (Engi
             ended.send(()).expect("the test waits");
         })
     };
-    let mut instance = Instance::new(&succession);
+    let mut instance = Instance::of(serves, &succession);
     while end.try_recv().is_err() {
         instance.batch(3);
     }
@@ -240,6 +295,21 @@ fn an_engine_that_sees_something_else_never_serves() {
 }
 
 #[test]
+fn an_engine_that_serves_and_was_not_compared_is_and_goes_if_it_disagrees() {
+    let (state, notes, last) = run_serving(&ENGINE, CPU);
+    assert_eq!((state, last.as_str()), (EngineState::Serving, "engine"));
+    assert!(notes.len() == 1 && notes[0].0 && notes[0].1.starts_with("recall 1.0000"), "{notes:?}");
+    for wrong in [Player { objects: 2, ..ENGINE }, Player { lasts: 0, ..ENGINE }] {
+        let (state, notes, last) = run_serving(&wrong, CPU);
+        assert!(matches!(&state, EngineState::Rejected(reason) if *reason == notes[0].1 && !notes[0].0), "{state:?}");
+        assert_eq!(last, "cpu");
+    }
+    // It is not the engine's fault that there is nothing to compare it with.
+    let (state, notes, last) = run_serving(&ENGINE, Player { lasts: 0, ..CPU });
+    assert_eq!((state, notes, last.as_str()), (EngineState::Serving, Vec::new(), "engine"));
+}
+
+#[test]
 fn an_engine_that_fails_in_its_first_batches_goes_back() {
     let (state, notes, last) = run(Ok(()), Player { lasts: 7, ..ENGINE }, None);
     assert!(matches!(&state, EngineState::Rejected(reason) if reason.contains("first batches")), "{state:?}");
@@ -257,7 +327,7 @@ fn what_is_stopped_says_nothing() {
     let (succession, board, stop) = (succession(), Board::new(), CancellationToken::new());
     stop.cancel();
     let notes = Arc::default();
-    let mut heir = Prepared { made: Ok(()), engine: ENGINE, float: Some(CPU), notes: Arc::clone(&notes) };
+    let mut heir = Prepared { made: Ok(()), engine: ENGINE, float: Some(CPU), instead: None, notes: Arc::clone(&notes) };
     succeed(&succession, &mut heir, &Trial::new("street", &board, &stop));
     assert!(board.snapshot()[0].1.is_under_way() && notes.lock().expect("no panic").is_empty());
     assert_eq!(succession.serving().runtime, "cpu");
@@ -266,7 +336,7 @@ fn what_is_stopped_says_nothing() {
 #[test]
 fn frames_are_kept_only_while_somebody_wants_them() {
     let succession = succession();
-    let mut swap = Swap::new(CPU.detector(), &succession);
+    let mut swap = Swap::new(CPU.detector(), &succession, true);
     let frame = frame("cam", 3);
     swap.detect(&[View::whole(&frame)]).expect("seen");
     assert!(succession.frames(0, Duration::ZERO, &|| false).is_empty());
