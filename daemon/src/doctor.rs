@@ -117,6 +117,12 @@ pub fn exit(findings: &[Finding]) -> u8 {
     }
 }
 
+/// The findings as `--json` prints them: `ok`, the exit code and one object for each.
+pub fn report(findings: &[Finding]) -> serde_json::Value {
+    let exit = exit(findings);
+    serde_json::json!({ "ok": exit == 0, "exit": exit, "findings": findings })
+}
+
 /// What is looked at.
 #[derive(Clone)]
 pub struct Setting {

@@ -6,7 +6,8 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::SystemTime,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::json;
@@ -15,6 +16,7 @@ use url::Url;
 use super::Part;
 use crate::{
     config::{self, Rejected, Sources},
+    doctor::{self, Setting},
     observe,
 };
 
@@ -25,6 +27,8 @@ const LONGEST: usize = 16 << 20;
 /// Most files that are listed, and how deep below a folder.
 const MOST_FILES: usize = 10_000;
 const DEEPEST: usize = 4;
+/// How long a broker or a camera may take to answer the doctor.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// What is looked at.
 pub struct Surroundings {
@@ -46,6 +50,11 @@ pub async fn gather(around: &Surroundings) -> Vec<Part> {
         Part { name: "about.json", about: "versions and machine", content: Ok(about(&around.root)) },
         Part { name: "settings.json", about: "every key that is set, and where", content: settings(&around.sources) },
         Part { name: "check.json", about: "what is wrong with the configuration", content: Ok(check(&around.sources)) },
+        Part {
+            name: "doctor.json",
+            about: "what egret doctor finds, and what to do about it",
+            content: Ok(examined(around).await),
+        },
     ];
     for (name, page, about) in [
         ("status.json", "/status", "cameras, models and counters of the running daemon"),
@@ -96,6 +105,16 @@ fn check(sources: &Sources) -> String {
         Err(Rejected { problems, advice }) => (problems, advice),
     };
     format!("{:#}\n", json!({ "ok": problems.is_empty(), "problems": problems, "advice": advice }))
+}
+
+/// What `egret doctor --json` prints.
+async fn examined(around: &Surroundings) -> String {
+    let file = around.sources.file.clone().unwrap_or_else(|| config::DEFAULT_FILE.into());
+    let read = (around.sources.file.is_some() || file.exists()).then(|| config::examine(&around.sources));
+    let mut findings = doctor::of_configuration(&read, &file);
+    let config = read.and_then(Result::ok).map(|loaded| Arc::new(loaded.config));
+    findings.extend(doctor::examine(Setting { root: around.root.clone(), ..Setting::here(config, ANSWER) }).await);
+    format!("{:#}\n", doctor::report(&findings))
 }
 
 async fn page_of(http: Option<&Url>, page: &str) -> Result<String, String> {
@@ -162,6 +181,7 @@ fn line(path: &Path, metadata: &Metadata) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::testing::free_port;
 
     fn around(folder: &Path, text: &str) -> Surroundings {
         let file = folder.join("egret.toml");
@@ -178,10 +198,24 @@ mod tests {
         let content = |name: &str| parts.iter().find(|part| part.name == name).unwrap().content.clone();
         assert!(content("about.json").unwrap().contains(env!("CARGO_PKG_VERSION")));
         assert!(content("check.json").unwrap().contains("\"ok\": false"));
+        assert!(content("doctor.json").unwrap().contains("\"exit\": 78"));
         assert!(content("settings.json").unwrap().contains("mqtt.password"));
         assert!(content("status.json").unwrap_err().contains("switched off"));
         assert!(content("files.txt").unwrap().contains("egret.toml"));
         assert!(parts.iter().all(|part| part.content.as_ref().map_or_else(|e| !e.is_empty(), |text| !text.contains("hunter2"))));
+    }
+
+    #[tokio::test]
+    async fn what_the_doctor_finds_is_there_without_passwords() {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let text = format!(
+            "[[model]]\nname = \"null\"\nbuiltin = \"null\"\n[[camera]]\nname = \"door\"\nurl = \"rtsp://admin:hunter2@127.0.0.1:{port}/1\"\n"
+        );
+        let found = examined(&around(folder.path(), &text)).await;
+        let report: serde_json::Value = serde_json::from_str(&found).unwrap();
+        let camera = report["findings"].as_array().unwrap().iter().find(|one| one["subject"] == "door").unwrap();
+        assert_eq!((&camera["area"], &camera["level"], &report["exit"]), (&json!("camera"), &json!("error"), &json!(1)));
+        assert!(camera["remedy"].is_string() && !found.contains("hunter2"), "{found}");
     }
 
     #[test]

@@ -49,15 +49,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = read.and_then(Result::ok).map(|loaded| Arc::new(loaded.config));
     // A library or a disk that hangs is left behind with its thread.
     findings.extend(life::run(doctor::examine(Setting::here(config, args.timeout))).context("no async runtime")?);
-    let exit = doctor::exit(&findings);
     let mut out = io::stdout().lock();
     if args.json {
-        let report = serde_json::json!({ "ok": exit == 0, "exit": exit, "findings": findings });
-        writeln!(out, "{report:#}")?;
+        writeln!(out, "{:#}", doctor::report(&findings))?;
     } else {
         print(&mut out, &findings)?;
     }
-    Ok(ExitCode::from(exit))
+    Ok(ExitCode::from(doctor::exit(&findings)))
 }
 
 /// One line each, and how many of each kind.
