@@ -28,7 +28,7 @@ class FakeDevice(unittest.TestCase):
         self.root = Path(folder.name)
         self.bin = self.root / "fakes"
         self.log = self.root / "calls"
-        for name in ("data/config", "data/update", "run", "proc", "usr/share/egret", "fakes"):
+        for name in ("data/config", "data/update", "run", "proc", "usr/share/egret", "fakes", "real"):
             (self.root / name).mkdir(parents=True)
         path = os.environ["PATH"]
         if BUSYBOX:
@@ -81,3 +81,56 @@ class FakeDevice(unittest.TestCase):
         if ok is not None:
             self.assertEqual(done.returncode == 0, ok, said)
         return said
+
+    def count(self, *names):
+        """Counts calls of these commands and, at the one whose number is `CUT`, ends the script and all that it started: the power goes
+        before that command, and what lies between two of them is written by the shell itself."""
+        for name in names:
+            real = shutil.which(name, path=self.environment["PATH"])
+            if (self.bin / name).exists():
+                real = (self.bin / name).rename(self.root / "real" / name)
+            self.fake(
+                name,
+                f'n=$(($(cat "{self.root}/count") + 1)); echo $n >"{self.root}/count"\n'
+                f'if [ $n -eq "$CUT" ]; then kill -9 -"$(cut -d" " -f5 /proc/$$/stat)"; fi\n"{real}" "$@"',
+            )
+
+    def run_until(self, cut, *arguments, **environment):
+        """Runs the script until its `cut`th counted command since `count` was last written; 0: to its end. Whether it came to its end."""
+        done = subprocess.run(
+            [SHELL, str(self.program), *map(str, arguments)],
+            env={**self.environment, "CUT": str(cut), **environment},
+            cwd=self.root, capture_output=True, text=True, timeout=60, check=False, start_new_session=True,
+        )
+        if done.returncode != -9:
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.returncode == 0
+
+    def run_on_disk(self, state, *arguments):
+        """Runs the script with /data on a disk of its own that is `full` or `read-only`. Exit status, what was said, and the folder that
+        /data was afterwards."""
+        private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
+        after = self.root / "after"
+        shutil.rmtree(after, ignore_errors=True)
+        script = f'''set -e
+cp -a "{self.root}/data" "{after}"
+mount -t tmpfs -o size=256k none "{self.root}/data"
+cp -a "{after}/." "{self.root}/data/"
+case {state} in
+full) cat /dev/zero >"{self.root}/data/filler" 2>/dev/null || : ;;
+read-only) mount -o remount,ro "{self.root}/data" ;;
+esac
+status=0
+PATH="$INSIDE" "$@" || status=$?
+mount -o remount,rw "{self.root}/data"
+rm -rf "{self.root}/data/filler" "{after}"
+cp -a "{self.root}/data" "{after}"
+exit $status'''
+        if subprocess.run([*private, "mount", "-t", "tmpfs", "none", self.root / "run"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no file system can be mounted here")
+        done = subprocess.run(
+            [*private, "sh", "-c", script, "sh", shutil.which(SHELL), str(self.program), *map(str, arguments)],
+            env={**self.environment, "PATH": os.environ["PATH"], "INSIDE": self.environment["PATH"]},
+            cwd=self.root, capture_output=True, text=True, timeout=60, check=False,
+        )
+        return done.returncode, done.stdout + done.stderr, after

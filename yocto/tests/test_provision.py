@@ -1,12 +1,11 @@
 """egret-provision against folders that mean well, mean harm, or are cut off."""
 
-import os
 import shutil
 import stat
 import subprocess
 import unittest
 
-from fake_device import LAYER, SHELL, FakeDevice
+from fake_device import LAYER, FakeDevice
 
 SIGNED_AS = 'egret-provision namespaces="egret-provision" '
 
@@ -88,7 +87,9 @@ class Provisioning(FakeDevice):
 
     def test_a_key_for_another_purpose_or_out_of_date_does_not_count(self):
         key = self.key()
-        for line in ('egret-provision namespaces="git" ', 'egret-provision valid-before="20200101" ', "somebody-else "):
+        # A key that is not valid yet: so does every key with a `valid-after` look to a device whose clock was never set.
+        for line in ('egret-provision namespaces="git" ', 'egret-provision valid-before="20200101" ',
+                     'egret-provision valid-after="20600101" ', "somebody-else "):
             self.write("usr/share/egret/provision/allowed_signers", line + self.public(key))
             self.run_program("factory")
             self.assertIn("the signature does not hold", self.run_program("from", self.folder(1, key), ok=False), line)
@@ -214,27 +215,14 @@ class Provisioning(FakeDevice):
         folder = self.folder(2, key, credentials__mqtt="hunter2\n")
         saved = self.root / "saved"
         shutil.copytree(self.root / "data", saved, symlinks=True)
-        counted = ("mv", "ln", "rm", "mkdir", "cp", "sync", "chmod", "head")
-        for name in counted:
-            real = ":" if name == "sync" else shutil.which(name, path=self.environment["PATH"])
-            # The command before it was the last one: what lies between two is written by the shell itself.
-            self.fake(
-                name,
-                f'n=$(($(cat "{self.root}/count") + 1)); echo $n >"{self.root}/count"\n'
-                f'if [ $n -eq "$CUT" ]; then kill -9 -"$(cut -d" " -f5 /proc/$$/stat)"; fi\n{real} "$@"',
-            )
+        self.count("mv", "ln", "rm", "mkdir", "cp", "sync", "chmod", "head")
         cut, done, states = 0, False, set()
         while not done:
             cut += 1
             shutil.rmtree(self.root / "data")
             shutil.copytree(saved, self.root / "data", symlinks=True)
             self.write("count", "0\n")
-            process = subprocess.run(
-                [SHELL, str(self.program), "from", str(folder)],
-                env={**self.environment, "CUT": str(cut)},
-                capture_output=True, text=True, timeout=60, check=False, start_new_session=True,
-            )
-            done = process.returncode == 0
+            done = self.run_until(cut, "from", folder)
             found = self.in_force()
             states.add(found)
             self.assertIn(found, ("# site 1\n", "# site 2\n"), f"cut {cut}")
@@ -249,13 +237,20 @@ class Provisioning(FakeDevice):
         self.assertGreater(cut, 15)
         self.assertEqual(states, {"# site 1\n", "# site 2\n"})
 
-    @unittest.skipIf(os.geteuid() == 0, "root writes everywhere")
     def test_a_data_partition_that_takes_nothing(self):
         self.run_program("factory")
-        (self.root / "data/config").chmod(0o500)
-        self.run_program("from", self.folder(1), ok=False)
-        (self.root / "data/config").chmod(0o700)
-        self.assertEqual(self.in_force(), "# sample\n")
+        key = self.key()
+        folder = self.folder(1, key, credentials__mqtt="hunter2\n", allowed_signers=SIGNED_AS + self.public(key))
+        for state in ("full", "read-only"):
+            status, said, after = self.run_on_disk(state, "from", folder)
+            self.assertNotEqual(status, 0)
+            self.assertIn("the data partition takes nothing", said)
+            self.assertEqual((after / "config/current/egret.toml").read_text(), "# sample\n")
+            # At the next boot the same configuration is there, and nothing is asked of the disk.
+            status, said, _ = self.run_on_disk(state, "factory")
+            self.assertEqual((status, said), (0, ""))
+        self.run_program("from", folder)
+        self.assertEqual(self.in_force(), "# site 1\n")
 
     def test_usage(self):
         self.assertIn("egret-provision factory", self.run_program(ok=False))

@@ -242,13 +242,44 @@ esac''',
         self.run_program("gate")
         self.assertEqual(self.field("result", "last"), "good")
 
+    BUILDING = METRICS.replace("tensorrt 10.16.2", "rten 0.27.0").replace(
+        "# EOF", 'egret_engine_state{model="yolox",state="serving"} 0\negret_engine_state{model="yolox",state="building"} 1\n# EOF')
+
+    def test_engines_that_the_daemon_builds_take_their_time(self):
+        for word in ("waiting", "building", "checking", "on_trial"):
+            self.trial(phase="confirmed")
+            self.write("proc/uptime", "10.00 0.00\n")
+            self.write("whole", METRICS)
+            self.write("metrics", self.BUILDING.replace("building", word))
+            self.write("then", f'[ "$now" -lt 200 ] || cp "{self.root}/whole" "{self.root}/metrics"\n')
+            self.run_program("gate", EGRET_GATE_WITHIN="60")
+            self.assertEqual(self.field("result", "last"), "good", word)
+
     def test_engines_take_their_time_but_not_for_ever(self):
+        for by_service in (True, False):
+            self.trial(phase="confirmed")
+            self.write("proc/uptime", "10.00 0.00\n")
+            self.write("metrics", METRICS.replace("tensorrt 10.16.2", "rten 0.27.0") if by_service else self.BUILDING)
+            self.write("building-is", "activating\n" if by_service else "inactive\n")
+            self.run_program("gate", EGRET_GATE_WITHIN="60", EGRET_GATE_AT_MOST="300")
+            self.assertEqual(self.went_back(), ("0\n", True))
+            self.assertGreater(float(self.read("proc/uptime").split()[0]), 300)
+
+    def test_an_engine_that_failed_is_not_waited_for(self):
+        for word in ("failed", "rejected"):
+            self.trial(phase="confirmed")
+            self.write("proc/uptime", "10.00 0.00\n")
+            self.write("metrics", self.BUILDING.replace("building", word))
+            self.run_program("gate", EGRET_GATE_WITHIN="60", EGRET_GATE_AT_MOST="300")
+            self.assertIn("network yolox tensorrt;", self.field("reason"))
+            self.assertLess(float(self.read("proc/uptime").split()[0]), 100)
+
+    def test_a_lost_camera_does_not_wait_for_engines(self):
         self.trial(phase="confirmed")
-        self.write("metrics", METRICS.replace("tensorrt 10.16.2", "rten 0.27.0"))
-        self.write("building-is", "activating\n")
+        self.write("metrics", self.BUILDING.replace('camera="door",state="online"} 1', 'camera="door",state="online"} 0'))
         self.run_program("gate", EGRET_GATE_WITHIN="60", EGRET_GATE_AT_MOST="300")
-        self.assertEqual(self.went_back(), ("0\n", True))
-        self.assertGreater(float(self.read("proc/uptime").split()[0]), 300)
+        self.assertEqual(self.field("reason").split(": ")[1], "camera door;network yolox tensorrt;")
+        self.assertLess(float(self.read("proc/uptime").split()[0]), 100)
 
     def test_a_camera_that_comes_and_goes_is_not_back(self):
         self.trial(phase="confirmed")
@@ -286,25 +317,86 @@ esac''',
         self.assertIn("result=good", self.run_program("status"))
         self.assertIn("egret-slot confirm", self.run_program("unknown", ok=False))
 
+    # Bad days
+
     def test_a_cut_at_any_moment_of_the_beginning_is_no_trial_or_a_whole_one(self):
-        for name in ("mv", "sync", "rm"):
-            real = ":" if name == "sync" else shutil.which(name, path=self.environment["PATH"])
-            self.fake(
-                name,
-                f'n=$(($(cat "{self.root}/count") + 1)); echo $n >"{self.root}/count"\n'
-                f'[ $n -ne "$CUT" ] || kill -9 $PPID\n{real} "$@"',
-            )
-        for cut in range(1, 20):
+        self.count("mv", "sync", "rm", "oe4t-set-uefi-OSIndications")
+        cut, done = 0, False
+        while not done:
+            cut += 1
             shutil.rmtree(self.root / "data/update")
             (self.root / "data/update").mkdir()
             self.write("count", "0\n")
-            self.run_program("begin", "2.0", ok=None, CUT=str(cut))
+            done = self.run_until(cut, "begin", "2.0")
             if self.read("data/update/trial") is not None:
                 self.assertEqual([self.field(n) for n in ("slot", "old", "version", "phase")], ["1", "0", "2.0", "installed"])
                 self.assertEqual(self.read("data/update/before").splitlines(), WORKING)
             # The old slot starts again: it is confirmed, and the next update may come.
             self.run_program("confirm", CUT="0")
             self.run_program("may-update", CUT="0")
+        self.assertGreater(cut, 6)
+
+    def test_a_cut_at_any_moment_of_a_trial_ends_as_it_would_have(self):
+        """The new slot holds; egret fails in it; it comes up and a camera stays away."""
+        self.count("mv", "rm", "nvbootctrl", "systemctl")
+        missing = METRICS.replace('camera="door",state="online"} 1', 'camera="door",state="online"} 0')
+        for egret, metrics, end in (("active", METRICS, "good"), ("failed", METRICS, "rolled-back"), ("active", missing, "rolled-back")):
+            cut, done = 0, False
+            while not done:
+                cut += 1
+                shutil.rmtree(self.root / "data/update")
+                self.trial()
+                self.write("firmware/next", "1\n")
+                self.write("count", "0\n")
+                starts, whole = 0, False
+                while not whole or self.read("data/update/trial") is not None:
+                    # Only the first start is cut off; each begins with what the firmware was told last, and counts its time anew.
+                    starts += 1
+                    self.assertLess(starts, 5, f"cut {cut}")
+                    new = self.read("firmware/next") == "1\n"
+                    self.write("firmware/slot", self.read("firmware/next"))
+                    self.write("proc/uptime", "10.00 0.00\n")
+                    self.write("egret-is", (egret if new else "active") + "\n")
+                    self.write("metrics", metrics)
+                    here = cut if starts == 1 else 0
+                    whole = self.run_until(here, "confirm") and self.run_until(here, "gate", EGRET_GATE_WITHIN="15")
+                    done = whole if starts == 1 else done
+                self.assertEqual(self.field("result", "last"), end, f"cut {cut}")
+                self.assertEqual(self.read("firmware/slot"), "1\n" if end == "good" else "0\n", f"cut {cut}")
+            self.assertGreater(cut, 6)
+
+    def test_a_disk_that_takes_nothing(self):
+        for state in ("full", "read-only"):
+            status, said, _ = self.run_on_disk(state, "may-update")
+            self.assertEqual(status, 1)
+            self.assertIn("the data partition takes nothing", said)
+            # An update that was begun all the same tells the firmware nothing.
+            status, said, after = self.run_on_disk(state, "begin", "2.0")
+            self.assertNotEqual(status, 0)
+            self.assertEqual(self.calls("set_efi_var"), [])
+            self.assertFalse((after / "update/trial").exists())
+            # A slot on trial is confirmed all the same, and one that does not hold goes back.
+            self.trial()
+            before = self.verified()
+            self.assertEqual(self.run_on_disk(state, "confirm")[0], 0)
+            self.assertEqual(self.verified(), before + 1)
+            self.write("egret-is", "failed\n")
+            self.assertEqual(self.run_on_disk(state, "confirm")[0], 0)
+            self.assertEqual((self.verified(), self.went_back()), (before + 1, ("0\n", True)))
+            self.write("egret-is", "active\n")
+            self.write("firmware/slot", "0\n")
+            (self.root / "data/update/trial").unlink()
+
+    def test_a_clock_that_was_never_set_and_steps_changes_nothing(self):
+        self.fake("date", f'[ -e "{self.root}/stepped" ] && echo 2041-06-01T00:00:00Z || echo 1970-01-01T00:00:10Z; : >"{self.root}/stepped"')
+        self.run_program("begin", "2.0")
+        self.write("firmware/slot", "1\n")
+        self.write("egret-is", "activating\n")
+        self.write("then", f'rm -f "{self.root}/stepped"; [ "$now" -lt 40 ] || echo active >"{self.root}/egret-is"\n')
+        self.run_program("confirm")
+        self.assertEqual((self.verified(), self.field("phase")), (1, "confirmed"))
+        self.run_program("gate")
+        self.assertEqual(self.field("result", "last"), "good")
 
 
 if __name__ == "__main__":

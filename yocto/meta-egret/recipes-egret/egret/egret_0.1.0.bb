@@ -9,13 +9,15 @@ LICENSE = "Apache-2.0 & BSD-3-Clause & IJG & ISC & MIT & Unicode-3.0 & Zlib"
 LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
 
 DEPENDS = "glib-2.0 gstreamer1.0 gstreamer1.0-plugins-base"
+# For the manual, below.
+DEPENDS += "${@bb.utils.contains('MACHINE_FEATURES', 'qemu-usermode', 'qemu-native', '', d)}"
 
 # The checkout that this layer is part of, at its head: recipe, list of crates and sources are one commit.
 SRC_URI = "git://${EGRET_CHECKOUT};protocol=file;nobranch=1;usehead=1"
 SRCREV = "${AUTOREV}"
 require egret-crates.inc
 
-inherit cargo pkgconfig systemd useradd
+inherit bash-completion cargo pkgconfig qemu systemd useradd
 
 # cargo's arguments. Devices carry no simulator, no demo and no broker.
 CARGO_BUILD_FLAGS += "--package egret --bin egret --no-default-features"
@@ -29,6 +31,16 @@ PACKAGECONFIG[demo] = "--features demo,,gstreamer1.0-rtsp-server,gstreamer1.0-rt
 export EGRET_TENSORRT_HEADERS = "${STAGING_INCDIR}"
 # The workspace's release profile strips; here packaging does, so that -dbg has what it needs.
 export CARGO_PROFILE_RELEASE_STRIP = "none"
+
+# Man pages and completions are written by the program itself, under emulation as Meson and GObject introspection run what they built.
+# Machines that emulation does not do say so (MACHINE_FEATURES_OPTED_OUT) and go without.
+EGRET_MANUAL = "${@bb.utils.contains('MACHINE_FEATURES', 'qemu-usermode', '1', '', d)}"
+do_compile:append() {
+    if [ -n "${EGRET_MANUAL}" ]; then
+        ${@qemu_wrapper_cmdline(d, d.getVar('STAGING_DIR_HOST'), [d.expand('${STAGING_DIR_HOST}${libdir}'), d.expand('${STAGING_DIR_HOST}${base_libdir}')])} \
+            ${B}/target/${CARGO_TARGET_SUBDIR}/egret manual ${B}/manual
+    fi
+}
 
 # egret@.service: further instances; egret-engine-build.service: started by hand before an update is put to work.
 EGRET_UNITS = "egret.service egret@.service egret-engine-build.service"
@@ -48,12 +60,19 @@ do_install:append() {
     install -D -m 0640 ${S}/systemd/egret.toml ${D}${sysconfdir}/egret/egret.toml
     install -D -m 0644 ${S}/systemd/egret.toml ${D}${datadir}/egret/egret.toml
     chgrp egret ${D}${sysconfdir}/egret/egret.toml
-    # The network of the demo, in each of its precisions, and the pages. Man pages and completions are written by the program
-    # itself (`egret manual`), which cannot run here.
+    # The network of the demo, in each of its precisions, and the pages.
     install -d ${D}${datadir}/egret/models ${D}${docdir}/egret
     cp -R --no-preserve=ownership ${S}/models/street/street.onnx ${S}/models/street/model.toml ${S}/models/street/street-fp16 \
         ${S}/models/street/street-int8 ${D}${datadir}/egret/models/
     install -m 0644 ${S}/docs/*.md ${D}${docdir}/egret/
+    if [ -n "${EGRET_MANUAL}" ]; then
+        install -d ${D}${mandir}/man1 ${D}${mandir}/man5
+        install -m 0644 ${B}/manual/man/*.1 ${D}${mandir}/man1/
+        install -m 0644 ${B}/manual/man/*.5 ${D}${mandir}/man5/
+        install -D -m 0644 ${B}/manual/egret.bash ${D}${datadir}/bash-completion/completions/egret
+        install -D -m 0644 ${B}/manual/_egret ${D}${datadir}/zsh/site-functions/_egret
+        install -D -m 0644 ${B}/manual/egret.fish ${D}${datadir}/fish/vendor_completions.d/egret.fish
+    fi
 }
 
 SYSTEMD_SERVICE:${PN} = "egret.service"
@@ -67,8 +86,10 @@ USERADD_PARAM:${PN} = "--system --uid 790 --gid egret --groups video,render --no
 # What the Tegra overrides change may not share a package with other boards of the same processor.
 PACKAGE_ARCH:tegra = "${TEGRA_PKGARCH}"
 
-PACKAGE_BEFORE_PN += "${PN}-models"
+PACKAGE_BEFORE_PN += "${PN}-fish-completion ${PN}-models ${PN}-zsh-completion"
+FILES:${PN}-fish-completion += "${datadir}/fish"
 FILES:${PN}-models += "${datadir}/egret/models"
+FILES:${PN}-zsh-completion += "${datadir}/zsh"
 FILES:${PN} += "${nonarch_libdir} ${datadir}/egret/drop-ins ${datadir}/egret/egret.toml"
 CONFFILES:${PN} = "${sysconfdir}/egret/egret.toml"
 
