@@ -20,7 +20,7 @@ mod shot;
 use bytes::Bytes;
 
 pub use self::canvas::{Canvas, EncodeError};
-pub use self::device::{DevicePixels, Downloads};
+pub use self::device::{DevicePixels, Downloaded, Downloads};
 pub use self::extras::{Boxes, Extra, Extras, MAX_PARTS, ObjectMask, Thrown, Turned};
 pub use self::findings::{Finding, Found, ModelInfo, Reading, Rename, StepReport, StepState};
 pub use self::picture::{Color, ColorMatrix, HostPicture, Layout, PictureBytes, PictureTooSmall, Pixels, Plane};

@@ -33,7 +33,7 @@ mod tests {
     use crate::{
         analyse::RuleCounts,
         batch::{Counts, Dropped},
-        media::{Codec, ModelInfo, TimeCard},
+        media::{Codec, Downloaded, ModelInfo, TimeCard},
         publish::{DiskQueue, DropReason},
         status::{CameraState, CameraStatus, PictureFaults},
         step::StepCounts,
@@ -68,6 +68,7 @@ mod tests {
             model: "yolox".into(),
             status,
             counts,
+            downloaded: Downloaded { pictures: 9, rows: 400 },
         };
         let info = ModelInfo {
             name: "yolox".into(),

@@ -149,8 +149,9 @@ impl Pipeline {
         let mut steps = steps::start(&config, &lines, &to_track, progress, faults)?;
         let board = StatusBoard::new();
         let models = lines.iter().map(|(name, line)| (name.clone(), line.entry())).collect();
-        let books =
-            Books::new(&config, Arc::clone(&board), to_publish.downgrade(), models, steps.iter().map(StepLine::entry).collect());
+        let decoders = Arc::new(decoders(lines.values().any(|line| line.device)));
+        let (entries, surfaces) = (steps.iter().map(StepLine::entry).collect(), decoders.surfaces().cloned());
+        let books = Books::new(&config, Arc::clone(&board), to_publish.downgrade(), models, entries, surfaces);
         let recall = recall::counts(&config, &books.rules);
         let ways = ways(&lines, &steps, &books);
         let track = start_track(&config, from_engines, to_publish, ways, &books, progress, faults)?;
@@ -158,7 +159,6 @@ impl Pipeline {
         let (command, commands) = tokio::sync::mpsc::channel(control::WAITING);
         let publish = start_publish(&config, from_track, command, &board, &books, stop_publishing.clone(), faults)?;
         let (cameras, commands) = (BTreeMap::new(), Some(commands));
-        let decoders = Arc::new(decoders(lines.values().any(|line| line.device)));
         let coming = lines.values_mut().filter_map(|line| line.coming.take());
         let coming = coming.chain(steps.iter_mut().filter_map(StepLine::coming)).collect();
         let engines = engines::Jobs::start(coming, &books.publishing.engines, faults)?;
@@ -275,7 +275,7 @@ impl Pipeline {
         } else {
             None
         };
-        self.books.add_camera(&config, stream.clone(), camera.as_ref().map(Camera::graph_source));
+        self.books.add_camera(&config, stream.clone(), camera.as_ref());
         self.cameras.insert(config.name.clone(), Running { config, stream, camera });
     }
 

@@ -32,7 +32,7 @@ use crate::{
     batch::Slot,
     config::{CameraConfig, SourceConfig},
     decode::{Chain, Decoders, Fault, FrameSink, Outlet, Setup},
-    media::{Codec, StreamId},
+    media::{Codec, Downloads, StreamId},
     status::{CameraState, StatusBoard},
 };
 
@@ -125,6 +125,11 @@ impl Camera {
         if let Err(error) = (&mut self.task).await {
             tracing::error!(camera = self.outlet.stream().name(), %error, "the camera's task ended by itself");
         }
+    }
+
+    /// What of its pictures came to the host from a device.
+    pub fn downloads(&self) -> &Arc<Downloads> {
+        self.outlet.downloads()
     }
 
     /// The GStreamer graph of its current session as dot, without properties (they may hold credentials).

@@ -132,18 +132,18 @@ impl PictureFaults {
 }
 
 /// What decodes a camera's pictures.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Decoding {
-    /// GStreamer's element, once there is one that egret chose.
+    /// GStreamer's element; `null` until there is one, and where GStreamer chose it.
     pub element: Option<&'static str>,
-    /// Whether the pictures stay on the device.
+    /// Whether the pictures stay in the memory of a device.
     pub on_device: bool,
-    /// What was to decode instead and did not work, last.
+    /// What was to decode instead and did not work, last; `null`: nothing.
     pub fallback: Option<Fallback>,
 }
 
 /// A decoder that did not work.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Fallback {
     /// GStreamer's element.
     pub from: &'static str,
@@ -217,7 +217,7 @@ impl Inner {
 /// What changed since the last [`StatusBoard::take_changes`].
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
-    /// Cameras whose state, codec, size or rules changed, with what they are now.
+    /// Cameras whose state, codec, size, decoder or rules changed, with what they are now.
     pub changed: Vec<(StreamId, CameraStatus)>,
     /// Cameras that were removed.
     pub removed: Vec<StreamId>,
@@ -285,13 +285,14 @@ impl StatusBoard {
         }
     }
 
-    /// Changes a camera's entry. Publishing hears of it if state, detail, codec, size or rules changed; counters alone are silent.
+    /// Changes a camera's entry. Publishing hears of it if state, detail, codec, size, decoder or rules changed; counters alone are silent.
     pub fn update(&self, stream: &StreamId, change: impl FnOnce(&mut CameraStatus)) {
         let mut inner = self.lock();
         let Some(status) = inner.cameras.get_mut(stream) else { return };
-        let before = (status.state, status.detail.clone(), status.codec, status.size, status.rules.clone());
+        let told = |s: &CameraStatus| (s.state, s.detail.clone(), s.codec, s.size, s.decoding.clone(), s.rules.clone());
+        let before = told(status);
         change(status);
-        let news = before != (status.state, status.detail.clone(), status.codec, status.size, status.rules.clone());
+        let news = before != told(status);
         if news && !inner.dirty.contains(stream) {
             inner.dirty.push(stream.clone());
         }
@@ -337,6 +338,9 @@ mod tests {
         assert_eq!(board.take_changes().changed.len(), 1);
         board.update(&door, |s| s.packets_lost += 3);
         assert_eq!(board.take_changes(), Changes::default());
+        let fallback = Fallback { from: "nvv4l2decoder", reason: "no picture".into() };
+        board.update(&door, |s| s.decoding.fallback = Some(fallback.clone()));
+        assert_eq!(board.take_changes().changed[0].1.decoding.fallback, Some(fallback));
         board.set(&door, CameraState::AuthFailed, "401 Unauthorized");
         let changes = board.take_changes();
         assert_eq!(changes.changed[0].1.state, CameraState::AuthFailed);

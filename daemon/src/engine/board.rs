@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Notify;
+
 use super::{Phase, span};
 
 /// What is happening to a model's engine.
@@ -105,7 +107,10 @@ impl fmt::Display for EngineState {
 
 /// The engines of all models that have one, or are to have one.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<BTreeMap<String, EngineState>>);
+pub struct Board {
+    engines: Mutex<BTreeMap<String, EngineState>>,
+    changed: Notify,
+}
 
 impl Board {
     /// Nothing yet.
@@ -114,12 +119,22 @@ impl Board {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, EngineState>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.engines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down what is happening to a model's engine.
     pub fn set(&self, model: &str, state: EngineState) {
-        self.lock().insert(model.to_owned(), state);
+        let told = |state: &EngineState| (state.word(), state.percent().map(|percent| percent / 10));
+        let now = told(&state);
+        let before = self.lock().insert(model.to_owned(), state);
+        if before.is_none_or(|before| told(&before) != now) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until an engine has come into another state, or ten per cent further. One waiter.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// All, by the model's name.
@@ -154,6 +169,17 @@ mod tests {
             Some("street: engine is being built, 42 %, about 2 min left; yard: engine was rejected")
         );
         assert_eq!(board.snapshot()[1].1.reason(), Some("recall 0.2"));
+    }
+
+    #[test]
+    fn whoever_waits_hears_of_states_and_of_every_tenth_per_cent() {
+        let (board, mut news) = (Board::new(), Vec::new());
+        let building = |percent: u32| EngineState::Building { fraction: Some(f64::from(percent) / 100.0), remaining: None };
+        for state in [building(1), building(2), building(9), building(10), EngineState::Checking, EngineState::Checking] {
+            board.set("street", state);
+            news.push(futures::FutureExt::now_or_never(board.changed()).is_some());
+        }
+        assert_eq!(news, [true, false, false, true, true, false]);
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub struct Downloads {
 }
 
 impl Downloads {
+    /// Both counts.
+    pub fn counts(&self) -> Downloaded {
+        Downloaded { pictures: self.pictures(), rows: self.rows() }
+    }
+
     /// Whole pictures.
     pub fn pictures(&self) -> u64 {
         self.pictures.load(Ordering::Relaxed)
@@ -37,6 +42,15 @@ impl Downloads {
             tracing::error!(%error, "a picture does not come from the device");
         }
     }
+}
+
+/// How often something of a camera's pictures came to the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Whole pictures.
+    pub pictures: u64,
+    /// Pictures of which some rows of the luma came.
+    pub rows: u64,
 }
 
 /// A decoded NV12 picture in the memory of an NVIDIA device. Dropping it returns its surface to the decoder's pool.

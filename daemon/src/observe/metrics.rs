@@ -2,6 +2,7 @@
 
 mod board;
 mod engines;
+mod surfaces;
 
 use std::{fmt, time::Duration};
 
@@ -75,6 +76,7 @@ impl Collector for Scrape {
         self.stages(&mut families)?;
         self.process(&mut families)?;
         engines::tell(&self.snapshot.engines, &mut families)?;
+        surfaces::tell(&self.snapshot.cameras, self.snapshot.surfaces, &mut families)?;
         board::tell(self.snapshot.board.as_deref(), &mut families)
     }
 }

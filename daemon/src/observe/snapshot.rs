@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use egret_jetson::surface;
+
 use super::StageSummary;
 use crate::{
     analyse::RuleCounts,
     batch::Counts,
     engine::EngineState,
-    media::ModelInfo,
+    media::{Downloaded, ModelInfo},
     publish::{DiskQueue, DropReason},
     status::CameraStatus,
     step::StepCounts,
@@ -46,6 +48,8 @@ pub struct Snapshot {
     pub board: Option<Arc<Look>>,
     /// What is happening to TensorRT's engines, by model.
     pub engines: Vec<(String, EngineState)>,
+    /// What was done with decoders' surfaces. `None`: pictures do not stay on a device.
+    pub surfaces: Option<surface::Counts>,
 }
 
 /// One camera.
@@ -61,6 +65,8 @@ pub struct CameraSnapshot {
     pub status: CameraStatus,
     /// What the batcher says.
     pub counts: Counts,
+    /// What of its pictures came to the host from a device.
+    pub downloaded: Downloaded,
 }
 
 /// One network and its engine instances.

@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use egret_jetson::surface::Surfaces;
 use tokio::sync::mpsc;
 
 use super::PUBLISH_QUEUE;
@@ -14,19 +15,20 @@ use crate::{
     batch::{Batcher, Counts},
     config::{BrokerConfig, CameraConfig, Config, ModelConfig, MqttConfig, SourceConfig},
     infer::{Coming, Succession},
-    media::{ModelInfo, StreamId, Tracked},
+    media::{Downloads, ModelInfo, StreamId, Tracked},
     observe::{
         CameraSnapshot, FamilySnapshot, ModelSnapshot, PublishSnapshot, QueueSnapshot, ReasonSnapshot, Snapshot, StageTimes,
         StepSnapshot, View, still::Stills,
     },
     publish::{self, DropReason, Failure, Family, Spoken},
+    source::Camera,
     status::StatusBoard,
     step::StepQueue,
     track,
 };
 
 /// Draws a camera's GStreamer graph as `dot`, if it has one now.
-pub(super) type Graph = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+type Graph = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Everything that can be looked at.
 pub struct Books {
@@ -48,6 +50,7 @@ pub struct Books {
     to_publish: mpsc::WeakSender<Vec<Tracked>>,
     models: BTreeMap<String, ModelEntry>,
     steps: Vec<StepEntry>,
+    surfaces: Option<Arc<Surfaces>>,
     cameras: Mutex<BTreeMap<StreamId, CameraEntry>>,
 }
 
@@ -87,6 +90,7 @@ struct CameraEntry {
     source: &'static str,
     model: String,
     graph: Option<Graph>,
+    downloads: Option<Arc<Downloads>>,
 }
 
 impl Books {
@@ -96,6 +100,7 @@ impl Books {
         to_publish: mpsc::WeakSender<Vec<Tracked>>,
         models: BTreeMap<String, ModelEntry>,
         steps: Vec<StepEntry>,
+        surfaces: Option<Arc<Surfaces>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             device: config.device.clone(),
@@ -110,6 +115,7 @@ impl Books {
             to_publish,
             models,
             steps,
+            surfaces,
             cameras: Mutex::default(),
         })
     }
@@ -118,8 +124,14 @@ impl Books {
         self.cameras.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add_camera(&self, camera: &CameraConfig, stream: StreamId, graph: Option<Graph>) {
-        let entry = CameraEntry { source: kind(&camera.source), model: camera.model.clone(), graph };
+    /// `running`: it is switched on.
+    pub(super) fn add_camera(&self, camera: &CameraConfig, stream: StreamId, running: Option<&Camera>) {
+        let entry = CameraEntry {
+            source: kind(&camera.source),
+            model: camera.model.clone(),
+            graph: running.map(Camera::graph_source),
+            downloads: running.map(|camera| Arc::clone(camera.downloads())),
+        };
         self.cameras().insert(stream, entry);
     }
 
@@ -147,12 +159,16 @@ impl Books {
     /// The line now.
     pub fn snapshot(&self) -> Snapshot {
         let counts: BTreeMap<StreamId, Counts> = self.models.values().flat_map(|model| model.batcher.counts()).collect();
-        let entries: Vec<(StreamId, &'static str, String)> =
-            self.cameras().iter().map(|(stream, entry)| (stream.clone(), entry.source, entry.model.clone())).collect();
-        let cameras = entries.into_iter().filter_map(|(stream, source, model)| {
+        let entry = |(stream, entry): (&StreamId, &CameraEntry)| {
+            let downloaded = entry.downloads.as_ref().map(|downloads| downloads.counts());
+            (stream.clone(), entry.source, entry.model.clone(), downloaded)
+        };
+        let entries: Vec<_> = self.cameras().iter().map(entry).collect();
+        let cameras = entries.into_iter().filter_map(|(stream, source, model, downloaded)| {
             let status = self.board.get(&stream)?;
             let counts = counts.get(&stream).copied().unwrap_or_default();
-            Some(CameraSnapshot { name: stream.name().to_owned(), source, model, status, counts })
+            let (name, downloaded) = (stream.name().to_owned(), downloaded.unwrap_or_default());
+            Some(CameraSnapshot { name, source, model, status, counts, downloaded })
         });
         Snapshot {
             device: self.device.clone(),
@@ -169,6 +185,7 @@ impl Books {
             stages: self.stages.snapshot(),
             board: self.publishing.hardware.get(),
             engines: self.publishing.engines.snapshot(),
+            surfaces: self.surfaces.as_ref().map(|surfaces| surfaces.counts()),
         }
     }
 

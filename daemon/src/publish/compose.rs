@@ -348,6 +348,7 @@ impl Composer {
             skipped_to_idr: status.skipped_to_idr,
             decode_errors: status.decode_errors,
             picture_faults: status.picture_faults,
+            decoding: &status.decoding,
             published_at: Stamp(now.wall),
         };
         (camera.status_topic.clone(), write(buffer, &message))

@@ -139,7 +139,11 @@ fn every_message_is_as_its_fixture() {
         skipped_to_idr: 4,
         decode_errors: 1,
         picture_faults: PictureFaults { black: 2, moved: 1, ..PictureFaults::default() },
-        decoding: crate::status::Decoding::default(),
+        decoding: status::Decoding {
+            element: Some("avdec_h264"),
+            on_device: false,
+            fallback: Some(status::Fallback { from: "nvv4l2decoder", reason: "element nvv4l2decoder is missing".into() }),
+        },
         rules: Arc::default(),
     };
     composer.measure(Duration::from_millis(300), |_| true);

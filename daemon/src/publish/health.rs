@@ -1,4 +1,4 @@
-//! What the daemon says of itself every minute.
+//! What the daemon says of itself every minute, and when something happens to an engine.
 
 use std::{
     collections::BTreeMap,

@@ -171,8 +171,13 @@ pub const SUMMARY: Channel = channel(
 );
 
 /// `health`
-pub const HEALTH: Channel =
-    channel("health", "{base}/{device}/health", Family::Health, "health", "How the daemon is, every minute.");
+pub const HEALTH: Channel = channel(
+    "health",
+    "{base}/{device}/health",
+    Family::Health,
+    "health",
+    "How the daemon is: every minute, and when something happens to an engine.",
+);
 
 /// `loss`
 pub const LOSS: Channel = channel(

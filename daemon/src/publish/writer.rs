@@ -59,6 +59,8 @@ enum News {
     Frames,
     Board,
     Tick,
+    /// An engine has come into another state.
+    Engines,
     /// The queue's thread may have room again.
     Room,
     Cancelled,
@@ -189,6 +191,7 @@ impl Writer {
                 if came == 0 { News::InputEnded } else { News::Frames }
             }
             () = self.board.wait() => News::Board,
+            () = self.counters.engines.changed() => News::Engines,
             () = room(self.keeper.as_ref()) => News::Room,
             _ = self.tick.tick() => News::Tick,
         }
@@ -202,8 +205,11 @@ impl Writer {
                 self.refresh_cameras();
                 self.forget_what_is_cleared();
                 self.counters.set_disk_stalled(self.keeper.as_mut().is_some_and(Keeper::is_stalled));
-                self.tell_health();
+                if self.health.is_due() {
+                    self.tell_health();
+                }
             }
+            News::Engines => self.tell_health(),
             News::Room => self.keeper.iter_mut().for_each(Keeper::flush),
             News::Cancelled => self.phase = Phase::Draining(tokio::time::Instant::now() + DRAIN),
             News::InputEnded => {
@@ -284,9 +290,6 @@ impl Writer {
     }
 
     fn tell_health(&mut self) {
-        if !self.health.is_due() {
-            return;
-        }
         let length = self.lanes.iter().map(|lane| lane.outbox().len()).sum();
         let queues = [
             ("track_to_publish", Queue { length: self.input.len(), capacity: self.input.max_capacity() }),

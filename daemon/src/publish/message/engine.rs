@@ -8,8 +8,8 @@ use crate::engine::EngineState;
 /// The TensorRT engine of a model.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Engine {
-    /// `serving`; or something else serves and it is `waiting` for another builder, `building`, `checking` (it is compared with the float
-    /// network), `on_trial` (its first batches), `failed` (it cannot be built) or `rejected` (it disagrees, or failed on trial).
+    /// `serving`; `checking`: it is compared with the float network, and serves meanwhile only if it was built ahead of time; or something
+    /// else serves and it is `waiting` for another builder, `building`, `on_trial` (its first batches), `failed` (it cannot be built) or `rejected` (it disagrees, or failed on trial).
     pub state: &'static str,
     /// Whole per cent of a build that is under way; `null`: none is, or it is not known yet.
     pub percent: Option<u8>,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Board, Engine, Kind, Rounded, Stamp};
 use crate::publish::disk::DiskQueue;
 
-/// `health`, every minute, not retained.
+/// `health`, every minute, and when something happens to an engine; not retained.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HealthMessage<'a> {
     /// [`super::SCHEMA`]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Kind, Stamp};
 use crate::{
     media::Codec,
-    status::{CameraState, PictureFaults},
+    status::{CameraState, Decoding, PictureFaults},
 };
 
 /// Whether the daemon is there.
@@ -98,6 +98,8 @@ pub struct CameraStatus<'a> {
     pub decode_errors: u64,
     /// What was wrong with its pictures, and how often.
     pub picture_faults: PictureFaults,
+    /// What decodes its pictures, and why not something better.
+    pub decoding: &'a Decoding,
     /// When this was written.
     pub published_at: Stamp,
 }
