@@ -45,7 +45,8 @@ impl Decoders {
         };
         // Orin's decoder gives surfaces.
         let wanted = surfaces.is_some() && machine != Machine::Jetson;
-        let cuda = wanted.then(|| CudaMemory::open(None).ok()).flatten();
+        let unread = |error| tracing::info!(%error, "pictures of GStreamer's CUDA decoders come through host memory");
+        let cuda = wanted.then(|| CudaMemory::open(None).map_err(unread).ok()).flatten();
         Self { machine, surfaces, cuda }
     }
 

@@ -4,10 +4,17 @@
 
 mod boxes;
 mod failures;
+#[cfg(feature = "demo")]
+mod life;
 mod networks;
 #[path = "../steps/onnx.rs"]
 #[allow(dead_code, reason = "others use the rest of it")]
 mod onnx;
+#[cfg(feature = "demo")]
+#[path = "../running/mod.rs"]
+#[allow(dead_code, reason = "the tests of the line use more of it")]
+mod running;
+mod surfaces;
 mod tasks;
 
 use std::{

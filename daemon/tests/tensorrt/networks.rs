@@ -68,3 +68,36 @@ pub(crate) fn task_manifest(side: i64, task: &str, classes: usize, more: &str) -
         names.join(", ")
     )
 }
+
+const SIDE: i64 = 64;
+const LARGE: i64 = 16;
+
+/// Sees something of 14 pixels in every cell of every picture, with a score of about a half.
+pub(crate) fn cells() -> Vec<u8> {
+    let each = (3 * LARGE * LARGE) as usize;
+    Network::new(&[3, SIDE, SIDE])
+        .constant("w", &[1, 3, LARGE, LARGE], &weights(each, 7, 1e-5))
+        .constant("v", &[4, 3, LARGE, LARGE], &vec![0.0; 4 * each])
+        .constant("b", &[1, 4, 1, 1], &[0.2; 4])
+        .node("Conv", &["images", "w"], "c", &strides(LARGE))
+        .node("Sigmoid", &["c"], "coverage", &[])
+        .node("Conv", &["images", "v"], "d", &strides(LARGE))
+        .node("Add", &["d", "b"], "edges", &[])
+        .output("coverage", &[1, SIDE / LARGE, SIDE / LARGE])
+        .output("edges", &[4, SIDE / LARGE, SIDE / LARGE])
+        .file()
+}
+
+/// The manifest of [`cells`].
+pub(crate) fn cells_manifest() -> String {
+    format!(
+        "name = \"net\"\nfile = \"net.onnx\"\n[input]\nname = \"images\"\nwidth = {SIDE}\nheight = {SIDE}\norder = \"rgb\"\n\
+         fit = \"letterbox\"\n[output]\nnames = [\"coverage\", \"edges\"]\n[task]\nkind = \"detect\"\n[head]\nkind = \"detectnet-v2\"\n\
+         stride = {LARGE}\nscale = 35.0\noffset = 8.0\n[thresholds]\nconfidence = 0.4\n[classes]\nnames = [\"thing\"]\n"
+    )
+}
+
+/// The picture itself, as the engine is given it.
+pub(crate) fn mirror() -> Vec<u8> {
+    Network::new(&[3, HEIGHT, WIDTH]).node("Identity", &["images"], "out", &[]).output("out", &[3, HEIGHT, WIDTH]).file()
+}

@@ -17,6 +17,7 @@ struct Knobs {
     std::atomic<int64_t> enqueue_fails{-1};   // after so many batches, each fails for ever
     std::atomic<int64_t> capture_fails{0};    // recordings come out invalid
     std::atomic<int64_t> enqueue_us{0};       // how long a batch takes on its stream
+    std::atomic<int64_t> skew{0};             // thousandths that are added to every output: an engine that computes something else
     std::atomic<int64_t> driver{0};           // streams are those of the CUDA driver that this process has loaded
     std::atomic<int64_t> objects{0};          // read: runtimes, engines, contexts, builders that live
 };

@@ -51,7 +51,7 @@ EXPORT int egret_double_set(char const* name, int64_t value) {
     std::pair<char const*, std::atomic<int64_t>*> const all[] = {{"version", &knobs.version}, {"device", &knobs.device},
         {"dla_cores", &knobs.dla_cores}, {"no_cuda", &knobs.no_cuda}, {"build_memory", &knobs.build_memory},
         {"build_step_us", &knobs.build_step_us}, {"context_fails", &knobs.context_fails}, {"enqueue_fails", &knobs.enqueue_fails},
-        {"enqueue_us", &knobs.enqueue_us}, {"capture_fails", &knobs.capture_fails}, {"driver", &knobs.driver}};
+        {"enqueue_us", &knobs.enqueue_us}, {"capture_fails", &knobs.capture_fails}, {"driver", &knobs.driver}, {"skew", &knobs.skew}};
     for (auto const& knob : all) {
         if (std::strcmp(knob.first, name) == 0) {
             *knob.second = value;

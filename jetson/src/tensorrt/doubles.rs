@@ -16,7 +16,7 @@ use libloading::os::unix::Library as Loaded;
 use super::{Capture, Error, Graph, Location, Memory, Stream, open};
 
 /// The knobs and their resting positions, as `knobs.hpp` has them.
-const KNOBS: [(&str, i64); 11] = [
+const KNOBS: [(&str, i64); 12] = [
     ("version", 0),
     ("device", 1),
     ("dla_cores", 0),
@@ -28,6 +28,7 @@ const KNOBS: [(&str, i64); 11] = [
     ("enqueue_us", 0),
     ("capture_fails", 0),
     ("driver", 0),
+    ("skew", 0),
 ];
 
 static TURN: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];

@@ -1,6 +1,6 @@
 //! Cameras whose decoder does not work: the next one takes over, with a reason.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use egret_jetson::surface::doubles::elements::Fails;
 
@@ -92,4 +92,51 @@ async fn who_asks_for_hardware_gets_no_other() {
     let status = rig.state(CameraState::UnsupportedCodec).await;
     assert!(status.detail.contains("no decoder of NVIDIA's hardware is here"), "{status:?}");
     rig.stop().await;
+}
+
+/// A byte stream whose first key frame is gone, but not what it says of the stream; and the same without what comes before the next one.
+fn beginnings(dir: &Path) -> [PathBuf; 2] {
+    let (whole, [torn, clean]) = (dir.join("whole.h264"), ["torn.h264", "clean.h264"].map(|name| dir.join(name)));
+    let coded = "x264enc bframes=0 threads=1 key-int-max=20 option-string=scenecut=0 ! h264parse config-interval=-1";
+    film(&whole, &format!("{PICTURES} ! {coded} ! video/x-h264,stream-format=byte-stream"));
+    let bytes = std::fs::read(&whole).unwrap();
+    let starts: Vec<usize> = bytes.windows(3).enumerate().filter(|(_, start)| *start == [0, 0, 1]).map(|(at, _)| at).collect();
+    let ends = starts[1..].iter().copied().chain([bytes.len()]);
+    let units: Vec<(u8, &[u8])> = starts.iter().zip(ends).map(|(from, to)| (bytes[from + 3] & 31, &bytes[*from..to])).collect();
+    let keys: Vec<usize> = units.iter().enumerate().filter(|(_, (kind, _))| *kind == 5).map(|(at, _)| at).collect();
+    assert_eq!((keys.len(), units.iter().filter(|(kind, _)| *kind == 1).count()), (4, 76), "a slice for each picture");
+    let write = |path: &Path, parts: &[&[(u8, &[u8])]]| {
+        let joined: Vec<u8> = parts.iter().flat_map(|part| part.iter()).flat_map(|(_, unit)| unit.iter().copied()).collect();
+        std::fs::write(path, joined).unwrap();
+    };
+    // What a key frame needs to be read comes right before it.
+    let second = units[..keys[1]].iter().rposition(|(kind, _)| *kind == 1).unwrap() + 1;
+    write(&torn, &[&units[..keys[0]], &units[keys[0] + 6..]]);
+    write(&clean, &[&units[second..]]);
+    [torn, clean]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_begins_between_key_frames_is_shown_from_the_first_one_on() {
+    let Some(board) = board() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let [torn, clean] = beginnings(dir.path());
+    let luma = |frame: &Frame| {
+        let picture = frame.pixels.host().expect("a picture");
+        let ((row, rows), (bytes, stride)) = (picture.plane_size(0), picture.plane(0));
+        (0..rows).flat_map(|y| bytes[y * stride..][..row].to_vec()).collect::<Vec<u8>>()
+    };
+    let play = async |path: PathBuf, decoder| {
+        let file = FileConfig { path, repeat: false, realtime: false, every_frame: true };
+        let rig = Rig::start_with(&CameraConfig { decoder, ..camera(SourceConfig::File(file)) }, context(&board));
+        let status = rig.state(CameraState::Ended).await;
+        let frames = rig.inbox.take();
+        rig.stop().await;
+        (frames.iter().map(luma).collect::<Vec<_>>(), status)
+    };
+    let (wanted, _) = play(clean, DecoderChoice::Software).await;
+    let (shown, status) = play(torn, DecoderChoice::Hardware).await;
+    assert_eq!((status.decoding.element, status.decode_errors), (Some("nvv4l2decoder"), 0), "{status:?}");
+    assert_eq!((wanted.len(), shown.len()), (60, 60));
+    assert!(shown == wanted, "no picture is broken");
 }

@@ -16,6 +16,7 @@ const LIBRARY: &str = "libgstcuda-1.0.so.0";
 /// `GST_MAP_CUDA`: `GST_MAP_FLAG_LAST << 1`.
 const MAP_CUDA: ffi::GstMapFlags = ffi::GST_MAP_FLAG_LAST << 1;
 
+type LoadFn = unsafe extern "C" fn() -> c_int;
 type IsFn = unsafe extern "C" fn(*mut ffi::GstMemory) -> c_int;
 type SyncFn = unsafe extern "C" fn(*mut ffi::GstMemory);
 type WrapFn = unsafe extern "C" fn(*mut c_void, c_int) -> *mut c_void;
@@ -41,16 +42,22 @@ pub struct CudaPlanes {
 }
 
 impl CudaMemory {
-    /// Opens it, from `folder` or by the loader's own search.
+    /// Opens it, from `folder` or by the loader's own search, and has it look for the driver: without that its other functions end the
+    /// process.
     ///
     /// # Errors
-    /// [`SurfaceError::Symbol`].
+    /// [`SurfaceError::Symbol`], also where it does not take the driver that is here.
     pub fn open(folder: Option<&Path>) -> Result<Self, SurfaceError> {
         let none = |symbol| move |_| SurfaceError::Symbol { library: LIBRARY, symbol };
         let file = folder.map_or_else(|| LIBRARY.into(), |folder| PathBuf::from_iter([folder, Path::new(LIBRARY)]));
         // SAFETY: GStreamer's own library, which its plug-in loads too.
         let library = unsafe { Library::open(Some(&file), RTLD_NOW | RTLD_LOCAL) }.map_err(none("loader"))?;
         let library: &'static Library = Box::leak(Box::new(library));
+        // SAFETY: the signature of gstcudaloader.h; it may be called any number of times.
+        let loaded = unsafe { library.get::<LoadFn>(b"gst_cuda_load_library\0").map_err(none("gst_cuda_load_library"))?() };
+        if loaded == 0 {
+            return Err(SurfaceError::Symbol { library: LIBRARY, symbol: "a driver that it takes" });
+        }
         // SAFETY: signatures of gstcudamemory.h and gstcudacontext.h, in which a gboolean is an int and a CUdevice, too.
         unsafe {
             Ok(Self {
