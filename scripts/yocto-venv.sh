@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The Python environment of the checks of yocto/: a linter of recipes, and kas, which brings the schema of its files. Prints the path of
-# its interpreter. Pinned; made once, in target/yocto-venv.
+# its interpreter. Pinned; made once, in target/yocto-venv or EGRET_YOCTO_VENV.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-venv=target/yocto-venv
+venv=$(realpath -m "${EGRET_YOCTO_VENV:-target/yocto-venv}")
 pins=(oelint-adv==9.11.2 oelint-data==1.5.26 oelint-parser==8.13.2 kas==5.5 jsonschema==4.26.0 pyyaml==6.0.3)
 
 if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]}" ]; then
@@ -14,4 +14,4 @@ if [ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]}" ]; then
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${pins[@]}" >&2 </dev/null
   echo "${pins[*]}" >"$venv/pins"
 fi
-echo "$PWD/$venv/bin/python"
+echo "$venv/bin/python"

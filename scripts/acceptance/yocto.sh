@@ -5,14 +5,15 @@
 # Takes half an hour of two cores and 0.6 GB in EGRET_YOCTO_WORK (default: target/yocto). BitBake refuses root: then it runs as nobody.
 # EGRET_YOCTO_SOURCES: folders with the layers' repositories in place of their addresses, one per line: `NAME FOLDER`.
 # EGRET_CHECK_LAYER=1: yocto-check-layer too, half an hour more.
-# Debian: gawk wget diffstat unzip texinfo chrpath cpio xz-utils python3-git python3-jinja2 python3-subunit python3-websockets zstd lz4 file
-# locales socat iputils-ping gcc g++ make rpcsvc-proto busybox-static, and the locale en_US.UTF-8.
+# Debian: gawk wget diffstat unzip texinfo chrpath cpio xz-utils python3-git python3-jinja2 python3-subunit python3-websockets python3-venv zstd lz4
+# file locales socat iputils-ping gcc g++ make rpcsvc-proto busybox-static, and the locale en_US.UTF-8.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$top"
 work=$(realpath -m "${EGRET_YOCTO_WORK:-target/yocto}")
-python=$(scripts/yocto-venv.sh)
 mkdir -p "$work"
+# Of the system's Python: another one may be in a home that nobody may enter.
+python=$(PATH=/usr/sbin:/usr/bin:/sbin:/bin EGRET_YOCTO_VENV="$work/venv" scripts/yocto-venv.sh)
 say() { printf '\n== %s\n' "$*"; }
 give_up() { echo "yocto: $*" >&2; exit 1; }
 
@@ -78,11 +79,6 @@ want() { # FILE VARIABLE PATTERN
 listed() { grep -qx "$1" "$work/build/pn-buildlist" || give_up "$1 is not in the image's recipes"; }
 not_listed() { ! grep -x "$1" "$work/build/pn-buildlist" || give_up "$1 is in the image's recipes"; }
 
-if command -v busybox >/dev/null; then
-  say "the scripts of the layer with BusyBox's applets, as on the image"
-  EGRET_TEST_BUSYBOX=$(command -v busybox) python3 -m unittest discover -s yocto/tests -p 'test_[ps]*.py'
-fi
-
 boards=("$@")
 [ $# -gt 0 ] || boards=(orin-nano-nvme orin-nx agx-orin thor)
 for board in "${boards[@]}" software-decoders; do
@@ -114,6 +110,11 @@ say "${boards[0]} with software decoders: bitbake -g egret-image"
 on "${boards[0]}:software-decoders:offline:without-meta-oe" 'bitbake -g egret-image'
 listed ffmpeg
 listed gstreamer1.0-libav
+
+if command -v busybox >/dev/null; then
+  say "the scripts of the layer with BusyBox's applets, as on the image"
+  EGRET_TEST_BUSYBOX=$(command -v busybox) python3 -m unittest discover -s yocto/tests -p 'test_[ps]*.py'
+fi
 
 if [ -n "${EGRET_CHECK_LAYER:-}" ]; then
   # It adds the layer itself, so its distribution cannot be the one in force.

@@ -84,6 +84,13 @@ class Recipe(unittest.TestCase):
         left_out = {"device-policy-jetpack6.conf"}
         self.assertEqual(set(loops["$drop_in"]) | left_out, {p.name for p in (TOP / "systemd/drop-ins").glob("*.conf")})
 
+    def test_the_manual_s_files_are_those_of_the_debian_package(self):
+        """Which a real build has shown to be written; this recipe's have not been built."""
+        packaged = "".join((TOP / "systemd/debian" / name).read_text() for name in ("egret.install", "egret.manpages"))
+        wanted = set(re.findall(r"manual/egret/(\S+)", packaged))
+        named = set(re.findall(r"\$\{B\}/manual/(\S+)", self.text))
+        self.assertEqual({re.sub(r"\*\.[15]$", "*", name) for name in named}, wanted)
+
     def test_users_match_the_units(self):
         user = value(self.text, "USERADD_PARAM:${PN}")
         groups = value(self.text, "GROUPADD_PARAM:${PN}")
@@ -171,6 +178,21 @@ class Layer(unittest.TestCase):
         for line in ("PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitEmptyPasswords no"):
             self.assertIn(line, ssh)
 
+    def test_a_hang_of_the_system_is_seen_before_one_of_the_daemon(self):
+        settings = (LAYER / "recipes-egret/egret-base/files/watchdog.conf").read_text().splitlines()
+        self.assertIn("[Manager]", settings)
+        hardware = next(int(line.split("=")[1].removesuffix("s")) for line in settings if line.startswith("RuntimeWatchdogSec="))
+        (daemon,) = systemd_keys(TOP / "systemd/egret.service", "WatchdogSec")
+        self.assertLess(hardware, int(daemon))
+
+    def test_a_stick_starts_provisioning(self):
+        files = LAYER / "recipes-egret/egret-provision/files"
+        (rule,) = (line for line in (files / "60-egret-provision.rules").read_text().splitlines() if line[:1] != "#")
+        for part in ('ENV{ID_BUS}=="usb"', 'ENV{ID_FS_TYPE}=="vfat"', 'ENV{ID_FS_LABEL}=="EGRET"', 'TAG+="systemd"',
+                     'ENV{SYSTEMD_WANTS}+="egret-provision@%k.service"'):
+            self.assertIn(part, rule.split(", "))
+        self.assertEqual(systemd_keys(files / "egret-provision@.service", "ExecStart"), ["/usr/bin/egret-provision device %I"])
+
     def test_boards_share_pinned_layers(self):
         kas = LAYER.parent / "kas"
         common = (kas / "common.yml").read_text()
@@ -184,7 +206,7 @@ class Layer(unittest.TestCase):
         self.assertEqual(len(boards), 4)
         for board in boards:
             self.assertRegex(board.read_text(), r"(?m)^machine: \S+$")
-            self.assertIn("- common.yml", board.read_text())
+            self.assertIn("- yocto/kas/common.yml", board.read_text())
 
 
 class Updates(unittest.TestCase):
@@ -214,6 +236,20 @@ class Updates(unittest.TestCase):
                     self.assertEqual(done.stdout.strip(), f"-v -e system,{wanted}")
                 else:
                     self.assertEqual((done.returncode, done.stdout), (1, ""))
+
+    def test_what_the_slots_are_judged_by_is_what_the_daemon_tells(self):
+        slot = (LAYER / "dynamic-layers/tegra/recipes-egret/egret-update/files/egret-slot").read_text()
+        told = "".join(p.read_text() for p in (TOP / "daemon/src/observe").rglob("*.rs"))
+        families = set(re.findall(r"\^(egret_\w+)", slot))
+        self.assertEqual(len(families), 4)
+        for family in families:
+            self.assertIn(f'"{family}"', told)
+        words = (TOP / "daemon/src/status.rs").read_text() + (TOP / "daemon/src/engine/board.rs").read_text()
+        for group in re.findall(r"\(((?:\w+\|)+\w+)\)", slot):
+            for word in group.split("|"):
+                self.assertIn(f'"{word}"', words)
+        address = re.search(r"http://([\d.:]+)/metrics", slot).group(1)
+        self.assertIn(f'#listen = "{address}"', (TOP / "systemd/egret.toml").read_text())
 
     def test_a_bundle_speaks_to_the_running_system(self):
         with tempfile.TemporaryDirectory() as folder:
