@@ -129,6 +129,21 @@ fn without_cameras_it_is_ready_fed_reloaded_and_stopped() {
     assert_eq!(status.code(), Some(0), "{log}");
 }
 
+/// The network of the cameras is down at boot: the service is up all the same, and its watchdog is fed.
+#[test]
+fn a_camera_that_nothing_is_heard_of_does_not_keep_it_from_being_ready() {
+    let street = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/street/street.onnx");
+    let camera = "[[camera]]\nname = \"door\"\nurl = \"rtsp://127.0.0.1:1/door\"\n";
+    let config = format!("{CONFIG}\n[[model]]\nname = \"street\"\nfile = \"{street}\"\n\n{camera}");
+    let daemon = Daemon::start(&config, Duration::from_millis(300));
+    let ready = daemon.told("READY=1");
+    assert!(ready.contains("STATUS=0 of 1 cameras online"), "{ready}");
+    daemon.told("WATCHDOG=1");
+    daemon.signal("-TERM");
+    let (status, log) = daemon.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
 #[test]
 fn a_broken_reload_leaves_it_running() {
     let daemon = Daemon::start(CONFIG, PATIENCE);
