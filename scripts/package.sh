@@ -14,11 +14,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target='' profile=release egret='' demo='' manual='' out=target/packages fast=
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-usage() { sed -n '2,/^# Debian/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+show_help() { sed -n '2,/^# Debian/s/^# \{0,1\}//p' "$0"; }
+wrong() { echo "package: $* (see scripts/package.sh --help)" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
     --fast) fast=1 && shift && continue ;;
-    --*) [ $# -gt 1 ] || usage ;;
+    --help) show_help && exit ;;
+    --*) case ${2:---} in --*) wrong "$1: unknown, or its value is missing" ;; esac ;;
   esac
   case $1 in
     --target) target=$2 ;;
@@ -28,10 +30,12 @@ while [ $# -gt 0 ]; do
     --manual) manual=$2 ;;
     --version) version=$2 ;;
     --out) out=$2 ;;
-    *) usage ;;
+    *) wrong "$1: unknown" ;;
   esac
   shift 2
 done
+for file in "$egret" "$demo" "$manual"; do [ -z "$file" ] || [ -f "$file" ] || wrong "$file: no such file"; done
+[[ $version =~ ^[0-9][A-Za-z0-9.+~]*$ ]] || wrong "--version $version: a Debian version begins with a digit, then letters, digits and . + ~"
 case $target in
   '') architecture=$(dpkg --print-architecture) ;;
   aarch64-unknown-linux-gnu) architecture=arm64 ;;

@@ -4,7 +4,8 @@
 #   scripts/setup.sh demo|test|runtime
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?demo, test or runtime}
+what=${1:-}
+case $what in demo | test | runtime) ;; *) echo "setup: say what for: scripts/setup.sh demo|test|runtime" >&2; exit 2 ;; esac
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 

@@ -21,6 +21,7 @@ if [ "${1:-}" = --write ]; then
   instance >systemd/egret@.service
   exit
 fi
+[ $# -eq 0 ] || { echo "units: $1: unknown; scripts/units.sh [--write]" >&2; exit 2; }
 instance | diff -u systemd/egret@.service - >&2 || complain "systemd/egret@.service is not egret.service per instance: run scripts/units.sh --write"
 
 folder=$(mktemp -d)

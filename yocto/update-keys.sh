@@ -6,7 +6,8 @@
 #   export EGRET_UPDATE_CA=FOLDER/ca.pem SWUPDATE_CMS_CERT=FOLDER/signer.pem SWUPDATE_CMS_KEY=FOLDER/signer.key
 # ca.key signs signers only: keep it off the machine that builds.
 set -euo pipefail
-folder=${1:?a folder, outside of any repository}
+case ${1:---} in -*) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2 ;; esac
+folder=$1
 name=${2:-egret updates}
 # The authority outlives the devices. A signer's certificate ends, and with it what a stolen key is good for.
 ca_days=${EGRET_CA_DAYS:-9125}

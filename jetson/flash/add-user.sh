@@ -5,6 +5,7 @@
 set -euo pipefail
 export LC_ALL=C
 umask 022
+[ $# -eq 6 ] || { echo "add-user: takes six arguments, see its head; prepare.sh calls this" >&2; exit 2; }
 l4t=$1 user=$2 hostname=$3 sudo=$4 ssh_key=$5 password_file=$6
 rootfs=$l4t/rootfs
 

@@ -6,12 +6,13 @@ set -euo pipefail
 root=${EGRET_FLASH_ROOT:-}
 
 if [ $# -gt 0 ]; then
-  sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
-  exit
+  [ "$1" != --help ] || { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit; }
+  echo "detect: $1: it takes no arguments (see detect.sh --help)" >&2
+  exit 2
 fi
 
 # Properties of the device tree end with a zero byte, and `compatible` has one after each of its names.
-property() { tr '\0' '\n' <"$root/proc/device-tree/$1" 2>/dev/null || true; }
+property() { [ ! -r "$root/proc/device-tree/$1" ] || tr '\0' '\n' <"$root/proc/device-tree/$1"; }
 
 # The first pattern that fits: names are most specific first.
 module_of() {

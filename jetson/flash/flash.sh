@@ -47,7 +47,7 @@ arguments() {
 # What prepare.sh left, and that it is whole.
 load_prepared() {
   local found
-  [ -e "$work/prepared" ] || stop "nothing is prepared in $work" "run prepare.sh with --work $work until it says: ready"
+  check_prepared "$work"
   state=$work/state l4t=$work/Linux_for_Tegra
   choose_board "$(value board "$work/prepared")" "$(value storage "$work/prepared")" "$(value release "$work/prepared")"
   ab=$(value ab "$work/prepared") config=$(value config "$work/prepared") is_prepared=$(value is "$work/prepared")

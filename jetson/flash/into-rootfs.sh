@@ -3,6 +3,7 @@
 # namespace of its own: what is mounted here is gone when this ends, however it ends.
 #   into-rootfs.sh ROOTFS SOC DEB [PACKAGE…]
 set -euo pipefail
+[ $# -ge 3 ] || { echo "into-rootfs: ROOTFS SOC DEB [PACKAGE…] are missing; prepare.sh calls this" >&2; exit 2; }
 rootfs=$1 soc=$2 deb=$3
 shift 3
 

@@ -27,6 +27,8 @@ refuse() {
   [ -n "$dry_run" ] || stop "$@"
   would_refuse=1
   printf '  ! would stop here: %s\n' "$1"
+  shift
+  [ $# -eq 0 ] || printf '      %s\n' "$@"
 }
 
 usage_error() {
@@ -203,6 +205,17 @@ root_systems() { if [ "$1" = 1 ]; then echo "two root file systems (A/B)"; else 
 
 # value KEY FILE: of the lines KEY=VALUE that prepare.sh leaves.
 value() { sed -n "s/^$1=//p" "$2"; }
+
+# check_prepared FOLDER: that prepare.sh ended there, and that what it left says all that those after it need.
+check_prepared() {
+  local key
+  [ -e "$1/prepared" ] || stop "nothing is prepared in $1" "run prepare.sh with --work $1 until it says: ready"
+  for key in board storage release ab config hostname user is; do
+    [ -n "$(value $key "$1/prepared")" ] || stop "$1/prepared is damaged: it has no line $key=" "run prepare.sh with --work $1 again"
+  done
+  rows boards.tsv | cut -f1 | grep -qx -- "$(value board "$1/prepared")" ||
+    stop "$1/prepared is damaged: board=$(value board "$1/prepared") is no board" "run prepare.sh with --work $1 again"
+}
 
 # mounts_below FOLDER: what is mounted in it; removing it would remove what is mounted.
 mounts_below() { awk -v d="$1/" 'index($5, d) == 1 { print $5 }' "$proc/self/mountinfo"; }

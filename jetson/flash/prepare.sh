@@ -8,7 +8,8 @@
 #   --config NAME             another configuration of the BSP, for another carrier board: NAME.conf
 #   --sha256 KIND=HEX         the digest of the bsp, rootfs or deb file: for the deb, and where files.tsv knows none
 #   --password-file FILE      the user's password: the first line of FILE. Without it the password is locked: keys only.
-#   --egret-config FILE       becomes /etc/egret/egret.toml
+#   --egret-config FILE       becomes /etc/egret/egret.toml; `egret check` must take it, where egret is installed here
+#   --config-unchecked        what `egret check` says is printed and left: the file names others that only the device has
 #   --credentials DIR         its files become /etc/egret/NAME, readable by root alone
 #   --provision DIR           instead of those two: a set as the Yocto image takes it from a stick (its SSH keys too)
 #   --power-mode NAME         set at the device's start, by name: 15W, 25W, MAXN_SUPER …
@@ -23,7 +24,7 @@ set -euo pipefail
 . "$flash_dir/settings.sh"
 
 work='' want_board='' jetpack='' want_storage='' ab=0 other_config='' bsp='' rootfs='' deb='' hostname='' user='' ssh_key='' sudo=''
-license='' password_file='' egret_config='' credentials='' provision='' power_mode='' packages='' min_free=''
+license='' password_file='' egret_config='' credentials='' provision='' power_mode='' packages='' min_free='' config_unchecked=''
 device_name=''
 declare -A sha256=()
 
@@ -34,6 +35,7 @@ arguments() {
       --help) print_help "$0"; exit 0 ;;
       --dry-run) dry_run=1; shift; continue ;;
       --ab) ab=1; shift; continue ;;
+      --config-unchecked) config_unchecked=1; shift; continue ;;
       --accept-nvidia-license) license=1; shift; continue ;;
     esac
     [ $# -ge 2 ] || usage_error "$1: unknown, or its value is missing"
@@ -111,7 +113,7 @@ expected() {
 }
 
 check_files() {
-  local kind file
+  local kind file said
   for kind in bsp rootfs deb; do
     file=${!kind}
     [ -f "$file" ] || refuse "--$kind $file: no such file" "where it is: $(known "$kind" "$release" 4)"
@@ -127,14 +129,22 @@ check_files() {
   if [ -n "$credentials" ]; then
     [ -d "$credentials" ] || stop "--credentials $credentials: no such folder"
     [ ! -e "$credentials/egret.toml" ] || stop "--credentials $credentials holds an egret.toml" "give the configuration with --egret-config"
-    [ -z "$(find "$credentials" -mindepth 1 ! -type f)" ] || stop "--credentials $credentials: plain files only, no folders and no links"
+    file=$(find "$credentials" -mindepth 1 ! -type f | sort | head -n 1)
+    [ -z "$file" ] || stop "--credentials $credentials: plain files only, no folders and no links: $file is none"
   fi
   if [ -f "$deb" ]; then
-    file="$(dpkg-deb --field "$deb" Package) $(dpkg-deb --field "$deb" Architecture)"
+    file=$(dpkg-deb --field "$deb" Package 2>/dev/null && dpkg-deb --field "$deb" Architecture 2>/dev/null) ||
+      stop "--deb $deb is no Debian package" "give the egret_*_arm64.deb that scripts/cross.sh makes"
+    file=${file/$'\n'/ }
     [ "$file" = "egret arm64" ] || stop "--deb $deb is the package '$file', not egret for arm64"
   fi
   if [ -n "$egret_config" ] && command -v egret >/dev/null; then
-    egret check --config "$egret_config" >/dev/null || stop "--egret-config $egret_config is refused, see above (egret check)"
+    if ! said=$(egret check --config "$egret_config" 2>&1); then
+      printf '%s\n' "$said" >&2
+      [ -n "$config_unchecked" ] || stop "--egret-config $egret_config is refused, see above (egret check)" \
+        "if all that it lacks are files that only the device has: --config-unchecked"
+      warn "--config-unchecked: $egret_config is taken all the same"
+    fi
   elif [ -n "$egret_config" ]; then
     warn "egret is not installed here: the device will be the first to check $egret_config"
   fi

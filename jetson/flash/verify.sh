@@ -58,7 +58,7 @@ main() {
   local answers=() text prepared ab wanted
   arguments "$@"
   prepared=$work/prepared
-  [ -e "$prepared" ] || stop "nothing is prepared in $work, so nothing to compare with" "run prepare.sh with --work $work"
+  check_prepared "$work"
   need_programs ssh
   command=(ssh -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new -o "UserKnownHostsFile=$work/known-hosts-$label")
   [ -z "$identity" ] || command+=(-i "$identity" -o IdentitiesOnly=yes)

@@ -121,7 +121,9 @@ class Detect(Device):
         shutil.rmtree(self.world.at / "root/proc/device-tree")
         done = self.world.run("detect.sh")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("no Jetson", done.stderr)
+        self.assertRegex(done.stderr, "^detect: no Jetson.*\n$")
+        done = self.world.run("detect.sh", "--x")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
 
 
 class Verify(Device):
@@ -174,7 +176,12 @@ class Verify(Device):
         self.assertIn("did not answer as keeper", done.stderr)
         self.assertEqual(self.verify("--host", "-oProxyCommand=x").returncode, 2)
         self.assertEqual(self.verify("--label", "../x").returncode, 2)
-        pathlib.Path(self.world.work / "prepared").unlink()
+        prepared = pathlib.Path(self.world.work / "prepared")
+        prepared.write_text(prepared.read_text().replace("user=", "usr="))
+        done = self.verify("--dry-run")
+        self.assertEqual((done.returncode, done.calls), (1, []))
+        self.assertIn("is damaged: it has no line user=", done.stderr)
+        prepared.unlink()
         self.assertIn("nothing is prepared", self.verify().stderr)
 
     def test_dry_run(self):

@@ -147,6 +147,11 @@ class Refuses(Flash):
         w = self.world
         self.refused("nothing is prepared in @/work")
         self.prepare()
+        whole = (w.work / "prepared").read_text()
+        for damaged, why in ((whole.replace("board=", "boar="), "has no line board="), (whole.replace("=orin-nano", "=x"), "board=x is no board")):
+            (w.work / "prepared").write_text(damaged)
+            self.refused(f"@/work/prepared is damaged: .*{why}\n.*run prepare.sh", "--dry-run")
+        (w.work / "prepared").write_text(whole)
         self.refused("needs root", "--yes", FAKE_UID=1000)
         self.refused("for x86-64 only", "--yes", FAKE_MACHINE="aarch64")
         self.refused("19 GB are free.*needs 20 GB", "--yes", FAKE_FREE=19_500_000_000)

@@ -127,14 +127,17 @@ class Files(Case):
         self.refused("its first line is empty", *w.arguments("--password-file", w.file("empty", "\n")))
         self.refused("'egret amd64', not egret for arm64", FAKE_ARCHITECTURE="amd64")
         self.refused("'egret-demo arm64', not egret", FAKE_PACKAGE="egret-demo")
+        self.refused("--deb @/.* is no Debian package\n.*arm64.deb", FAKE_PACKAGE="none")
         self.refused("no such folder", *w.arguments("--credentials", w.at / "none"))
         w.file("credentials/deeper/x", "")
-        self.refused("plain files only", *w.arguments("--credentials", w.at / "credentials"))
+        self.refused("plain files only.*: @/credentials/deeper is none", *w.arguments("--credentials", w.at / "credentials"))
         w.file("other/egret.toml", "")
         self.refused("holds an egret.toml", *w.arguments("--credentials", w.at / "other"))
-        w.program("egret", 'called egret "$@"; echo "egret.toml: mqtt.host is missing" >&2; exit 78')
+        w.program("egret", 'called egret "$@"; echo "error: egret.toml: mqtt.host is missing"; exit 78')
         done = self.refused("mqtt.host is missing\n.*is refused", *w.arguments("--egret-config", w.at / "egret.toml"))
         self.assertEqual(done.calls, ["egret check --config @/egret.toml"])
+        done = self.prepared(*w.arguments("--egret-config", w.at / "egret.toml", "--config-unchecked"))
+        self.assertRegex(w.text(done.stderr), "mqtt.host is missing\n.*@/egret.toml is taken all the same")
 
     def test_provisioning_sets(self):
         w = self.world

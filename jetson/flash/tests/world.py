@@ -35,7 +35,8 @@ PROGRAMS = {
     "df": 'echo Avail; echo "${FAKE_FREE:-900000000000}"',
     "findmnt": "echo ${FAKE_OPTIONS:-rw,relatime}",
     "lsusb": 'called lsusb "$@"; cat "$WORLD/usb" && [ -s "$WORLD/usb" ]',
-    "dpkg-deb": 'case $3 in Package) echo ${FAKE_PACKAGE:-egret} ;; Architecture) echo ${FAKE_ARCHITECTURE:-arm64} ;; esac',
+    "dpkg-deb": '''[ "${FAKE_PACKAGE:-}" != none ] || { echo "dpkg-deb: error: not a Debian format archive" >&2; exit 2; }
+case $3 in Package) echo ${FAKE_PACKAGE:-egret} ;; Architecture) echo ${FAKE_ARCHITECTURE:-arm64} ;; esac''',
     "unshare": """called unshare "$@"; point
 rootfs=$6; [ -x "$5" ] || exit 9
 mkdir -p "$rootfs/usr/bin"; echo "$7 ${*:9}" >"$rootfs/usr/bin/egret"
