@@ -47,6 +47,13 @@ inline bool is_pointwise(std::string const& op) { return op == "Relu" || op == "
 inline bool is_elementwise(std::string const& op) { return op == "Add" || op == "Sub" || op == "Mul"; }
 inline bool is_known(std::string const& op) { return is_pointwise(op) || is_elementwise(op) || op == "Conv"; }
 
+// What the parser has against one node, found while shapes are followed.
+class Unsupported : public std::invalid_argument {
+public:
+    Unsupported(size_t at, char const* reason) : std::invalid_argument{reason}, node{at} {}
+    size_t node;
+};
+
 // NumPy's broadcasting; -1 stays -1 unless the other says more.
 inline Shape broadcast(Shape const& a, Shape const& b) {
     Shape out(std::max(a.size(), b.size()), 1);
@@ -97,7 +104,8 @@ inline std::map<std::string, Shape> infer(Graph const& graph, std::vector<std::p
     for (auto const& constant : graph.constants) {
         shapes[constant.first] = constant.second.shape;
     }
-    for (auto const& node : graph.nodes) {
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+        auto const& node = graph.nodes[i];
         std::vector<Shape> in;
         for (auto const& name : node.inputs) {
             auto const found = shapes.find(name);
@@ -106,7 +114,11 @@ inline std::map<std::string, Shape> infer(Graph const& graph, std::vector<std::p
             }
             in.push_back(found->second);
         }
-        shapes[node.output] = output_shape(node, in);
+        try {
+            shapes[node.output] = output_shape(node, in);
+        } catch (std::invalid_argument const& error) {
+            throw Unsupported{i, error.what()};
+        }
     }
     return shapes;
 }

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <functional>
+#include <set>
 
 namespace egret_double {
 
@@ -77,7 +78,10 @@ inline void integers(Bytes in, uint64_t number, std::vector<int64_t>& out) {
     }
 }
 
-inline std::pair<std::string, Constant> tensor(Bytes in, std::vector<Complaint>& complaints) {
+// Tensors of something else than floats. Whatever reads one is complained of.
+using Others = std::set<std::string>;
+
+inline std::pair<std::string, Constant> tensor(Bytes in, Others& others, std::vector<Complaint>& complaints) {
     std::string name;
     Constant constant;
     uint64_t type = 0;
@@ -94,13 +98,15 @@ inline std::pair<std::string, Constant> tensor(Bytes in, std::vector<Complaint>&
         default: break;
         }
     });
-    if (type != 1 || volume(constant.shape) != static_cast<int64_t>(constant.values.size())) {
-        complaints.push_back({11, -1, "initializer " + name + " is no tensor of floats", "", ""});
+    if (type != 1) {
+        others.insert(name);
+    } else if (volume(constant.shape) != static_cast<int64_t>(constant.values.size())) {
+        complaints.push_back({11, -1, "initializer " + name + " has another size than its shape", "", ""});
     }
     return {name, constant};
 }
 
-inline std::pair<std::string, Shape> value_info(Bytes in, std::vector<Complaint>& complaints) {
+inline std::pair<std::string, Shape> value_info(Bytes in, Others& others) {
     std::string name;
     Shape shape;
     uint64_t type = 0;
@@ -124,7 +130,7 @@ inline std::pair<std::string, Shape> value_info(Bytes in, std::vector<Complaint>
         }
     });
     if (type != 1) {
-        complaints.push_back({11, -1, "tensor " + name + " is not of floats", "", ""});
+        others.insert(name);
     }
     return {name, shape};
 }
@@ -160,13 +166,14 @@ inline Node node_of(Bytes in) {
 inline Graph read_onnx(void const* data, size_t size, std::vector<Complaint>& complaints) {
     Graph graph;
     bool has_graph = false;
+    Others others;
     auto const* begin = static_cast<unsigned char const*>(data);
     auto const part = [&](uint64_t field, uint64_t, Bytes inner) {
         switch (field) {
         case 1: graph.nodes.push_back(node_of(inner)); break;
-        case 5: graph.constants.insert(tensor(inner, complaints)); break;
-        case 11: graph.inputs.push_back(value_info(inner, complaints)); break;
-        case 12: graph.outputs.push_back(value_info(inner, complaints).first); break;
+        case 5: graph.constants.insert(tensor(inner, others, complaints)); break;
+        case 11: graph.inputs.push_back(value_info(inner, others)); break;
+        case 12: graph.outputs.push_back(value_info(inner, others).first); break;
         default: break;
         }
     };
@@ -188,11 +195,24 @@ inline Graph read_onnx(void const* data, size_t size, std::vector<Complaint>& co
         auto const& node = graph.nodes[i];
         if (!is_known(node.op)) {
             complaints.push_back({8, static_cast<int>(i), "No importer registered for op: " + node.op, node.name, node.op});
+            continue;
+        }
+        for (auto const& input : node.inputs) {
+            if (others.count(input) != 0) {
+                complaints.push_back({8, static_cast<int>(i), "Unsupported type of tensor " + input, node.name, node.op});
+            }
+        }
+        if (others.count(node.output) != 0) {
+            complaints.push_back({8, static_cast<int>(i), "Unsupported type of tensor " + node.output, node.name, node.op});
         }
     }
+    // As on the real one: what is known only while layers are made shows when nothing else is wrong any more.
     if (complaints.empty()) {
         try {
             infer(graph, graph.inputs);
+        } catch (Unsupported const& error) {
+            auto const& node = graph.nodes[error.node];
+            complaints.push_back({5, static_cast<int>(error.node), error.what(), node.name, node.op});
         } catch (std::exception const& error) {
             complaints.push_back({5, -1, error.what(), "", ""});
         }

@@ -37,6 +37,16 @@ impl<'a> Fetched<'a> {
         let (before, floats, after) = unsafe { self.bytes.align_to::<f32>() };
         (before.is_empty() && after.is_empty()).then_some(floats)
     }
+
+    /// The elements' bits, where they are 16-bit floats (IEEE 754).
+    pub fn halves(&self) -> Option<&'a [u16]> {
+        if self.data_type != DataType::Half {
+            return None;
+        }
+        // SAFETY: any two bytes are a number; what is not aligned is left out and looked at below.
+        let (before, halves, after) = unsafe { self.bytes.align_to::<u16>() };
+        (before.is_empty() && after.is_empty()).then_some(halves)
+    }
 }
 
 /// Pinned memory for all outputs of a batch.

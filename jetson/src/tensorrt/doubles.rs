@@ -1,6 +1,8 @@
 //! For tests: libraries that implement TensorRT's interfaces on the CPU (`doubles/nvinfer/`), and what turns their knobs.
 //!
-//! They know floats and Add, Sub, Mul, Relu, Sigmoid, Identity and dense two-dimensional Conv; "device" memory is the host's. One
+//! They know floats and Add, Sub, Mul, Relu, Sigmoid, Identity and dense two-dimensional Conv; "device" memory is the host's. The parser
+//! refuses all other operators, and what reads integers, at first sight, other convolutions only when nothing else is wrong any more;
+//! the builder has no implementation for a node whose output is called `unbuildable`. One
 //! library per major is shared by a whole process, so a test holds it alone.
 
 use std::{

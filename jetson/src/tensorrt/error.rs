@@ -21,6 +21,31 @@ impl Told {
     /// `nvinfer1::ErrorCode::kFAILED_ALLOCATION`.
     const FAILED_ALLOCATION: i32 = 5;
 
+    /// What the builder says before the name of a layer that it has no tactic for.
+    const NO_TACTIC: &str = "any implementation for node ";
+
+    /// Names of layers that the builder has no implementation for; of a fused one all its parts. Empty where it fails for another reason,
+    /// or for want of memory. TensorRT tells this in words alone.
+    pub fn unbuildable(&self) -> Vec<String> {
+        let is_for_room = |error: &Recorded| error.text.contains("insufficient workspace");
+        if self.is_out_of_memory() || self.0.iter().any(is_for_room) {
+            return Vec::new();
+        }
+        let mut names = Vec::new();
+        for (_, rest) in self.0.iter().filter_map(|error| error.text.split_once(Self::NO_TACTIC)) {
+            let end = [".)", ". "].iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
+            let fused = rest[..end].split(" + ").flat_map(|part| part.split(", ")).flat_map(|part| part.split("..."));
+            for name in fused {
+                let name = name.trim().trim_start_matches("{ForeignNode[").trim_end_matches('}').trim_end_matches(']');
+                let name = name.trim_start_matches("PWN(").trim_end_matches([')', '.']);
+                if !name.is_empty() && !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
+        }
+        names
+    }
+
     /// Whether memory ran out, on the device or on the host.
     pub fn is_out_of_memory(&self) -> bool {
         let says = |text: &str| text.to_ascii_lowercase().replace([' ', '_'], "").contains("outofmemory");
@@ -161,6 +186,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// See [`Told::unbuildable`].
+    pub fn unbuildable(&self) -> Vec<String> {
+        match self {
+            Self::Refused { told, .. } => told.unbuildable(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether memory ran out: a smaller batch, workspace or model may still fit.
     pub fn is_out_of_memory(&self) -> bool {
         match self {
@@ -199,6 +232,25 @@ mod tests {
             assert_eq!(Error::Refused { call: "a call", told: told.clone() }.is_out_of_memory(), expected, "{told}");
         }
         assert!(Error::Cuda { call: "cuMemAlloc", code: 2 }.is_out_of_memory());
+    }
+
+    #[test]
+    fn layers_without_a_tactic_are_named_with_all_that_was_fused() {
+        let names = |text: &str| Told(vec![Recorded { code: Some(10), text: format!("Internal Error ({text}") }]).unbuildable();
+        for (text, expected) in [
+            ("Could not find any implementation for node /model.0/Conv.)", &["/model.0/Conv"][..]),
+            (
+                "Could not find any implementation for node a + PWN(PWN(b), c). In computeCosts at optimizer.cpp:41)",
+                &["a", "b", "c"],
+            ),
+            ("Could not find any implementation for node {ForeignNode[first...last]}.)", &["first", "last"]),
+            ("Could not find any implementation for node a due to insufficient workspace. See verbose log)", &[]),
+            ("Could not find any implementation for node a (OutOfMemory).)", &[]),
+            ("Assertion failed)", &[]),
+        ] {
+            assert_eq!(names(text), expected, "{text}");
+        }
+        assert!(Error::Cancelled.unbuildable().is_empty());
     }
 
     #[test]

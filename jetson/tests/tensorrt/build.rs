@@ -60,6 +60,35 @@ fn the_parser_s_errors_name_node_operator_and_reason() {
     }
 }
 
+/// What shows only while layers are made is told of the node, too, and nothing that reads integers is taken.
+#[test]
+fn refusals_of_shapes_and_types_name_their_nodes() {
+    let double = Double::new(10).expect("the double");
+    let library = load(&double);
+    let refused = |onnx: &[u8]| match Builder::new(&library, None).expect("a builder").parse(onnx, None) {
+        Err(Error::Parse { errors }) => errors.into_iter().map(|e| (e.node, e.operator, e.reason)).collect::<Vec<_>>(),
+        other => unreachable!("{other:?}"),
+    };
+    let flat = Onnx::default().input("x", &[1, 4]).node("Relu", &["x"], "a", &[]).node("Conv", &["a", "a"], "y", &[]);
+    let told = refused(&flat.output("y", &[1, 4]).finish());
+    assert_eq!(told, [(Some(1), "Conv".into(), "only dense two-dimensional convolutions".into())]);
+}
+
+/// The builder's own refusals come as words.
+#[test]
+fn a_layer_that_no_tactic_computes_is_named() {
+    for major in MAJORS {
+        let double = Double::new(major).expect("the double");
+        let library = load(&double);
+        let onnx = Onnx::default().input("x", &[1, 4]).node("Relu", &["x"], "unbuildable", &[]).output("unbuildable", &[1, 4]);
+        let mut builder = Builder::new(&library, None).expect("a builder");
+        builder.parse(&onnx.finish(), None).expect("the parser takes it");
+        builder.configure(&Options::default()).expect("configured");
+        let error = builder.build().expect_err("no tactic");
+        assert_eq!(error.unbuildable(), ["n0"], "{error}");
+    }
+}
+
 #[test]
 fn options_arrive_in_each_major_s_own_numbers() {
     let all = |flags: &[u32]| flags.iter().fold(0, |sum, flag| sum | 1_u32 << flag);

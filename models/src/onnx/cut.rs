@@ -20,13 +20,20 @@ pub use error::CutError;
 
 use super::{
     ElementType,
-    edit::{Dimension, Model},
+    edit::{Dimension, Model, Node, Value},
 };
 use crate::text;
 
 /// Most bytes of one frame that a cut hands over, unless said otherwise: some more than a 640×640 picture of 32-bit floats has (4.7 MiB),
 /// and than the raw outputs of a YOLO with masks at that size (7 MiB).
 pub const MAX_FRAME_BYTES: u64 = 8 << 20;
+
+/// Version of the rules by which networks are cut. It is raised when another cut comes of the same objections: parts that were cut by
+/// other rules are made anew then.
+pub const VERSION: u32 = 1;
+
+/// The place of a node that is none of the file's.
+const NOWHERE: usize = usize::MAX;
 
 /// What an engine's builder has against a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,8 +136,50 @@ impl Cut {
         for objection in objections {
             resolve::nodes(&self.engine.graph, objection, &mut found)?;
         }
+        if let Some(node) = found.iter().find(|node| self.places[node.index] == NOWHERE) {
+            let (tensor, maker, op) = (node.name.clone(), node.name.clone(), node.op.clone());
+            let what = "the engine's builder does not take what hands it over";
+            return Err(CutError::Unfit { tensor, maker, op, what, node: Box::new(node.clone()) });
+        }
         refused.extend(found.into_iter().map(|node| RefusedNode { index: self.places[node.index], ..node }));
         divide(whole, refused, options)
+    }
+
+    /// Has the engine hand over an input of the network that the tail reads: for inputs that only the engine is given, as pictures are.
+    /// Nothing changes where the tail does not read it.
+    ///
+    /// # Errors
+    /// [`CutError::Unfit`] where it holds neither 32-bit nor 16-bit floats, or where the engine does not read it.
+    pub fn hand_over(&mut self, input: &str) -> Result<(), CutError> {
+        let Some(crossing) = self.at.iter_mut().find(|crossing| crossing.is_input && crossing.name == input) else {
+            return Ok(());
+        };
+        let unfit = |what| CutError::Unfit {
+            tensor: input.to_owned(),
+            maker: input.to_owned(),
+            op: "an input".to_owned(),
+            what,
+            node: Box::new(self.refused[0].clone()),
+        };
+        if !matches!(crossing.element, ElementType::FLOAT | ElementType::FLOAT16) {
+            return Err(unfit(split::NO_FLOATS));
+        }
+        if !self.engine.graph.inputs.iter().any(|value| value.name == input) {
+            return Err(unfit("the engine does not read it"));
+        }
+        let mut name = format!("{input}_handed_over");
+        while [&self.engine, &self.tail].iter().any(|part| part.graph.names().any(|known| known == name)) {
+            name.push('_');
+        }
+        self.engine.graph.nodes.push(Node::new("Identity", &name, &[input], &[&name]));
+        self.engine.graph.outputs.push(Value::shaped(&name, crossing.element, &crossing.dims));
+        self.places.push(NOWHERE);
+        let tail = &mut self.tail.graph;
+        let read = tail.nodes.iter_mut().flat_map(|node| &mut node.inputs).filter(|read| *read == input);
+        read.for_each(|read| read.clone_from(&name));
+        tail.inputs.iter_mut().filter(|value| value.name == input).for_each(|value| value.name.clone_from(&name));
+        (crossing.name, crossing.is_input) = (name, false);
+        Ok(())
     }
 
     /// Bytes of one frame that the engine hands over.

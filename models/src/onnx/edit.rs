@@ -167,6 +167,12 @@ pub(crate) fn is_onnx(domain: &str) -> bool {
 }
 
 impl Graph {
+    /// Names of all its values, some more than once.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let nodes = self.nodes.iter().flat_map(|node| node.inputs.iter().chain(&node.outputs).map(String::as_str));
+        nodes.chain(self.initializers.iter().map(|tensor| tensor.name.as_str()))
+    }
+
     /// The constant of a name.
     pub fn initializer(&self, name: &str) -> Option<&Tensor> {
         self.initializers.iter().find(|tensor| tensor.name == name)

@@ -7,7 +7,8 @@ use crate::onnx::edit::{Graph, Node};
 /// name does, and the operator alone means all nodes of it.
 pub(super) fn nodes(graph: &Graph, objection: &Objection, refused: &mut Vec<RefusedNode>) -> Result<(), CutError> {
     let Objection { node: place, name, op, reason } = objection;
-    let fits = |node: &Node| (name.is_empty() || *node.name == *name) && (op.is_empty() || *node.op == *op);
+    // Nodes without a name are called by their first output.
+    let fits = |node: &Node| (name.is_empty() || *node.label() == **name) && (op.is_empty() || *node.op == *op);
     let refuse = |index: usize| {
         let node = &graph.nodes[index];
         RefusedNode { index, name: node.label().to_owned(), op: node.op.clone(), reason: reason.clone() }

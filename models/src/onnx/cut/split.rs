@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(super) const UNKNOWN: &str = "its shape is not known";
-const NO_FLOATS: &str = "it holds neither 32-bit nor 16-bit floats";
+pub(super) const NO_FLOATS: &str = "it holds neither 32-bit nor 16-bit floats";
 const NO_FRAMES: &str = "its first dimension is not the batch";
 const CONSTANT: &str = "it does not depend on the picture";
 /// Tensors that are named where there is too much.

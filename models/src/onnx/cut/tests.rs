@@ -102,6 +102,51 @@ fn objections_name_nodes_by_place_name_and_operator() {
     assert_eq!(objections_to(&["A", "B"], "r").len(), 2);
 }
 
+/// Builders call nodes without a name by their first output.
+#[test]
+fn nodes_without_a_name_are_found_by_their_output() {
+    let mut whole = line();
+    whole.graph.nodes[2].name.clear();
+    let objection = Objection { name: "c".into(), op: "Mish".into(), reason: "why".into(), ..Objection::default() };
+    assert_eq!(cut(&whole, &[objection], &CutOptions::default()).unwrap().refused[0].index, 2);
+}
+
+#[test]
+fn the_picture_itself_goes_through_the_engine() {
+    let mut whole = line();
+    whole.graph.nodes[3] = Node::new("Add", "last", &["c", "images"], &["output"]);
+    let mut parted = cut(&whole, &[at(2)], &CutOptions::default()).unwrap();
+    assert!(parted.at.iter().any(|crossing| crossing.is_input && crossing.name == "images"));
+    parted.hand_over("nothing that it reads").unwrap();
+    parted.hand_over("images").unwrap();
+    parted.hand_over("images").unwrap();
+    assert!(parted.at.iter().all(|crossing| !crossing.is_input), "{:?}", parted.at);
+    let text = "cut at tensors `images_handed_over` (float32 [n,3,16,16], 3072 bytes a frame), `b` (float32 [n,3,16,16], 3072";
+    assert!(parted.to_string().starts_with(text), "{parted}");
+    let (engine, tail) = (Model::read(&parted.engine.write()).unwrap(), Model::read(&parted.tail.write()).unwrap());
+    let of = |values: &[Value]| values.iter().map(|value| value.name.clone()).collect::<Vec<_>>();
+    assert_eq!(of(&engine.graph.outputs), ["b", "images_handed_over"]);
+    assert_eq!(
+        (of(&tail.graph.inputs), of(&engine.graph.inputs)),
+        (vec!["images_handed_over".into(), "b".into()], vec!["images".to_owned()])
+    );
+    assert_eq!(tail.graph.nodes[1].inputs, ["c", "images_handed_over"]);
+    // What follows behind it is found all the same, and that node itself is none of the file's.
+    let second = parted.again(&whole, &[at(1)], &CutOptions::default()).unwrap();
+    assert_eq!(parts(&second), (vec!["first"], vec!["relu", "refused", "last"]));
+    assert!(matches!(parted.again(&whole, &[at(2)], &CutOptions::default()), Err(CutError::Unfit { .. })));
+
+    // A picture of bytes, which a cast of the tail's own reads.
+    whole.graph.inputs[0] = Value::shaped("images", ElementType::UINT8, &batch(&[3, 16, 16]));
+    whole.graph.nodes[0].inputs[0] = "x".into();
+    whole.graph.nodes[3].inputs[1] = "again".into();
+    whole.graph.nodes.insert(0, Node::new("Cast", "cast", &["images"], &["x"]).with_int("to", 1));
+    whole.graph.nodes.insert(1, Node::new("Cast", "again", &["images"], &["again"]).with_int("to", 1));
+    let mut parted = cut(&whole, &[at(1), at(4)], &CutOptions::default()).unwrap();
+    let error = parted.hand_over("images").expect_err("bytes");
+    assert!(error.to_string().contains("neither 32-bit nor 16-bit floats") && error.remedy().len() > 15, "{error}");
+}
+
 #[test]
 fn a_second_refusal_cuts_the_whole_anew() {
     let whole = line();
