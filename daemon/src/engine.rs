@@ -17,6 +17,8 @@ pub mod lock;
 mod manifest;
 #[cfg(feature = "tensorrt")]
 mod open;
+#[cfg(feature = "tensorrt")]
+mod parted;
 mod place;
 mod progress;
 mod store;
@@ -25,18 +27,19 @@ pub use board::{Board, EngineState};
 pub use choose::{Choice, choose};
 pub use error::EngineError;
 pub use key::{Difference, DlaCore, Flags, Hardware, Input, Key, Profile};
-pub use manifest::{Manifest, Placed, Plan, Unreadable, VERSION, Verdict};
+pub use manifest::{Manifest, Placed, Plan, TailPart, Unreadable, VERSION, Verdict};
 pub use place::folder;
 #[cfg(feature = "tensorrt")]
 pub use place::location;
 pub use progress::{Phase, Sparing, Tell, span};
-pub use store::{Listed, Store};
+pub use store::{Listed, Parts, Store};
 #[cfg(feature = "tensorrt")]
 pub use {
     bench::{BenchError, Figures, Measure, bench},
     build::{Asked, BuildError, Built, Order, build, now},
     here::{Elsewhere, Here},
-    open::{OpenError, open},
+    open::{OpenError, Opened, open},
+    parted::PartError,
 };
 
 #[cfg(all(test, feature = "doubles"))]

@@ -32,6 +32,8 @@ pub(crate) use load::order;
 pub use load::{Coming, Examined, Flaw, LoadError, Loaded, examine, load, load_cpu};
 pub use null::Null;
 pub(crate) use onnxruntime::installed as onnxruntime_library;
+#[cfg(all(test, feature = "doubles"))]
+pub(crate) use onnxruntime::without_onnxruntime;
 pub(crate) use probe::Probe;
 pub use scripted::Scripted;
 pub use swap::{CANARY_GATE, CanaryError, Heir, Pair, Succession, Swap, TRIAL_BATCHES, Trial, canary, succeed};

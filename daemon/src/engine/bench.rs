@@ -116,7 +116,7 @@ pub fn bench(
     if let Some(&batch) = sizes.iter().find(|size| !(profile.min..=profile.max).contains(*size)) {
         return Err(BenchError::Size { name: name.clone(), batch, min: profile.min, max: profile.max });
     }
-    let plan = store.plan(manifest)?;
+    let plan = store.parts(manifest)?.plan;
     let cuda = |error| BenchError::Cuda { name: name.clone(), error };
     let refused = |error| BenchError::TensorRt { name: name.clone(), error };
     here.device.bind().map_err(cuda)?;

@@ -7,9 +7,13 @@ use std::{
     time::Duration,
 };
 
+use egret_models::text;
 use tokio::sync::Notify;
 
 use super::{Phase, span};
+
+/// Most characters that are told of where a network is cut: it is one line among others.
+const MOST_OF_A_CUT: usize = 1000;
 
 /// What is happening to a model's engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +83,7 @@ impl From<&Phase> for EngineState {
         match phase {
             Phase::Waiting(_) => Self::Waiting,
             Phase::Building { fraction, remaining } => Self::Building { fraction: *fraction, remaining: *remaining },
-            Phase::Reading => Self::Building { fraction: None, remaining: None },
+            Phase::Reading | Phase::Cut(_) => Self::Building { fraction: None, remaining: None },
             Phase::Writing => Self::Building { fraction: Some(1.0), remaining: None },
         }
     }
@@ -108,8 +112,14 @@ impl fmt::Display for EngineState {
 /// The engines of all models that have one, or are to have one.
 #[derive(Debug, Default)]
 pub struct Board {
-    engines: Mutex<BTreeMap<String, EngineState>>,
+    engines: Mutex<Engines>,
     changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Engines {
+    states: BTreeMap<String, EngineState>,
+    cuts: BTreeMap<String, String>,
 }
 
 impl Board {
@@ -118,7 +128,7 @@ impl Board {
         Arc::default()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, EngineState>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Engines> {
         self.engines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,10 +136,31 @@ impl Board {
     pub fn set(&self, model: &str, state: EngineState) {
         let told = |state: &EngineState| (state.word(), state.percent().map(|percent| percent / 10));
         let now = told(&state);
-        let before = self.lock().insert(model.to_owned(), state);
+        let before = self.lock().states.insert(model.to_owned(), state);
         if before.is_none_or(|before| told(&before) != now) {
             self.changed.notify_one();
         }
+    }
+
+    /// Writes down what a build tells.
+    pub fn hear(&self, model: &str, phase: &Phase) {
+        match phase {
+            // What is to come may be whole.
+            Phase::Waiting(_) | Phase::Reading => drop(self.lock().cuts.remove(model)),
+            Phase::Cut(cut) => self.cut(model, cut),
+            Phase::Building { .. } | Phase::Writing => {}
+        }
+        self.set(model, EngineState::from(phase));
+    }
+
+    /// Writes down that the network is in two parts: where it was cut, and why there.
+    pub fn cut(&self, model: &str, cut: &str) {
+        self.lock().cuts.insert(model.to_owned(), text::short(cut, MOST_OF_A_CUT));
+    }
+
+    /// Where networks are cut in two, and why there, by the model's name. A network that is not, is not here.
+    pub fn cuts(&self) -> BTreeMap<String, String> {
+        self.lock().cuts.clone()
     }
 
     /// Waits until an engine has come into another state, or ten per cent further. One waiter.
@@ -139,7 +170,7 @@ impl Board {
 
     /// All, by the model's name.
     pub fn snapshot(&self) -> Vec<(String, EngineState)> {
-        self.lock().iter().map(|(model, state)| (model.clone(), state.clone())).collect()
+        self.lock().states.iter().map(|(model, state)| (model.clone(), state.clone())).collect()
     }
 
     /// One line for the service manager, if anything is under way or has gone wrong: `street: engine is being built, 42 %`.
@@ -180,6 +211,21 @@ mod tests {
             news.push(futures::FutureExt::now_or_never(board.changed()).is_some());
         }
         assert_eq!(news, [true, false, false, true, true, false]);
+    }
+
+    #[test]
+    fn where_a_network_is_cut_stays_written_down() {
+        let board = Board::new();
+        board.hear("street", &Phase::Reading);
+        assert!(board.cuts().is_empty());
+        board.hear("street", &Phase::Cut(format!("cut at tensors `b`\n{}", "x".repeat(2000))));
+        board.hear("street", &Phase::Building { fraction: Some(0.1), remaining: None });
+        board.set("street", EngineState::Serving);
+        let cuts = board.cuts();
+        assert!(cuts["street"].starts_with("cut at tensors `b`") && cuts["street"].chars().count() < 1010, "{cuts:?}");
+        assert!(!cuts["street"].contains('\n') && board.snapshot() == [("street".to_owned(), EngineState::Serving)]);
+        board.hear("street", &Phase::Reading);
+        assert!(board.cuts().is_empty(), "the next one may be whole");
     }
 
     #[test]

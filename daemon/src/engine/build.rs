@@ -17,9 +17,10 @@ use egret_models::onnx::{self, Refused};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    EngineError, Flags, Hardware, Here, Key, Manifest, Phase, Placed, Plan, Profile, Store, Tell, VERSION,
+    EngineError, Flags, Hardware, Here, Key, Manifest, Parts, Phase, Placed, Plan, Profile, Store, Tell, VERSION,
     lock::{self, Holder},
     manifest::plan_file,
+    parted::{self, PartError, Parted},
 };
 use crate::file;
 
@@ -68,6 +69,8 @@ pub struct Asked {
     pub force: bool,
     /// Most threads of the host; `None`: TensorRT's own choice.
     pub threads: Option<u32>,
+    /// Where ONNX Runtime is, if the configuration says so: what TensorRT refuses runs there.
+    pub onnxruntime: Option<PathBuf>,
     /// Cancels it.
     pub stop: CancellationToken,
     /// Hears of it.
@@ -97,6 +100,16 @@ pub enum BuildError {
         /// Its words.
         error: tensorrt::Error,
     },
+    /// TensorRT refuses nodes of the network, and it cannot be had in two parts either.
+    #[error("model {name}: {refused}; {error}")]
+    Part {
+        /// The model.
+        name: String,
+        /// TensorRT's words.
+        refused: tensorrt::Error,
+        /// Why not.
+        error: Box<PartError>,
+    },
     /// The driver.
     #[error("model {name}: {error}")]
     Cuda {
@@ -112,7 +125,6 @@ fn remedy(error: &tensorrt::Error) -> &'static str {
         _ if error.is_out_of_memory() => {
             "; lower runtime.engine_workspace (--workspace) or max_batch, or stop what else uses the GPU's memory"
         }
-        tensorrt::Error::Parse { .. } => "; export it without these operators, or let the CPU run it (runtime.device = \"cpu\")",
         _ => "",
     }
 }
@@ -132,24 +144,26 @@ pub fn build(here: &Here, store: &mut Store, order: &Order, asked: &Asked) -> Re
     if !asked.force
         && let Ok(Some(manifest)) = store.find(&key)
         && manifest.rejected().is_none()
-        && store.plan(&manifest).is_ok()
+        && manifest.outdated().is_none()
+        && store.parts(&manifest).is_ok()
     {
+        if let Some(tail) = &manifest.tail {
+            (asked.tell)(&Phase::Cut(tail.cut.clone()));
+        }
         return Ok(Built { manifest, found: true });
     }
     (asked.tell)(&Phase::Reading);
     let cuda = |error| BuildError::Cuda { name: order.name.clone(), error };
     here.device.bind().map_err(cuda)?;
     let started = Instant::now();
-    let Made { plan, timings, placement, taken } = made(here, store, &key, order, asked).map_err(|error| match error {
-        tensorrt::Error::Cancelled => EngineError::Stopped.into(),
-        error => BuildError::TensorRt { name: order.name.clone(), error },
-    })?;
+    let (Made { plan, timings, placement, taken }, parted) = whole_or_parted(here, store, &key, order, asked)?;
     (asked.tell)(&Phase::Writing);
     if stop() {
         return Err(EngineError::Stopped.into());
     }
-    let manifest = manifest(key, order, &plan, &taken, (placement, started));
-    store.put(&manifest, &plan)?;
+    let (tail, bytes) = parted.map(|parted| parted.kept(&key.stem())).unzip();
+    let manifest = Manifest { tail, ..manifest(key, order, &plan, &taken, (placement, started)) };
+    store.put(&manifest, &Parts { plan, tail: bytes })?;
     if let Err(error) = store.keep_timings(&manifest.key, &timings) {
         tracing::warn!(model = order.name, %error, "the timings of this build are not kept: the next one takes as long");
     }
@@ -164,10 +178,48 @@ struct Made {
     taken: Engine,
 }
 
-fn made(here: &Here, store: &mut Store, key: &Key, order: &Order, asked: &Asked) -> Result<Made, tensorrt::Error> {
+/// The engine of the whole network; or of as much of it as TensorRT takes, with the rest.
+fn whole_or_parted(
+    here: &Here,
+    store: &mut Store,
+    key: &Key,
+    order: &Order,
+    asked: &Asked,
+) -> Result<(Made, Option<Parted>), BuildError> {
+    let (mut parted, mut cuts) = (None, 0);
+    loop {
+        let refused = match made(here, store, key, order, asked, parted.as_ref()) {
+            Ok(made) => return Ok((made, parted)),
+            Err(tensorrt::Error::Cancelled) => return Err(EngineError::Stopped.into()),
+            Err(error) => error,
+        };
+        let name = order.name.clone();
+        let Some(objections) = parted::objections(&refused, parted.as_ref(), order) else {
+            return Err(BuildError::TensorRt { name, error: refused });
+        };
+        cuts += 1;
+        let next = Parted::next(parted.take(), cuts, order, &objections, asked.onnxruntime.as_deref());
+        let next = next.map_err(|error| BuildError::Part { name, refused, error: error.into() })?;
+        (asked.tell)(&Phase::Cut(next.text()));
+        parted = Some(next);
+    }
+}
+
+fn made(
+    here: &Here,
+    store: &mut Store,
+    key: &Key,
+    order: &Order,
+    asked: &Asked,
+    parted: Option<&Parted>,
+) -> Result<Made, tensorrt::Error> {
     let mut builder = Builder::new(&here.library, Some(follow(asked)))?;
-    builder.parse(&order.onnx, order.path.as_deref())?;
-    builder.add_profile(ranges(&order.profile)?)?;
+    match parted {
+        None => builder.parse(&order.onnx, order.path.as_deref())?,
+        Some(parted) => builder.parse(&parted.engine, None)?,
+    }
+    let given = |input: &&super::Input| parted.is_none_or(|parted| parted.has_input(&input.name));
+    builder.add_profile(ranges(order.profile.inputs.iter().filter(given), &order.profile)?)?;
     builder.configure(&options(order, asked))?;
     let placement = if order.dla.is_some() { builder.placement()? } else { Vec::new() };
     let placement = placement.into_iter().map(|layer| Placed { layer: layer.layer, on_dla: layer.on_dla }).collect();
@@ -202,12 +254,12 @@ fn follow(asked: &Asked) -> OnProgress {
 }
 
 /// What shapes each input may have: only the batch moves.
-fn ranges(profile: &Profile) -> Result<Vec<Range>, tensorrt::Error> {
+fn ranges<'a>(inputs: impl Iterator<Item = &'a super::Input>, profile: &Profile) -> Result<Vec<Range>, tensorrt::Error> {
     let of = |input: &super::Input, batch: u32| {
         let dimensions: Vec<i64> = input.shape.iter().map(|&d| if d < 0 { i64::from(batch) } else { d }).collect();
         Shape::new(&dimensions)
     };
-    let ranges = profile.inputs.iter().map(|input| {
+    let ranges = inputs.map(|input| {
         let [min, opt, max] = [profile.min, profile.opt, profile.max].map(|batch| of(input, batch));
         Ok(Range { name: input.name.clone(), min: min?, opt: opt?, max: max? })
     });
@@ -262,6 +314,7 @@ fn manifest(key: Key, order: &Order, plan: &[u8], engine: &Engine, (placement, s
         context_bytes: engine.context_bytes(None).unwrap_or(0),
         inspector: inspector.and_then(|text| serde_json::from_str(&text).ok()),
         placement,
+        tail: None,
         verdict: None,
     }
 }

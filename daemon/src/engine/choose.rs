@@ -41,10 +41,17 @@ pub fn choose(store: &mut Store, key: &Key) -> Result<Choice, EngineError> {
             None
         }
     };
-    let rejected = exact.as_ref().and_then(|manifest| manifest.rejected().map(ToOwned::to_owned));
-    if let Some(manifest) = exact.filter(|_| rejected.is_none()) {
-        match store.plan(&manifest) {
-            Ok(_) => return Ok(Choice::Exact(manifest)),
+    // What was found of an engine says nothing of one that is cut otherwise.
+    let rejected = exact.as_ref().filter(|manifest| manifest.outdated().is_none());
+    let rejected = rejected.and_then(|manifest| manifest.rejected().map(ToOwned::to_owned));
+    if let Some(manifest) = exact.filter(|manifest| manifest.rejected().is_none()) {
+        match store.parts(&manifest) {
+            Ok(_) => {
+                return Ok(match manifest.outdated() {
+                    None => Choice::Exact(manifest),
+                    Some(why) => Choice::Other { manifest, why, instead: None },
+                });
+            }
             Err(error) => against.push(error.to_string()),
         }
     }
@@ -56,7 +63,7 @@ pub fn choose(store: &mut Store, key: &Key) -> Result<Choice, EngineError> {
             against.push(told(&why));
         } else if let Some(reason) = manifest.rejected() {
             against.push(told(reason));
-        } else if let Err(error) = store.plan(&manifest) {
+        } else if let Err(error) = store.parts(&manifest) {
             against.push(error.to_string());
         } else {
             other = Some((manifest, why));
@@ -77,15 +84,55 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::engine::{key::tests::key, manifest::Verdict, manifest::tests::manifest};
+    use crate::engine::{
+        Parts, Verdict,
+        key::tests::key,
+        manifest::tests::{manifest, with_tail},
+    };
 
     fn put(store: &mut Store, change: impl Fn(&mut Key), verdict: Option<bool>) -> Manifest {
         let mut key = key();
         change(&mut key);
-        let mut manifest = manifest(&key, key.stem().as_bytes());
+        let plan = key.stem().into_bytes();
+        let mut manifest = manifest(&key, &plan);
         manifest.verdict = verdict.map(|passed| Verdict { passed, at: "now".into(), reason: "recall 0.2".into() });
-        store.put(&manifest, key.stem().as_bytes()).expect("put");
+        store.put(&manifest, &Parts { plan, tail: None }).expect("put");
         manifest
+    }
+
+    #[test]
+    fn what_was_cut_by_other_rules_serves_until_it_is_built_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = Store::new(folder.path());
+        let parts = Parts { plan: b"plan".to_vec(), tail: Some(b"tail".to_vec()) };
+        let mut there = with_tail(&key(), &parts.plan, b"tail");
+        store.put(&there, &parts).expect("put");
+        assert!(matches!(choose(&mut store, &key()).expect("a look"), Choice::Exact(found) if found == there));
+        there.tail.as_mut().expect("a tail").rules = 0;
+        store.put(&there, &parts).expect("put");
+        let Choice::Other { manifest, why, .. } = choose(&mut store, &key()).expect("a look") else { unreachable!("it serves") };
+        assert!(manifest == there && why.contains("rules of version 0"), "{why}");
+        // It was found bad: the next one may be better, and until then it does not serve.
+        there.verdict = Some(Verdict { passed: false, at: "now".into(), reason: "recall 0.2".into() });
+        store.put(&there, &parts).expect("put");
+        assert!(matches!(choose(&mut store, &key()).expect("a look"), Choice::None(_)));
+    }
+
+    #[test]
+    fn a_tail_that_is_gone_or_damaged_is_the_engine_s_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = Store::new(folder.path());
+        let there = with_tail(&key(), b"plan", b"tail");
+        store.put(&there, &Parts { plan: b"plan".to_vec(), tail: Some(b"tail".to_vec()) }).expect("put");
+        let file = folder.path().join(&there.tail.as_ref().expect("a tail").file.file);
+        for (bytes, words) in [(Some("tall"), "other bytes"), (Some("tai"), "fewer bytes"), (None, "is not there")] {
+            match bytes {
+                Some(bytes) => fs::write(&file, bytes).expect("written"),
+                None => fs::remove_file(&file).expect("removed"),
+            }
+            let Choice::None(why) = choose(&mut store, &key()).expect("a look") else { unreachable!("it is not handed out") };
+            assert!(why[0].contains(words) && why[0].contains(".tail") && why[0].contains("build it anew"), "{why:?}");
+        }
     }
 
     #[test]

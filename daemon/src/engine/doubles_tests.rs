@@ -67,10 +67,10 @@ pub(super) fn site(major: u32) -> Option<(Double, Here)> {
 pub(super) fn asked(phases: &Arc<Mutex<Vec<Phase>>>) -> Asked {
     let phases = Arc::clone(phases);
     let tell: Tell = Arc::new(move |phase: &Phase| phases.lock().expect("no panic").push(phase.clone()));
-    Asked { program: "a test", force: false, threads: Some(1), stop: CancellationToken::new(), tell }
+    Asked { program: "a test", force: false, threads: Some(1), onnxruntime: None, stop: CancellationToken::new(), tell }
 }
 
-fn silent() -> Asked {
+pub(super) fn silent() -> Asked {
     asked(&Arc::default())
 }
 
@@ -179,15 +179,20 @@ fn damage_is_found_before_tensorrt_sees_it() {
 fn a_network_that_the_parser_refuses_is_told_node_by_node() {
     let Some((_double, here)) = site(10) else { return };
     let folder = tempfile::tempdir().expect("a folder");
+    // Before anything that would be worth an engine.
     let odd = Network::new(&[1, 4, 4])
+        .constant("w", &[1, 1, 1, 1], &[0.5])
         .node("Relu", &["images"], "a", &[])
         .node("NonMaxSuppression", &["a"], "b", &[])
-        .node("Einsum", &["b"], "y", &[])
+        .node("Einsum", &["b"], "c", &[])
+        .node("Conv", &["c", "w"], "y", &[])
         .output("y", &[1, 4, 4])
         .file();
     let order = Order { onnx: odd, ..order(8) };
     let refused = build(&here, &mut Store::new(folder.path()), &order, &silent()).expect_err("refused").to_string();
-    for words in ["model street", "node 1 \"b\" (NonMaxSuppression)", "node 2 \"y\" (Einsum)", "let the CPU run it"] {
+    for words in
+        ["model street", "node 1 \"b\" (NonMaxSuppression)", "node 2 \"c\" (Einsum)", "cannot be cut in two", "run it on the CPU"]
+    {
         assert!(refused.contains(words), "{refused}");
     }
     assert_eq!(files(folder.path()), LOCKS);

@@ -1,5 +1,6 @@
 //! What stands beside an engine: what it is for, how it came about, and what became of it.
 
+use egret_models::onnx::cut;
 use serde::{Deserialize, Serialize};
 
 use super::Key;
@@ -44,12 +45,29 @@ pub struct Manifest {
     /// Where each layer of the network can run, for engines of a DLA core.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placement: Vec<Placed>,
+    /// What TensorRT refused of the network, which ONNX Runtime runs behind the engine; `None`: the engine is all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailPart>,
     /// What the comparison with the float network, or the first batches, came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
 }
 
-/// The file of an engine.
+/// The second part of a network that was cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TailPart {
+    /// Its file, an ONNX network.
+    #[serde(flatten)]
+    pub file: Plan,
+    /// By which rules it was cut, [`cut::VERSION`].
+    pub rules: u32,
+    /// Where it was cut, and why there.
+    pub cut: String,
+    /// Bytes of one picture that the engine hands over.
+    pub frame_bytes: u64,
+}
+
+/// A file of an engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Its name in the folder.
@@ -117,6 +135,9 @@ impl Manifest {
         if manifest.plan.file != plan_file(stem, &manifest.plan.sha256) {
             return Err(Unreadable::Wrong("it names a file that is not its own"));
         }
+        if manifest.tail.as_ref().is_some_and(|tail| tail.file.file != tail_file(stem, &tail.file.sha256)) {
+            return Err(Unreadable::Wrong("it names a tail that is not its own"));
+        }
         Ok(manifest)
     }
 
@@ -134,11 +155,22 @@ impl Manifest {
     pub fn rejected(&self) -> Option<&str> {
         self.verdict.as_ref().filter(|verdict| !verdict.passed).map(|verdict| verdict.reason.as_str())
     }
+
+    /// Why it is to be built anew although it is whole: its network was cut by rules that are not today's any more.
+    pub fn outdated(&self) -> Option<String> {
+        let tail = self.tail.as_ref().filter(|tail| tail.rules < cut::VERSION)?;
+        Some(format!("its network was cut by rules of version {}, and this egret has {}", tail.rules, cut::VERSION))
+    }
 }
 
 /// The name of a plan: another plan has another one, so that none is ever written over.
 pub(super) fn plan_file(stem: &str, sha256: &str) -> String {
     format!("{stem}.{}.plan", sha256.get(..16).unwrap_or(sha256))
+}
+
+/// The name of a tail, likewise.
+pub(super) fn tail_file(stem: &str, sha256: &str) -> String {
+    format!("{stem}.{}.tail", sha256.get(..16).unwrap_or(sha256))
 }
 
 #[cfg(test)]
@@ -162,8 +194,33 @@ pub(super) mod tests {
             context_bytes: 3072,
             inspector: Some(serde_json::json!({"Layers": ["n0"]})),
             placement: vec![Placed { layer: "n0".into(), on_dla: true }],
+            tail: None,
             verdict: None,
         }
+    }
+
+    /// The same with a tail.
+    pub(in crate::engine) fn with_tail(key: &Key, plan: &[u8], tail: &[u8]) -> Manifest {
+        let sha256 = file::sha256(tail);
+        let file = Plan { file: tail_file(&key.stem(), &sha256), sha256, bytes: tail.len() as u64 };
+        let cut = "cut at tensors `b` because node 2 `n` (Mish): no importer".into();
+        Manifest { tail: Some(TailPart { file, rules: cut::VERSION, cut, frame_bytes: 3072 }), ..manifest(key, plan) }
+    }
+
+    #[test]
+    fn a_tail_is_written_down_and_old_rules_are_told() {
+        let key = key();
+        let mut there = with_tail(&key, b"plan", b"tail");
+        let text = String::from_utf8(there.write().expect("JSON")).expect("text");
+        assert_eq!(Manifest::read(&key.stem(), text.as_bytes()).expect("read"), there);
+        assert!(text.contains("\"rules\": 1") && text.contains("because node 2") && there.outdated().is_none(), "{text}");
+        let escape = text.replace(".tail\"", ".tail/../../../etc/shadow\"");
+        let refused = Manifest::read(&key.stem(), escape.as_bytes()).expect_err("refused").to_string();
+        assert!(refused.contains("a tail that is not its own"), "{refused}");
+        there.tail.as_mut().expect("a tail").rules = cut::VERSION - 1;
+        assert!(there.outdated().is_some_and(|why| why.contains("rules of version 0, and this egret has 1")));
+        there.tail.as_mut().expect("a tail").rules = cut::VERSION + 1;
+        assert_eq!(there.outdated(), None, "a later egret's runs all the same");
     }
 
     #[test]

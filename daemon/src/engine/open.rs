@@ -2,7 +2,16 @@
 
 use egret_jetson::tensorrt::{self, Engine};
 
-use super::{EngineError, Here, Manifest, Store, build::deserialize};
+use super::{EngineError, Here, Manifest, Parts, Store, build::deserialize};
+
+/// An engine that is ready for detectors.
+#[derive(Debug)]
+pub struct Opened {
+    /// The engine.
+    pub engine: Engine,
+    /// What ONNX Runtime runs behind it, an ONNX file; `None`: the engine is the whole network.
+    pub tail: Option<Vec<u8>>,
+}
 
 /// Why an engine that is there does not run.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +37,19 @@ pub enum OpenError {
     },
 }
 
-/// Opens an engine on this thread's device. Its bytes are held against its manifest before TensorRT sees them.
+impl From<Engine> for Opened {
+    fn from(engine: Engine) -> Self {
+        Self { engine, tail: None }
+    }
+}
+
+/// Opens an engine on this thread's device. Its bytes are held against its manifest before anything reads them.
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn open(here: &Here, store: &mut Store, manifest: &Manifest) -> Result<Engine, OpenError> {
-    let plan = store.plan(manifest)?;
+pub fn open(here: &Here, store: &mut Store, manifest: &Manifest) -> Result<Opened, OpenError> {
+    let Parts { plan, tail } = store.parts(manifest)?;
     here.device.bind().map_err(|error| OpenError::Cuda { name: manifest.name.clone(), error })?;
-    deserialize(here, &manifest.key, &plan).map_err(|error| OpenError::TensorRt { name: manifest.name.clone(), error })
+    let refused = |error| OpenError::TensorRt { name: manifest.name.clone(), error };
+    Ok(Opened { engine: deserialize(here, &manifest.key, &plan).map_err(refused)?, tail })
 }

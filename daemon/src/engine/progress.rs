@@ -11,6 +11,8 @@ pub enum Phase {
     Waiting(Holder),
     /// The network is being read.
     Reading,
+    /// TensorRT refuses nodes of it: where it is cut in two, and why there.
+    Cut(String),
     /// TensorRT is at it.
     Building {
         /// From 0 to 1, never back; `None`: TensorRT has not said enough yet.
@@ -39,6 +41,7 @@ impl Phase {
         match self {
             Self::Waiting(_) => "waiting",
             Self::Reading => "reading",
+            Self::Cut(_) => "cut",
             Self::Building { .. } => "building",
             Self::Writing => "writing",
         }
@@ -50,6 +53,7 @@ impl fmt::Display for Phase {
         match self {
             Self::Waiting(holder) => write!(f, "waiting for {holder}"),
             Self::Reading => f.write_str("reading the network"),
+            Self::Cut(cut) => f.write_str(cut),
             Self::Writing => f.write_str("writing the engine"),
             Self::Building { remaining, .. } => {
                 match self.percent() {
@@ -113,6 +117,7 @@ mod tests {
             (at(0.999, 9000), "building, 99 %, about 3 h left"),
             (Phase::Waiting(Holder::default()), "waiting for another process"),
             (Phase::Reading, "reading the network"),
+            (Phase::Cut("cut at tensors `b`".into()), "cut at tensors `b`"),
             (Phase::Writing, "writing the engine"),
         ];
         for (phase, text) in told {

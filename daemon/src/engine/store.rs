@@ -1,6 +1,7 @@
 //! The folder of engines: whole or not there, whatever happens meanwhile.
 //!
-//! An engine is `STEM.json`, its manifest, and `STEM.DIGEST.plan`, which the manifest names. The manifest comes last and is replaced in
+//! An engine is `STEM.json`, its manifest, and what that names: `STEM.DIGEST.plan`, and `STEM.DIGEST.tail` where the network was cut. The
+//! manifest comes last and is replaced in
 //! one step: until then the engine that was there before is the one that is there. Timings lie beside them, `timings-….cache`. What a
 //! killed process left ends with `.new`, or is a plan that no manifest names, and goes with the next change.
 
@@ -13,7 +14,7 @@ use std::{
 };
 
 use super::{
-    EngineError, Key, Manifest,
+    EngineError, Key, Manifest, Plan,
     key::Difference,
     lock,
     manifest::{MAX_BYTES, Unreadable},
@@ -24,6 +25,8 @@ use crate::file::{self, Disk, Folder, Lock};
 const LOCK: &str = "store.lock";
 /// Largest plan that is read: more than any device that egret knows has for one network.
 const MAX_PLAN_BYTES: u64 = 16 << 30;
+/// Largest tail that is read: as large as an ONNX file may be.
+const MAX_TAIL_BYTES: u64 = egret_models::onnx::MAX_FILE_BYTES;
 /// What is being written.
 const NEW: &str = ".new";
 
@@ -33,6 +36,15 @@ pub struct Store<F = Disk> {
     folder: F,
     /// Where it is; `None`: in memory.
     path: Option<PathBuf>,
+}
+
+/// The bytes of an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// For TensorRT.
+    pub plan: Vec<u8>,
+    /// What ONNX Runtime runs behind it, an ONNX file.
+    pub tail: Option<Vec<u8>>,
 }
 
 /// A manifest of the folder.
@@ -125,7 +137,7 @@ impl<F: Folder> Store<F> {
         }
     }
 
-    /// The engine of exactly this key. Its plan has not been looked at: [`Self::plan`] does.
+    /// The engine of exactly this key. Its files have not been looked at: [`Self::parts`] does.
     ///
     /// # Errors
     /// [`EngineError::File`]; [`EngineError::Damaged`] where its manifest is none.
@@ -152,26 +164,31 @@ impl<F: Folder> Store<F> {
         Ok(others.into_iter().map(|(differences, manifest)| (manifest, differences)).collect())
     }
 
-    /// The bytes of an engine, after they were held against its manifest: TensorRT executes what they say.
+    /// The bytes of an engine, after they were held against its manifest: TensorRT and ONNX Runtime execute what they say.
     ///
     /// # Errors
     /// [`EngineError::Damaged`] where they are not those that were written; [`EngineError::File`].
-    pub fn plan(&mut self, manifest: &Manifest) -> Result<Vec<u8>, EngineError> {
-        let plan = &manifest.plan;
-        let damaged = |reason: String| Err(EngineError::Damaged { name: manifest.name.clone(), file: plan.file.clone(), reason });
-        if plan.bytes > MAX_PLAN_BYTES {
-            return damaged(format!("is said to have {} bytes, and no engine has", plan.bytes));
+    pub fn parts(&mut self, manifest: &Manifest) -> Result<Parts, EngineError> {
+        let plan = self.part(&manifest.name, &manifest.plan, MAX_PLAN_BYTES)?;
+        let tail = manifest.tail.as_ref().map(|tail| self.part(&manifest.name, &tail.file, MAX_TAIL_BYTES)).transpose()?;
+        Ok(Parts { plan, tail })
+    }
+
+    fn part(&mut self, name: &str, part: &Plan, most: u64) -> Result<Vec<u8>, EngineError> {
+        let damaged = |reason: String| Err(EngineError::Damaged { name: name.to_owned(), file: part.file.clone(), reason });
+        if part.bytes > most {
+            return damaged(format!("is said to have {} bytes, and no engine has", part.bytes));
         }
-        let bytes = match self.folder.read(&plan.file, plan.bytes + 1) {
+        let bytes = match self.folder.read(&part.file, part.bytes + 1) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return damaged("is not there".into()),
-            Err(error) => return Err(self.failed(&plan.file)(error)),
+            Err(error) => return Err(self.failed(&part.file)(error)),
         };
-        if bytes.len() as u64 != plan.bytes {
-            let more = if bytes.len() as u64 > plan.bytes { "more" } else { "fewer" };
-            return damaged(format!("has {more} bytes than the {} that were written", plan.bytes));
+        if bytes.len() as u64 != part.bytes {
+            let more = if bytes.len() as u64 > part.bytes { "more" } else { "fewer" };
+            return damaged(format!("has {more} bytes than the {} that were written", part.bytes));
         }
-        if file::sha256(&bytes) != plan.sha256 {
+        if file::sha256(&bytes) != part.sha256 {
             return damaged("has other bytes than were written (its SHA-256 is another one)".into());
         }
         Ok(bytes)
@@ -182,12 +199,15 @@ impl<F: Folder> Store<F> {
     ///
     /// # Errors
     /// [`EngineError::File`]: what was there before still is.
-    pub fn put(&mut self, manifest: &Manifest, plan: &[u8]) -> Result<(), EngineError> {
+    pub fn put(&mut self, manifest: &Manifest, parts: &Parts) -> Result<(), EngineError> {
         let _lock = self.change()?;
         // Room that nobody needs any more may be what this one lacks. What cannot be removed is none of its business.
         let _room = self.sweep();
         let stem = manifest.key.stem();
-        self.write(&manifest.plan.file, plan)?;
+        self.write(&manifest.plan.file, &parts.plan)?;
+        if let (Some(tail), Some(bytes)) = (&manifest.tail, &parts.tail) {
+            self.write(&tail.file.file, bytes)?;
+        }
         self.write(&manifest_file(&stem), &text(manifest)?)?;
         // It is in its place: what it replaced may stay or go.
         let _old = self.sweep();
@@ -215,7 +235,7 @@ impl<F: Folder> Store<F> {
     pub fn remove(&mut self, stem: &str) -> Result<u64, EngineError> {
         let _lock = self.change()?;
         let mut names = vec![manifest_file(stem)];
-        names.extend(self.names()?.into_iter().filter(|name| is_plan_of(name, stem)));
+        names.extend(self.names()?.into_iter().filter(|name| is_part_of(name, stem)));
         let mut freed = 0;
         for name in names {
             freed += self.discard(&name)?;
@@ -267,7 +287,7 @@ impl<F: Folder> Store<F> {
     /// # Errors
     /// [`EngineError::File`].
     pub fn size(&mut self, stem: &str) -> Result<u64, EngineError> {
-        let own = |name: &String| *name == manifest_file(stem) || is_plan_of(name, stem);
+        let own = |name: &String| *name == manifest_file(stem) || is_part_of(name, stem);
         let names: Vec<String> = self.names()?.into_iter().filter(own).collect();
         names.iter().try_fold(0, |sum, name| Ok(sum + self.bytes(name)?))
     }
@@ -329,9 +349,12 @@ impl<F: Folder> Store<F> {
         for name in &self.names()? {
             if name.ends_with(NEW) || name.ends_with(".egret-new") {
                 left.insert(name.clone());
-            } else if let Some(stem) = plan_stem(name) {
-                // A manifest that cannot be read may be a later egret's, which will want its plan.
-                let wants = |there: Result<Manifest, Unreadable>| there.map_or(true, |manifest| manifest.plan.file == *name);
+            } else if let Some(stem) = part_stem(name) {
+                // A manifest that cannot be read may be a later egret's, which will want its files.
+                let names = |manifest: &Manifest| {
+                    manifest.plan.file == *name || manifest.tail.as_ref().is_some_and(|tail| tail.file.file == *name)
+                };
+                let wants = |there: Result<Manifest, Unreadable>| there.map_or(true, |manifest| names(&manifest));
                 if !self.read(stem)?.is_some_and(wants) {
                     left.insert(name.clone());
                 }
@@ -349,14 +372,14 @@ fn manifest_file(stem: &str) -> String {
     format!("{stem}.json")
 }
 
-/// `STEM` of `STEM.DIGEST.plan`.
-fn plan_stem(name: &str) -> Option<&str> {
-    let (stem, digest) = name.strip_suffix(".plan")?.split_once('.')?;
+/// `STEM` of `STEM.DIGEST.plan` and `STEM.DIGEST.tail`.
+fn part_stem(name: &str) -> Option<&str> {
+    let (stem, digest) = name.strip_suffix(".plan").or_else(|| name.strip_suffix(".tail"))?.split_once('.')?;
     (stem.len() == 32 && digest.len() == 16).then_some(stem)
 }
 
-fn is_plan_of(name: &str, stem: &str) -> bool {
-    plan_stem(name) == Some(stem)
+fn is_part_of(name: &str, stem: &str) -> bool {
+    part_stem(name) == Some(stem)
 }
 
 /// Timings are of one TensorRT on one kind of device; what is built of them does not matter.

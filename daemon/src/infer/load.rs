@@ -58,6 +58,8 @@ pub struct Coming {
     pub heir: Option<Box<dyn Heir>>,
     /// What is happening to the model's engine.
     pub state: EngineState,
+    /// Where its network is cut in two, and why there, if it is.
+    pub cut: Option<String>,
 }
 
 impl Loaded {

@@ -50,6 +50,10 @@ impl Library {
     /// # Errors
     /// What was tried and why it did not do, for people.
     pub(super) fn find(configured: Option<&Path>) -> Result<Self, String> {
+        #[cfg(test)]
+        if hidden::is() {
+            return Err("hidden by a test".into());
+        }
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(library) = &*loaded {
             return Ok(library.clone());
@@ -67,6 +71,29 @@ impl Library {
         Err(tried.join("; "))
     }
 }
+
+/// For tests of machines without the library.
+#[cfg(test)]
+mod hidden {
+    use std::cell::Cell;
+
+    thread_local!(static HIDDEN: Cell<bool> = const { Cell::new(false) });
+
+    pub(super) fn is() -> bool {
+        HIDDEN.get()
+    }
+
+    /// Runs something that finds no ONNX Runtime on this thread.
+    #[cfg(feature = "doubles")]
+    pub(crate) fn without_onnxruntime<T>(run: impl FnOnce() -> T) -> T {
+        HIDDEN.set(true);
+        let done = run();
+        HIDDEN.set(false);
+        done
+    }
+}
+#[cfg(all(test, feature = "doubles"))]
+pub(crate) use hidden::without_onnxruntime;
 
 /// The library that this process uses, or would: its version and its file.
 ///

@@ -25,6 +25,8 @@ pub struct Tail {
     /// Outputs that are not of 32-bit floats, as such.
     floats: Vec<Vec<f32>>,
     cuda: bool,
+    /// Of the library.
+    version: String,
 }
 
 /// What a tail is given: a tensor of the cut, or an input of the whole network.
@@ -82,7 +84,7 @@ impl Tail {
         let inputs = session.inputs().iter().map(|input| input.name().to_owned()).collect();
         let outputs: Vec<String> = session.outputs().iter().map(|output| output.name().to_owned()).collect();
         let floats = vec![Vec::new(); outputs.len()];
-        Ok(Self { session, inputs, outputs, floats, cuda })
+        Ok(Self { session, inputs, outputs, floats, cuda, version: library.version })
     }
 
     /// Names of what it reads.
@@ -98,6 +100,11 @@ impl Tail {
     /// Whether it runs on the GPU, by ONNX Runtime's CUDA provider.
     pub fn is_on_gpu(&self) -> bool {
         self.cuda
+    }
+
+    /// What runs it, e.g. `onnxruntime 1.31.1 (CPU)`.
+    pub fn runtime(&self) -> String {
+        format!("onnxruntime {} ({})", self.version, if self.cuda { "GPU" } else { "CPU" })
     }
 
     /// Runs a batch: one run, however many frames. What it is given beyond its inputs is left alone. `read` sees all outputs, in the file's

@@ -1,6 +1,8 @@
 //! A network on an NVIDIA device: letterbox kernel, TensorRT engine, decoding kernels. Final boxes come to the host, or the outputs of
-//! networks that only the host makes sense of; pictures of the host go to the device through pinned memory.
+//! networks that only the host makes sense of; where TensorRT refuses part of a network, ONNX Runtime makes them of what the engine
+//! leaves. Pictures of the host go to the device through pinned memory.
 
+mod behind;
 mod boxes;
 mod outputs;
 mod setup;
@@ -20,7 +22,11 @@ use egret_jetson::{
 };
 
 pub use self::setup::{LANES, Refused, detectors};
-use self::{boxes::Seen, outputs::Outputs};
+use self::{
+    behind::{Behind, Lost},
+    boxes::Seen,
+    outputs::Outputs,
+};
 use super::{
     Clip, DetectError, Detector, Letterbox, Output, Placement, View,
     clip::ClipFiller,
@@ -53,6 +59,8 @@ enum Finish {
     Device(Seen),
     /// The host, from the tensors.
     Host(Outputs),
+    /// ONNX Runtime, and the host from what that makes of them.
+    Tail(Box<Behind>),
 }
 
 /// Clips on their way into the input.
@@ -144,28 +152,43 @@ impl TensorRt {
         result.map_err(|error| self.failed(error, clips.len()))
     }
 
-    /// Waits for the batch and takes what the network says of it.
-    fn finish(&mut self, results: &mut Results) -> Result<Times, DetectError> {
+    /// Waits for the batch and takes what the network says of it; also when the batch had come to the host.
+    fn finish(&mut self, results: &mut Results) -> Result<(Times, Instant), DetectError> {
         let Self { lane, finish, placements, size, .. } = self;
         let count = placements.len();
+        let batch = Batch { placements, size: *size };
+        let mut arrived = None;
         let result = match finish {
             Finish::Device(seen) => {
                 seen.clear(count);
                 lane.boxes(|picture, found| seen.take(picture, &found)).map(|times| {
+                    arrived = Some(Instant::now());
                     for (found, placement) in seen.found().iter().zip(&*placements) {
                         results.see(found, placement.as_ref());
                     }
                     (times, Ok(()))
                 })
             }
-            Finish::Host(outputs) => {
-                let batch = Batch { placements, size: *size };
-                lane.tensors(|fetched| outputs.read(fetched, &batch, results))
+            Finish::Host(outputs) => lane.tensors(|fetched| {
+                arrived = Some(Instant::now());
+                outputs.read(fetched, &batch, results).map_err(Lost::Output)
+            }),
+            Finish::Tail(behind) => {
+                let whole = count.max(*lane.executor().batches().start());
+                lane.tensors(|fetched| {
+                    arrived = Some(Instant::now());
+                    behind.read(fetched, whole, &batch, results)
+                })
             }
         };
         let (times, read) = result.map_err(|error| self.failed(error, count))?;
-        read.map_err(|reason| DetectError::Output { model: self.info.name.clone(), reason })?;
-        Ok(times)
+        read.map_err(|lost| match lost {
+            Lost::Output(reason) => DetectError::Output { model: self.info.name.clone(), reason },
+            Lost::Tail(error) => {
+                DetectError::Runtime { runtime: self.info.runtime.clone(), views: count, reason: error.to_string() }
+            }
+        })?;
+        Ok((times, arrived.unwrap_or_else(Instant::now)))
     }
 
     /// A batch in as many runs as the engine needs for it.
@@ -177,11 +200,10 @@ impl TensorRt {
         let (mut results, mut device, mut prepared) = (Results::default(), Duration::ZERO, None);
         for some in all.chunks(self.most) {
             put(self, some)?;
-            let times = self.finish(&mut results)?;
+            let (times, arrived) = self.finish(&mut results)?;
             device += times.engine;
             // The engine began when the pictures had been drawn and the lane's turn had come.
-            let now = Instant::now();
-            prepared = prepared.or_else(|| now.checked_sub(times.since_begun));
+            prepared = prepared.or_else(|| arrived.checked_sub(times.since_begun));
         }
         let Results { detections, extras, readings } = results;
         Ok(Output { detections, extras, readings, prepared: prepared.unwrap_or_else(Instant::now), device: Some(device) })

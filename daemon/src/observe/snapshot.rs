@@ -1,6 +1,6 @@
 //! What the line looks like at one moment. The pipeline fills it in; metrics, status and graph are made from it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use egret_jetson::surface;
 
@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub engines: Vec<(String, EngineState)>,
     /// What was done with decoders' surfaces. `None`: pictures do not stay on a device.
     pub surfaces: Option<surface::Counts>,
+    /// Where networks are cut in two, and why there, by model.
+    pub cuts: BTreeMap<String, String>,
 }
 
 /// One camera.

@@ -41,6 +41,7 @@ pub(super) fn json(snapshot: &Snapshot, not_ready: Option<&str>) -> Value {
             "state": state.word(),
             "percent": state.percent(),
             "reason": state.reason(),
+            "cut": snapshot.cuts.get(model),
         }))).collect::<Map<_, _>>(),
         "queues": snapshot.queues.iter()
             .map(|q| (q.name.to_owned(), json!({"length": q.length, "capacity": q.capacity}))).collect::<Map<_, _>>(),

@@ -186,6 +186,7 @@ impl Books {
             board: self.publishing.hardware.get(),
             engines: self.publishing.engines.snapshot(),
             surfaces: self.surfaces.as_ref().map(|surfaces| surfaces.counts()),
+            cuts: self.publishing.engines.cuts(),
         }
     }
 

@@ -20,8 +20,11 @@ pub(super) struct Jobs {
 impl Jobs {
     pub(super) fn start(coming: Vec<Coming>, board: &Arc<Board>, faults: &FaultSender) -> Result<Self, StartError> {
         let stop = CancellationToken::new();
-        let threads = coming.into_iter().filter_map(|Coming { model, succession, heir, state }| {
+        let threads = coming.into_iter().filter_map(|Coming { model, succession, heir, state, cut }| {
             board.set(&model, state);
+            if let Some(cut) = cut {
+                board.cut(&model, &cut);
+            }
             let mut heir = heir?;
             let (trial, stage) = (Trial::new(&model, board, &stop), format!("engine:{model}"));
             let work = move || succeed(&succession, &mut *heir, &trial);

@@ -79,7 +79,17 @@ impl Health {
             messages: Family::ALL.into_iter().map(delivered).collect(),
             connection_failures: Failure::ALL.into_iter().map(|failure| counters.failures(failure)).sum(),
             board: counters.hardware.get().map(|look| Board::from(&*look)),
-            engines: counters.engines.snapshot().into_iter().map(|(model, state)| (model, Engine::from(&state))).collect(),
+            engines: engines(&counters.engines),
         }
     }
+}
+
+/// The engines of all models, and where their networks are cut.
+fn engines(board: &crate::engine::Board) -> BTreeMap<String, Engine> {
+    let mut cuts = board.cuts();
+    let each = board.snapshot().into_iter().map(|(model, state)| {
+        let cut = cuts.remove(&model);
+        (model, Engine { cut, ..Engine::from(&state) })
+    });
+    each.collect()
 }

@@ -138,7 +138,7 @@ fn engines_of_other_networks_are_refused_by_name() {
             sha256: String::new(),
             precision: "fp32",
         };
-        egret::infer::tensorrt::detectors(engine, &rig.kernels, &other, &net.config, &std::sync::Arc::new(info))
+        egret::infer::tensorrt::detectors(engine.into(), None, &rig.kernels, &other, &net.config, &std::sync::Arc::new(info))
             .map(|_| ())
             .expect_err("refused")
             .to_string()

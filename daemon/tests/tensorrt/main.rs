@@ -141,7 +141,7 @@ impl Model {
             sha256: String::new(),
             precision: "fp32",
         };
-        detectors(engine, &rig.kernels, spec, &self.config, &Arc::new(info))
+        detectors(engine.into(), None, &rig.kernels, spec, &self.config, &Arc::new(info))
     }
 }
 

@@ -60,16 +60,21 @@ pub(super) fn report(out: &mut dyn Write, manifest: &Manifest, figures: &[Figure
             })
         };
         let rows: Value = figures.iter().map(row).collect();
-        let report =
-            json!({ "engine": manifest.key.stem(), "model": manifest.name, "device": manifest.key.device, "batches": rows });
+        let report = json!({
+            "engine": manifest.key.stem(), "model": manifest.name, "device": manifest.key.device,
+            "without_tail": manifest.tail.is_some(), "batches": rows,
+        });
         return Ok(writeln!(out, "{report:#}")?);
     }
     let (stem, key) = (table::short(&manifest.key.stem()), &manifest.key);
     let runs = figures.first().map_or(0, |figures| figures.runs);
     writeln!(
         out,
-        "{}, engine {stem}, {}, TensorRT {}: ms from enqueue to outputs, {runs} batches each",
-        manifest.name, key.device, key.tensorrt
+        "{}, engine {stem}, {}, TensorRT {}: ms from enqueue to outputs{}, {runs} batches each",
+        manifest.name,
+        key.device,
+        key.tensorrt,
+        if manifest.tail.is_some() { ", without its tail in ONNX Runtime" } else { "" }
     )?;
     let head = ["batch", "min", "p50", "p90", "p99", "max", "pictures/s", "by"].map(ToOwned::to_owned).to_vec();
     let row = |f: &Figures| {

@@ -1,6 +1,6 @@
 //! `egret engine build`.
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ pub(super) struct Work {
     orders: Vec<Order>,
     here: Here,
     store: Store,
+    onnxruntime: Option<PathBuf>,
     force: bool,
     stop: CancellationToken,
 }
@@ -50,7 +51,7 @@ pub(super) fn prepare(args: &args::Build, config: &Config, stop: CancellationTok
     let here = which::here(&args.place, &engines, orders.iter().any(Order::needs_plugins))?;
     // It is made where it is not there.
     let store = Store::new(&engine::folder(&engines)?);
-    Ok(Work { orders, here, store, force: args.force, stop })
+    Ok(Work { orders, here, store, onnxruntime: config.runtime.onnxruntime_library.clone(), force: args.force, stop })
 }
 
 impl Work {
@@ -62,6 +63,7 @@ impl Work {
                 program: "egret engine build",
                 force: self.force,
                 threads: None,
+                onnxruntime: self.onnxruntime.clone(),
                 stop: self.stop.clone(),
                 tell: terminal::follow(&order.name),
             };
@@ -112,6 +114,9 @@ pub(super) fn report(out: &mut dyn Write, built: &[Built], json: bool) -> anyhow
         };
         let stem = table::short(&key.stem());
         writeln!(out, "{name}: engine {stem} {how}: {}, {layers} layers, batches of {}", table::size(plan.bytes), key.profile)?;
+        if let Some(tail) = &manifest.tail {
+            writeln!(out, "{name}: {}", egret_models::text::plain(&tail.cut))?;
+        }
         let off = manifest.placement.iter().filter(|layer| !layer.on_dla).count();
         if let Some(dla) = &key.dla {
             writeln!(out, "{name}: {dla}; {off} of {} layers can only run on the GPU", manifest.placement.len())?;
@@ -128,6 +133,7 @@ fn value(Built { manifest, found }: &Built) -> Value {
         "build_s": manifest.build_s,
         "key": manifest.key,
         "plan": manifest.plan,
+        "tail": manifest.tail,
         "layers": manifest.layers,
         "placement": manifest.placement,
     })

@@ -144,6 +144,45 @@ fn an_engine_from_its_build_to_its_end() {
     assert!(desk.list(false).0.contains("no engines in"));
 }
 
+/// The first network's coverage by way of an operator that the double does not know.
+#[test]
+fn a_network_that_is_cut_says_where_and_why() {
+    let Some(desk) = desk() else { return };
+    if let Err(reason) = crate::infer::onnxruntime_library(None) {
+        eprintln!("SKIPPED: no ONNX Runtime: {reason} (set EGRET_ONNXRUNTIME)");
+        return;
+    }
+    let mut model = egret_models::onnx::edit::Model::read(&network()).expect("a network");
+    model.graph.nodes[1] = egret_models::onnx::edit::Node::new("HardSigmoid", "hard", &["c"], &["coverage"]);
+    fs::write(desk.path("yard.onnx"), model.write()).expect("written");
+    let why = "cut at tensors `c` (float32 [N,1,4,4], 64 bytes a frame) because node 1 `hard` (HardSigmoid): No importer";
+    let (text, good) = desk.build(|_| {});
+    assert!(good && text.contains(&format!("yard: {why}")), "{text}");
+    let value: Value = serde_json::from_str(&desk.build(|args| args.json = true).0).expect("JSON");
+    assert!(value[0]["tail"]["cut"].as_str().is_some_and(|cut| cut.starts_with(why)), "{value}");
+    let (text, good) = desk.list(false);
+    assert!(good && text.trim_end().ends_with("ok, with a tail in ONNX Runtime"), "{text}");
+    let inspect = |json| {
+        let args = args::Inspect { engine: "yard".into(), place: desk.place(), layers: false, json };
+        Desk::told(|out| inspect::run(&args, out))
+    };
+    let (text, good) = inspect(false);
+    assert!(good && text.contains(&format!("cut          {why}")) && text.contains(".tail, "), "{text}");
+    let manifest: Value = serde_json::from_str(&inspect(true).0).expect("JSON");
+    let tail = desk.path("engines").join(manifest["tail"]["file"].as_str().expect("a file"));
+    assert!(tail.exists() && manifest["tail"]["frame_bytes"] == 64);
+    let bench = args::Bench { engine: "yard".into(), place: desk.place(), runs: 2, warm_up: 1, ..args::Bench::default() };
+    let (text, good) = Desk::told(|out| bench::run(&bench, out));
+    assert!(good && text.contains("without its tail"), "{text}");
+
+    // Without its tail it is no engine, and goes; so does the tail with its engine.
+    let bytes = fs::read(&tail).expect("the tail");
+    fs::write(&tail, &bytes[1..]).expect("written");
+    let (text, good) = desk.list(false);
+    assert!(!good && text.contains("fewer bytes than"), "{text}");
+    assert!(desk.prune(false).0.contains("fewer bytes than") && !tail.exists());
+}
+
 #[test]
 fn what_cannot_run_here_is_told_and_pruned() {
     let Some(desk) = desk() else { return };

@@ -20,7 +20,7 @@ pub(super) fn run(args: &args::Inspect, out: &mut dyn Write) -> anyhow::Result<E
     let mut store = args.place.store(&config.runtime.engines)?;
     let manifest = named(&mut store, &args.engine)?;
     let here = fitting(&args.place, &config.runtime.engines);
-    let damaged = store.plan(&manifest).err().map(|error| error.to_string());
+    let damaged = store.parts(&manifest).err().map(|error| error.to_string());
     let elsewhere = here.as_ref().ok().and_then(|fits| fits(&manifest));
     let wrong = damaged.or_else(|| manifest.rejected().map(ToOwned::to_owned)).or(elsewhere);
     if args.json {
@@ -89,6 +89,10 @@ fn print(out: &mut dyn Write, manifest: &Manifest, bytes: u64, wrong: Option<&st
     writeln!(out, "options      {}", key.flags)?;
     writeln!(out, "built        {} by egret {}, in {built}", manifest.built_at, manifest.egret)?;
     writeln!(out, "file         {}, {}, sha256 {}", manifest.plan.file, table::size(bytes), manifest.plan.sha256)?;
+    if let Some(tail) = &manifest.tail {
+        writeln!(out, "tail         {}, {}, sha256 {}", tail.file.file, table::size(tail.file.bytes), tail.file.sha256)?;
+        writeln!(out, "cut          {}", tail.cut)?;
+    }
     writeln!(out, "layers       {}, {} of activations per context", manifest.layers, table::size(manifest.context_bytes))?;
     for tensor in &manifest.tensors {
         writeln!(out, "tensor       {tensor}")?;

@@ -56,7 +56,7 @@ fn rows(store: &mut Store, fits: Option<&Fits>) -> anyhow::Result<Vec<Row>> {
         let manifest = listed.manifest.map_err(|error| error.to_string());
         let wrong = match &manifest {
             Err(error) => Some(error.clone()),
-            Ok(manifest) => match store.plan(manifest) {
+            Ok(manifest) => match store.parts(manifest) {
                 Err(error) => Some(error.to_string()),
                 Ok(_) => manifest.rejected().map(ToOwned::to_owned).or_else(|| fits.and_then(|fits| fits(manifest))),
             },
@@ -67,7 +67,9 @@ fn rows(store: &mut Store, fits: Option<&Fits>) -> anyhow::Result<Vec<Row>> {
 }
 
 fn cells(row: &Row) -> Vec<String> {
-    let state = row.wrong.clone().unwrap_or_else(|| "ok".into());
+    let cut = row.manifest.as_ref().is_ok_and(|manifest| manifest.tail.is_some());
+    let ok = if cut { "ok, with a tail in ONNX Runtime" } else { "ok" };
+    let state = row.wrong.clone().unwrap_or_else(|| ok.into());
     match &row.manifest {
         Err(_) => {
             let mut cells = vec![String::new(); 8];
@@ -102,6 +104,7 @@ fn report(row: &Row) -> Value {
             "model": manifest.name,
             "key": manifest.key,
             "plan": manifest.plan,
+            "tail": manifest.tail,
             "bytes": row.bytes,
             "built_at": manifest.built_at,
             "build_s": manifest.build_s,

@@ -67,11 +67,11 @@ fn reason(store: &mut Store, manifest: &Manifest, wanted: &[Key], here: &Here) -
         return Some("no configured model has its network".into());
     }
     if of_model.contains(&&manifest.key) {
-        return store.plan(manifest).err().map(|error| error.to_string());
+        return store.parts(manifest).err().map(|error| error.to_string());
     }
     // Until its successor is there it may have to serve.
     for key in of_model {
-        if store.find(key).ok().flatten().is_some_and(|there| there.rejected().is_none() && store.plan(&there).is_ok()) {
+        if store.find(key).ok().flatten().is_some_and(|there| there.rejected().is_none() && store.parts(&there).is_ok()) {
             return Some(format!("{} took its place", table::short(&key.stem())));
         }
     }

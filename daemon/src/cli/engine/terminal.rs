@@ -18,6 +18,10 @@ pub(super) fn follow(model: &str) -> Tell {
     let live = io::stderr().is_terminal();
     let sparing = Mutex::new(Sparing::new(if live { 1 } else { STEP }));
     Arc::new(move |phase| {
+        // What is long is told when all is done.
+        if live && matches!(phase, Phase::Cut(_)) {
+            return;
+        }
         if !sparing.lock().unwrap_or_else(PoisonError::into_inner).lets(phase) {
             return;
         }

@@ -95,12 +95,13 @@ fn on(gpu: Gpu, config: &ModelConfig, runtime: &RuntimeConfig, order: Order, mut
     let (serving, state, force) = match choice {
         Choice::Exact(manifest) => match model.detectors(&mut store, &manifest, &model.config) {
             Ok(lanes) if manifest.verdict.is_some() || !model.is_compared() => {
-                return Ok(model.loaded(lanes, None, EngineState::Serving));
+                return Ok(model.loaded(lanes, None, EngineState::Serving, cut(&manifest)));
             }
             // Built on the command line: it is ready at once, and goes if it sees something else than the float network.
             Ok(lanes) => {
+                let cut = cut(&manifest);
                 let preparing = Preparing { store, force: false, serving: Some(manifest) };
-                return Ok(model.loaded(lanes, Some(preparing), EngineState::Checking));
+                return Ok(model.loaded(lanes, Some(preparing), EngineState::Checking, cut));
             }
             Err(reason) => {
                 tracing::error!(model = name, reason, "the engine does not run: the CPU serves, and it is built anew");
@@ -127,21 +128,28 @@ fn on(gpu: Gpu, config: &ModelConfig, runtime: &RuntimeConfig, order: Order, mut
         }
     };
     let older = serving.and_then(|manifest| match model.detectors(&mut store, &manifest, &model.config) {
-        Ok(lanes) => Some(lanes),
+        Ok(lanes) => Some((lanes, cut(&manifest))),
         Err(reason) => {
             tracing::warn!(model = name, reason, "the older engine does not run: the CPU serves");
             None
         }
     });
-    let instances = match older {
-        Some(lanes) => lanes,
-        None => model.on_cpu(model.config.workers.max(INSTANCES * LANES))?,
+    let (instances, cut) = match older {
+        Some(older) => older,
+        None => (model.on_cpu(model.config.workers.max(INSTANCES * LANES))?, None),
     };
     if let Some(state) = state {
-        return Ok(model.loaded(instances, None, state));
+        return Ok(model.loaded(instances, None, state, cut));
     }
     let building = EngineState::Building { fraction: None, remaining: None };
-    Ok(model.loaded(instances, Some(Preparing { store, force, serving: None }), building))
+    Ok(model.loaded(instances, Some(Preparing { store, force, serving: None }), building, cut))
+}
+
+/// Where the network of an engine that serves is cut, if it is; the log has it.
+fn cut(manifest: &Manifest) -> Option<String> {
+    let cut = manifest.tail.as_ref().map(|tail| tail.cut.clone())?;
+    tracing::info!(model = manifest.name, "part of the network runs in ONNX Runtime behind the engine: {cut}");
+    Some(cut)
 }
 
 impl Model {
@@ -153,10 +161,11 @@ impl Model {
 
     /// The lanes of an engine that is there.
     fn detectors(&self, store: &mut Store, manifest: &Manifest, config: &ModelConfig) -> Result<Vec<Box<dyn Detector>>, String> {
-        let engine = engine::open(&self.gpu.here, store, manifest).map_err(|error| error.to_string())?;
+        let opened = engine::open(&self.gpu.here, store, manifest).map_err(|error| error.to_string())?;
         let config = ModelConfig { workers: INSTANCES, ..config.clone() };
         let spec = confident(&self.spec, &config);
-        let lanes = detectors(engine, &self.gpu.kernels, &spec, &config, &self.info).map_err(|error| error.to_string())?;
+        let (library, kernels) = (self.runtime.onnxruntime_library.as_deref(), &self.gpu.kernels);
+        let lanes = detectors(opened, library, kernels, &spec, &config, &self.info).map_err(|error| error.to_string())?;
         Ok(lanes.into_iter().map(|lane| Box::new(lane) as _).collect())
     }
 
@@ -166,7 +175,13 @@ impl Model {
     }
 
     /// What serves now, and what is prepared meanwhile, if anything is.
-    fn loaded(self, instances: Vec<Box<dyn Detector>>, prepare: Option<Preparing>, state: EngineState) -> Loaded {
+    fn loaded(
+        self,
+        instances: Vec<Box<dyn Detector>>,
+        prepare: Option<Preparing>,
+        state: EngineState,
+        cut: Option<String>,
+    ) -> Loaded {
         let (name, spec) = (self.config.name.clone(), self.spec.clone());
         let device = spec.input.clip.is_none();
         let info = instances.first().map_or_else(|| Arc::clone(&self.info), |first| Arc::clone(first.spec()));
@@ -177,7 +192,7 @@ impl Model {
             let (serves, built) = (serving.is_some(), serving);
             Box::new(EngineHeir { model: self, store, force, built, serves }) as Box<dyn Heir>
         });
-        Loaded { info, spec: Some(spec), instances, coming: Some(Coming { model: name, succession, heir, state }) }
+        Loaded { info, spec: Some(spec), instances, coming: Some(Coming { model: name, succession, heir, state, cut }) }
     }
 }
 
@@ -238,7 +253,9 @@ impl Heir for EngineHeir {
         }
         // The other half keeps decoding and serving.
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)) as u32;
-        let asked = Asked { program: "egret run", force: self.force, threads: Some(threads), stop: stop.clone(), tell };
+        let onnxruntime = self.model.runtime.onnxruntime_library.clone();
+        let asked =
+            Asked { program: "egret run", force: self.force, threads: Some(threads), onnxruntime, stop: stop.clone(), tell };
         let built = engine::build(&self.model.gpu.here, &mut self.store, &self.model.order, &asked);
         self.store.end(&self.model.key);
         match built {

@@ -208,7 +208,7 @@ fn follow(trial: &Trial) -> Tell {
     let (model, board) = (trial.model.clone(), Arc::clone(&trial.board));
     let sparing = std::sync::Mutex::new(Sparing::new(10));
     Arc::new(move |phase: &Phase| {
-        board.set(&model, EngineState::from(phase));
+        board.hear(&model, phase);
         if sparing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).lets(phase) {
             tracing::info!(model, "engine: {phase}");
         }

@@ -1,6 +1,9 @@
 //! Output tensors on the host, as the heads and tasks of the models crate read them.
 
-use egret_jetson::{line::Fetched, tensorrt::DataType};
+use egret_jetson::{
+    line::{Fetched, OutputTensor},
+    tensorrt::DataType,
+};
 use egret_models::head::Tensor;
 use half::{bf16, f16};
 
@@ -31,9 +34,7 @@ impl Outputs {
         let fetched: Vec<Fetched<'_>> = fetched.collect();
         let read = self.order.iter().filter_map(|output| fetched.get(*output));
         for (output, floats) in read.clone().zip(&mut self.floats) {
-            if output.floats().is_none() {
-                unpack(output, floats).ok_or_else(|| format!("output `{}` is of {:?}", output.name, output.data_type))?;
-            }
+            as_floats(output, floats)?;
         }
         let tensors: Vec<_> = read
             .zip(&self.floats)
@@ -43,9 +44,28 @@ impl Outputs {
     }
 }
 
-/// Whether elements of that type can be read.
-pub(super) fn readable(data_type: DataType) -> bool {
-    !matches!(data_type, DataType::Other(_))
+/// Whether an output's elements can be read.
+///
+/// # Errors
+/// That they cannot.
+pub(super) fn readable(output: &OutputTensor) -> Result<(), String> {
+    match output.data_type {
+        DataType::Other(_) => {
+            Err(format!("the engine's output `{}` is of {:?}: let it end in floats", output.name, output.data_type))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Unpacks an output's elements to floats where they are none.
+///
+/// # Errors
+/// That they have no values.
+pub(super) fn as_floats(output: &Fetched<'_>, floats: &mut Vec<f32>) -> Result<(), String> {
+    if output.floats().is_some() {
+        return Ok(());
+    }
+    unpack(output, floats).ok_or_else(|| format!("output `{}` is of {:?}", output.name, output.data_type))
 }
 
 /// The elements of an output as floats; `None`: of a type that has none.
@@ -104,11 +124,11 @@ mod tests {
         for (data_type, bytes, expected) in cases {
             let mut floats = Vec::new();
             let output = Fetched { name: "y", shape: &[1], data_type, bytes: &bytes };
-            assert!(readable(data_type) && unpack(&output, &mut floats).is_some());
+            assert!(unpack(&output, &mut floats).is_some());
             assert_eq!(floats, [expected], "{data_type:?}");
         }
         let other = Fetched { name: "y", shape: &[1], data_type: DataType::Other(6), bytes: &[0] };
-        assert!(unpack(&other, &mut Vec::new()).is_none() && !readable(DataType::Other(6)));
+        assert!(as_floats(&other, &mut Vec::new()).expect_err("no values").contains("output `y` is of Other(6)"));
     }
 
     #[test]

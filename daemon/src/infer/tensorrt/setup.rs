@@ -1,6 +1,6 @@
 //! From an engine to its detectors.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use egret_jetson::{
     kernels::{
@@ -9,7 +9,7 @@ use egret_jetson::{
         letterbox::{Element, Tensor},
     },
     line::{self, Executor, Input, Lane, LineError},
-    tensorrt::{DataType, Engine},
+    tensorrt::DataType,
 };
 use egret_models::{
     head::{HeadSpec, Thresholds},
@@ -18,6 +18,7 @@ use egret_models::{
 
 use super::{
     Clips, Finish, TensorRt,
+    behind::Behind,
     boxes::Seen,
     feed,
     outputs::{Outputs, readable},
@@ -25,7 +26,8 @@ use super::{
 use crate::{
     batch::Place,
     config::ModelConfig,
-    infer::{DetectError, Letterbox, clip::ClipFiller, device_head, load::thresholds, reader::Reader},
+    engine::Opened,
+    infer::{DetectError, Letterbox, TailError, clip::ClipFiller, device_head, load::thresholds, reader::Reader},
     media::ModelInfo,
 };
 
@@ -44,39 +46,51 @@ pub enum Refused {
     /// The input's elements cannot be drawn.
     #[error("the engine's input is of {0:?}: export the network with an input of 32-bit or 16-bit floats, or bytes")]
     Element(DataType),
+    /// What ONNX Runtime is to run behind the engine does not run.
+    #[error(transparent)]
+    Tail(#[from] TailError),
     /// The first run failed.
     #[error("the engine's first run failed: {0}")]
     TrialRun(DetectError),
 }
 
 /// Detectors of an engine: [`LANES`] for each of the model's workers, each to be driven by a thread of its own. All weights are the
-/// engine's; each worker has a stream and activations. `kernels` are those of the engine's device, whose context must be the calling
-/// thread's.
+/// engine's; each worker has a stream and activations; each lane has a tail of its own where the network was cut. `kernels` are those of
+/// the engine's device, whose context must be the calling thread's. `onnxruntime`: where its library is, if the configuration says so.
 ///
 /// # Errors
 /// [`Refused`], also where memory runs out.
 pub fn detectors(
-    engine: Engine,
+    opened: Opened,
+    onnxruntime: Option<&Path>,
     kernels: &Arc<Kernels>,
     spec: &ModelSpec,
     config: &ModelConfig,
     info: &Arc<ModelInfo>,
 ) -> Result<Vec<TensorRt>, Refused> {
-    let engine = Arc::new(engine);
+    let (engine, tail) = (Arc::new(opened.engine), opened.tail.as_deref());
+    // Inputs that only the tail reads are none of the engine's.
+    let reads = |name: &str| tail.is_none() || engine.tensors().iter().any(|tensor| !tensor.is_output && tensor.name == name);
+    let constants = spec.constants.iter().filter(|constant| reads(&constant.name));
     let input = Input {
         name: spec.input.name.clone(),
         shape: spec.input.shape(1).split_off(1),
-        constants: spec.constants.iter().map(|constant| (constant.name.clone(), constant.values.clone())).collect(),
+        constants: constants.map(|constant| (constant.name.clone(), constant.values.clone())).collect(),
     };
-    let mut detectors = Vec::new();
+    let (mut detectors, mut info) = (Vec::new(), Arc::clone(info));
     for worker in 0..config.workers.max(1) {
         let executor = Executor::new(kernels, &engine, &input)?;
-        let plan = Plan::new(&executor, spec, config)?;
-        if worker == 0 {
-            plan.tell(&executor, spec, info);
-        }
-        for _ in 0..LANES {
-            let mut detector = plan.detector(&executor, spec, config, info)?;
+        let plan = Plan::new(&executor, spec, config, tail.is_some())?;
+        for lane in 0..LANES {
+            let behind = tail.map(|tail| Behind::new(tail, onnxruntime, &executor, spec, config)).transpose()?;
+            if (worker, lane) == (0, 0) {
+                if let Some(behind) = &behind {
+                    let runtime = format!("{} + {}", info.runtime, behind.runtime());
+                    info = Arc::new(ModelInfo { runtime, ..(*info).clone() });
+                }
+                plan.tell(&executor, spec, &info);
+            }
+            let mut detector = plan.detector(&executor, spec, config, (&info, behind))?;
             detector.place.engine = Some(worker);
             detector.try_out().map_err(Refused::TrialRun)?;
             detectors.push(detector);
@@ -87,7 +101,7 @@ pub fn detectors(
 
 /// How the outputs of an engine are finished.
 struct Plan {
-    /// For each output of the network, as its manifest lists them, its place among the engine's.
+    /// For each output of the network, as its manifest lists them, its place among the engine's; empty where its tail makes some.
     order: Vec<usize>,
     tensor: Tensor,
     /// Decodes on the device, or why it does not.
@@ -95,18 +109,16 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(executor: &Executor, spec: &ModelSpec, config: &ModelConfig) -> Result<Self, Refused> {
+    fn new(executor: &Executor, spec: &ModelSpec, config: &ModelConfig, tailed: bool) -> Result<Self, Refused> {
         let place = |name: &String| {
             let found = executor.outputs().iter().position(|output| output.name == *name);
             let names = || executor.outputs().iter().map(|output| output.name.as_str()).collect::<Vec<_>>().join(", ");
             found.ok_or_else(|| Refused::Output(format!("the engine has no output `{name}`: it has {}", names())))
         };
-        let order = spec.outputs.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-        for output in order.iter().map(|output| &executor.outputs()[*output]) {
-            if !readable(output.data_type) {
-                let reason = format!("the engine's output `{}` is of {:?}: let it end in floats", output.name, output.data_type);
-                return Err(Refused::Output(reason));
-            }
+        let made = if tailed { &[][..] } else { &spec.outputs };
+        let order = made.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        for output in &order {
+            readable(&executor.outputs()[*output]).map_err(Refused::Output)?;
         }
         let element = match executor.input_type() {
             DataType::Float => Element::F32,
@@ -116,7 +128,8 @@ impl Plan {
         };
         let interleaved = spec.input.layout == Layout::Nhwc;
         let tensor = Tensor { width: spec.input.width as u32, height: spec.input.height as u32, element, interleaved };
-        let decoding = decoding(executor, spec, config, &order);
+        let decoding =
+            if tailed { Err("part of it runs in ONNX Runtime".into()) } else { decoding(executor, spec, config, &order) };
         Ok(Self { order, tensor, decoding })
     }
 
@@ -128,13 +141,16 @@ impl Plan {
             }
             Err(reason) => {
                 let most = *executor.batches().end();
-                let bytes = self.order.iter().map(|output| executor.output_bytes(*output, most)).sum::<u64>() / most as u64;
+                // All come to the host, also those that nobody reads.
+                let bytes = (0..executor.outputs().len()).map(|output| executor.output_bytes(output, most)).sum::<u64>();
+                let bytes = bytes / most as u64;
                 let kind = spec.task.word();
                 tracing::info!(
                     model = info.name,
                     kind,
                     bytes,
                     reason,
+                    runtime = info.runtime,
                     "the network's outputs are read on the host, {bytes} bytes of a picture"
                 );
             }
@@ -146,7 +162,7 @@ impl Plan {
         executor: &Arc<Executor>,
         spec: &ModelSpec,
         config: &ModelConfig,
-        info: &Arc<ModelInfo>,
+        (info, behind): (&Arc<ModelInfo>, Option<Behind>),
     ) -> Result<TensorRt, Refused> {
         let batches = executor.batches();
         let most = *batches.end();
@@ -157,6 +173,8 @@ impl Plan {
         let (line, finish) = if let Ok((decoder, order, more)) = &self.decoding {
             let decoder = Box::new(decoder.clone());
             (line::Finish::Boxes { decoder, order: order.clone() }, Finish::Device(Seen::new(*more)))
+        } else if let Some(behind) = behind {
+            (line::Finish::Tensors, Finish::Tail(Box::new(behind)))
         } else {
             let outputs: Vec<_> = self
                 .order

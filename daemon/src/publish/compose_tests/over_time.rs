@@ -234,6 +234,9 @@ fn health_is_as_its_fixture() {
     };
     let building = EngineState::Building { fraction: Some(0.423), remaining: Some(Duration::from_secs(195)) };
     let rejected = EngineState::Rejected("it does not agree with onnxruntime 1.31.1: recall 0.1".into());
+    let cut = "cut at tensors `boxes` (float32 [batch,64,4], 1024 bytes a frame) because \
+               node 13 `nms` (NonMaxSuppression): no importer";
+    let street = message::Engine { cut: Some(cut.into()), ..(&building).into() };
     let findings = Findings {
         uptime_s: 3600,
         cpu_percent: Some(message::Rounded(41.25)),
@@ -244,7 +247,7 @@ fn health_is_as_its_fixture() {
         messages: [("frame", Delivered { published: 90_000, dropped: 12 })].into(),
         connection_failures: 1,
         board: Some((&crate::throttle::Look { share: 0.75, reading: board(), ..crate::throttle::Look::default() }).into()),
-        engines: [("street".to_owned(), (&building).into()), ("yard".to_owned(), (&rejected).into())].into(),
+        engines: [("street".to_owned(), street), ("yard".to_owned(), (&rejected).into())].into(),
     };
     let (topic, payload) = composer().health(findings, now_after(Instant::now(), Duration::ZERO));
     assert_eq!(&*topic, "egret/box1/health");

@@ -17,6 +17,10 @@ pub struct Engine {
     pub remaining_s: Option<u64>,
     /// Why it does not serve; `null`: it does, or is about to.
     pub reason: Option<String>,
+    /// Where the network is cut in two, and why there: TensorRT refuses part of it, which runs in ONNX Runtime behind the engine. Absent
+    /// where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
 }
 
 impl From<&EngineState> for Engine {
@@ -30,6 +34,7 @@ impl From<&EngineState> for Engine {
             percent: state.percent(),
             remaining_s: remaining,
             reason: state.reason().map(ToOwned::to_owned),
+            cut: None,
         }
     }
 }

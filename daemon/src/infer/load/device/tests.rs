@@ -22,6 +22,8 @@ use crate::{
     },
 };
 
+mod tail;
+
 const SIDE: i64 = 64;
 const CELL: i64 = 16;
 
