@@ -100,3 +100,25 @@ impl Fetch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_and_halves_are_seen_where_they_lie_and_nothing_else_is() {
+        let words = [0x3f80_0000_u32, 0xc000_3c00];
+        // SAFETY: any byte of a number is a byte, and bytes need no alignment.
+        let (_, bytes, _) = unsafe { words.align_to::<u8>() };
+        let of = |data_type, bytes| Fetched { name: "y", shape: &[2], data_type, bytes };
+        let float = of(DataType::Float, bytes);
+        assert_eq!(float.floats().and_then(|floats| floats.first().copied()), Some(1.0));
+        assert_eq!(float.halves(), None);
+        let half = of(DataType::Half, &bytes[4..]);
+        let mut bits = half.halves().expect("halves").to_vec();
+        bits.sort_unstable();
+        assert_eq!((bits, half.floats()), (vec![0x3c00, 0xc000], None));
+        // Not where such numbers may lie.
+        assert_eq!((of(DataType::Half, &bytes[1..3]).halves(), of(DataType::Float, &bytes[2..6]).floats()), (None, None));
+    }
+}
