@@ -64,10 +64,10 @@ files() {
   local paths=("${names[@]/#/$work/egret/yocto/kas/}")
   (IFS=: && echo "${paths[*]/%/.yml}")
 }
-# on NAME:NAME… COMMANDS: in the environment that kas makes of these files, one BitBake for all commands.
+# on NAME:NAME… COMMANDS: in the environment that kas makes of these files.
 on() {
   "${as[@]}" env -i "${environment[@]}" kas --log-level warning shell "$(files "$1")" \
-    -c "set -e; export LANG=en_US.UTF-8 BB_SERVER_TIMEOUT=60; $2; bitbake -m"
+    -c "set -e; export LANG=en_US.UTF-8; $2"
 }
 # What BitBake made of a variable, from a file that `bitbake -e` wrote.
 want() { # FILE VARIABLE PATTERN

@@ -37,7 +37,7 @@ export CARGO_PROFILE_RELEASE_STRIP = "none"
 EGRET_MANUAL = "${@bb.utils.contains('MACHINE_FEATURES', 'qemu-usermode', '1', '', d)}"
 do_compile:append() {
     if [ -n "${EGRET_MANUAL}" ]; then
-        ${@qemu_wrapper_cmdline(d, d.getVar('STAGING_DIR_HOST'), [d.expand('${STAGING_DIR_HOST}${libdir}'), d.expand('${STAGING_DIR_HOST}${base_libdir}')])} \
+        ${@qemu_wrapper_cmdline(d, '${STAGING_DIR_HOST}', ['${STAGING_LIBDIR}', '${STAGING_BASELIBDIR}'])} \
             ${B}/target/${CARGO_TARGET_SUBDIR}/egret manual ${B}/manual
     fi
 }
