@@ -69,10 +69,13 @@ pub(crate) fn task_manifest(side: i64, task: &str, classes: usize, more: &str) -
     )
 }
 
+#[cfg(feature = "demo")]
 const SIDE: i64 = 64;
+#[cfg(feature = "demo")]
 const LARGE: i64 = 16;
 
 /// Sees something of 14 pixels in every cell of every picture, with a score of about a half.
+#[cfg(feature = "demo")]
 pub(crate) fn cells() -> Vec<u8> {
     let each = (3 * LARGE * LARGE) as usize;
     Network::new(&[3, SIDE, SIDE])
@@ -89,6 +92,7 @@ pub(crate) fn cells() -> Vec<u8> {
 }
 
 /// The manifest of [`cells`].
+#[cfg(feature = "demo")]
 pub(crate) fn cells_manifest() -> String {
     format!(
         "name = \"net\"\nfile = \"net.onnx\"\n[input]\nname = \"images\"\nwidth = {SIDE}\nheight = {SIDE}\norder = \"rgb\"\n\
