@@ -11,6 +11,9 @@ fi
 cd "$(dirname "$0")/../.."
 packages=target/acceptance/arm64 root=$PWD/target/acceptance/root-arm64
 [ -n "${EGRET_ACCEPTANCE_KEEP:-}" ] || scripts/cross.sh --out "$packages" "$@"
+# Whose architecture they are is nothing to lintian.
+lintian --allow-root --fail-on error,warning "$packages"/*_arm64.deb
+echo "lintian: no error, no warning ($(lintian --version))"
 scripts/acceptance/root.sh "$packages"/*_arm64.deb
 work=$(mktemp -d "${TMPDIR:-/tmp}/egret-arm64.XXXXXX")
 mkdir "$work/upper" "$work/work" "$work/root"

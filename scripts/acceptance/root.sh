@@ -12,7 +12,7 @@ architecture=$(dpkg-deb --field "$1" Architecture)
 command -v mmdebstrap >/dev/null || { echo "root.sh: install mmdebstrap" >&2; exit 1; }
 # What the packages say that they need, the first of alternatives: what is missing there is missed here.
 if [ "$architecture" = "$(dpkg --print-architecture)" ]; then
-  wanted=systemd,systemd-sysv,dbus,udev,init-system-helpers,mosquitto,mosquitto-clients,jq,curl,procps
+  wanted=systemd,systemd-sysv,dbus,udev,init-system-helpers,mosquitto,mosquitto-clients,jq,curl,procps,libfaketime
 else
   wanted=init-system-helpers root+=-$architecture
 fi

@@ -7,6 +7,7 @@ mkdir -p /etc/systemd/system/egret.service.d
 ln -s /usr/share/egret/drop-ins/cpu-only.conf /etc/systemd/system/egret.service.d/
 systemctl daemon-reload; systemctl restart egret; is "starts with cpu-only" $? 0
 holds "detections with cpu-only" detections
+exposure egret 16
 is "its devices" "$(property PrivateDevices)" yes
 is "users of its own" "$(property PrivateUsers)" yes
 p=$(property MainPID)

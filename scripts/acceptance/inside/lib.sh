@@ -12,8 +12,19 @@ until_so() { local what=$1 _; shift; for _ in $(seq 450); do if "$@"; then echo 
 property() { systemctl show -P "$1" "${2:-egret}"; }
 restarted() { [ "$(property NRestarts)" -ge "$1" ] && [ "$(property ActiveState)" = active ]; }
 install_deb() { dpkg --force-confdef --force-confold -i "$@" >/tmp/dpkg.log 2>&1 || { cat /tmp/dpkg.log; return 1; }; }
+# The cameras, as a unit of this name: not as root, for whom libraries write caches all over the system.
+simulate() {
+  systemd-run --quiet --unit="$1" -p DynamicUser=yes -p PrivateTmp=yes -E HOME=/tmp egret-demo sim --port 8554 \
+    --camera street=scene,seed=7,size=640x360,fps=5 --camera door=test,size=320x240,fps=5 --camera yard=test,size=320x240,fps=5
+}
 # Messages of a topic: messages TOPIC NUMBER [SECONDS], one JSON a line.
 messages() { mosquitto_sub -h 127.0.0.1 -t "$1" -C "$2" -W "${3:-90}" 2>/dev/null; }
 detections() { messages 'egret/+/cam/street/frame' 400 "${1:-90}" | grep -m1 -q '"objects":\[{'; }
 metric() { curl -s "http://127.0.0.1:${2:-9180}/metrics" | grep -F "$1" | awk '{s += $NF} END {print s + 0}'; }
+# Exposure of the unit as it is loaded: exposure UNIT LIMIT, the limit times ten.
+exposure() {
+  local score
+  score=$(systemd-analyze security --no-pager "$1" | grep -oE 'Overall exposure level .*: [0-9.]+' | grep -oE '[0-9.]+$')
+  holds "exposure $score, at most ${2%?}.${2: -1}" [ "${score//./}" -le "$2" ]
+}
 finish() { exit $bad; }
