@@ -1,10 +1,10 @@
 //! One GPU, opened.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
-use cudarc::driver::{CudaContext, CudaStream, result::DriverError};
+use cudarc::driver::{CudaContext, CudaStream, result::DriverError, sys::CUdevice_attribute};
 
-use crate::{Cuda, CudaError};
+use crate::{Cuda, CudaError, telemetry};
 
 /// A GPU and its primary context, in which TensorRT and the kernels work. Opening it again gives the same context.
 pub struct Device {
@@ -55,6 +55,19 @@ impl Device {
     /// [`CudaError::Call`].
     pub fn stream(&self) -> Result<Arc<CudaStream>, CudaError> {
         self.context.new_stream().map_err(failed("cuStreamCreate"))
+    }
+
+    /// Bytes of memory that can still be allocated on it. Where it works in the machine's own memory (Jetson), the driver counts pages
+    /// that hold copies of files as taken, though they are given back at once: there the kernel's `MemAvailable` counts if it is more.
+    ///
+    /// # Errors
+    /// [`CudaError::Call`].
+    pub fn free_memory(&self) -> Result<u64, CudaError> {
+        let (free, _) = self.context.mem_get_info().map_err(failed("cuMemGetInfo"))?;
+        let integrated = self.context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_INTEGRATED);
+        let integrated = integrated.map_err(failed("cuDeviceGetAttribute"))? != 0;
+        let available = if integrated { telemetry::available_memory(Path::new("/")) } else { None };
+        Ok((free as u64).max(available.unwrap_or(0)))
     }
 
     /// Its context.

@@ -200,6 +200,11 @@ fn joined(gpu: Option<Gpu>, devices: &[Device]) -> Option<Gpu> {
     Some(gpu)
 }
 
+/// What can still be had of the machine's memory without swapping, in bytes (`MemAvailable`).
+pub(crate) fn available_memory(root: &Path) -> Option<u64> {
+    memory(&Tree::new(root)).map(|memory| memory.available)
+}
+
 /// `/proc/meminfo`, in kB of 1024 bytes.
 fn memory(tree: &Tree) -> Option<Memory> {
     let text = tree.text("proc/meminfo")?;

@@ -1,4 +1,4 @@
-// A CUDA driver for tests, over the kernels compiled for the CPU: the calls that egret makes, on one device of the host's memory.
+// A CUDA driver for tests, over the kernels compiled for the CPU: the calls that egret makes, on devices of the host's memory.
 //
 // Work on a stream is done as late as the driver may do it: when somebody waits for the stream or for an event on it. Who reads results
 // or writes over staging memory too early, or lets one stream go on without the event of another, sees other bytes. With the knob
@@ -27,7 +27,8 @@ constexpr int ATTRIBUTE_MAJOR = 75, ATTRIBUTE_MINOR = 76;
 std::recursive_mutex& guard = *new std::recursive_mutex;
 std::condition_variable_any& changed = *new std::condition_variable_any;
 using Lock = std::unique_lock<std::recursive_mutex>;
-int context_handle;
+constexpr int MOST_DEVICES = 4;
+int context_handles[MOST_DEVICES];
 thread_local void* current = nullptr;
 
 // What a test can turn, and read.
@@ -36,6 +37,7 @@ struct Knobs {
     std::atomic<long long> lost{0};            // every call fails with this code
     std::atomic<long long> lost_after{-1};     // after so many kernels the next one is an illegal memory access
     std::atomic<long long> memory{-1};         // bytes of device memory that there are
+    std::atomic<long long> devices{1};         // how many there are, at most 4
     std::atomic<long long> capture_fails{0};   // recordings come out invalid
     std::atomic<long long> launches{0}, allocations{0}, waits{0}, to_device{0}, to_host{0}, used{0};
 } knobs;
@@ -44,7 +46,7 @@ std::map<std::string, std::atomic<long long>*> names = {
     {"threads", &knobs.threads},   {"lost", &knobs.lost},         {"lost_after", &knobs.lost_after},
     {"memory", &knobs.memory},     {"launches", &knobs.launches}, {"allocations", &knobs.allocations},
     {"waits", &knobs.waits},       {"to_device", &knobs.to_device}, {"to_host", &knobs.to_host},
-    {"used", &knobs.used},         {"capture_fails", &knobs.capture_fails},
+    {"used", &knobs.used},         {"capture_fails", &knobs.capture_fails}, {"devices", &knobs.devices},
 };
 
 struct Stream {
@@ -112,8 +114,12 @@ struct Function {
     std::size_t params;
 };
 
-// What was allocated, by address: bytes. Pointers from elsewhere the driver does not know.
-std::map<unsigned long long, std::size_t> allocations;
+// What was allocated, by address. Pointers from elsewhere the driver does not know.
+struct Allocation {
+    std::size_t bytes;
+    void* context;
+};
+std::map<unsigned long long, Allocation> allocations;
 
 // Registered images are never freed: work that comes too late finds out that they are gone.
 struct Resource {
@@ -147,14 +153,16 @@ CALL egret_driver_get(const char* name, long long* value) {
 
 CALL cuInit(unsigned) { return 0; }
 CALL cuDriverGetVersion(int* version) { return *version = 12060, 0; }
-CALL cuDeviceGetCount(int* count) { return *count = 1, 0; }
-CALL cuDeviceGet(int* device, int ordinal) { return *device = 0, ordinal == 0 ? 0 : INVALID_DEVICE; }
+CALL cuDeviceGetCount(int* count) { return *count = static_cast<int>(knobs.devices), 0; }
+CALL cuDeviceGet(int* device, int ordinal) {
+    return *device = ordinal, ordinal >= 0 && ordinal < MOST_DEVICES && ordinal < knobs.devices ? 0 : INVALID_DEVICE;
+}
 CALL cuDeviceGetName(char* name, int len, int) { return std::strncpy(name, "CPU", static_cast<std::size_t>(len)), 0; }
 // An Orin; anything else that is asked for it does not have.
 CALL cuDeviceGetAttribute(int* value, int attribute, int) {
     return *value = attribute == ATTRIBUTE_MAJOR ? 8 : attribute == ATTRIBUTE_MINOR ? 7 : 0, 0;
 }
-CALL cuDevicePrimaryCtxRetain(void** context, int) { return *context = &context_handle, 0; }
+CALL cuDevicePrimaryCtxRetain(void** context, int device) { return *context = &context_handles[device], 0; }
 CALL cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 CALL cuCtxGetCurrent(void** context) { return *context = current, 0; }
 CALL cuCtxSetCurrent(void* context) { return current = context, 0; }
@@ -255,14 +263,20 @@ CALL cuMemAlloc_v2(unsigned long long* address, std::size_t bytes) {
     if (!memory) return OUT_OF_MEMORY;
     std::memset(memory, 0xa5, bytes);
     *address = reinterpret_cast<unsigned long long>(memory);
-    allocations[*address] = bytes;
+    allocations[*address] = {bytes, current};
     return knobs.used += static_cast<long long>(bytes), 0;
+}
+CALL cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {
+    ALIVE;
+    const Lock lock(guard);
+    const long long all = knobs.memory >= 0 ? static_cast<long long>(knobs.memory) : 1LL << 40;
+    return *total = static_cast<std::size_t>(all), *free = static_cast<std::size_t>(all > knobs.used ? all - knobs.used : 0), 0;
 }
 CALL cuMemFree_v2(unsigned long long address) {
     const Lock lock(guard);
     const auto found = allocations.find(address);
     if (found == allocations.end()) return INVALID_VALUE;
-    knobs.used -= static_cast<long long>(found->second);
+    knobs.used -= static_cast<long long>(found->second.bytes);
     return allocations.erase(found), std::free(reinterpret_cast<void*>(address)), 0;
 }
 CALL cuMemHostAlloc(void** memory, std::size_t bytes, unsigned) {
@@ -271,7 +285,7 @@ CALL cuMemHostAlloc(void** memory, std::size_t bytes, unsigned) {
     *memory = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
     if (!*memory) return OUT_OF_MEMORY;
     const Lock lock(guard);
-    return allocations[reinterpret_cast<unsigned long long>(*memory)] = bytes, 0;
+    return allocations[reinterpret_cast<unsigned long long>(*memory)] = {bytes, current}, 0;
 }
 CALL cuMemFreeHost(void* memory) {
     const Lock lock(guard);
@@ -281,12 +295,12 @@ CALL cuMemFreeHost(void* memory) {
 CALL cuPointerGetAttribute(void* value, int attribute, unsigned long long pointer) {
     const Lock lock(guard);
     auto after = allocations.upper_bound(pointer);
-    if (after == allocations.begin() || pointer >= std::prev(after)->first + std::prev(after)->second) return INVALID_VALUE;
-    const auto& [address, bytes] = *std::prev(after);
+    if (after == allocations.begin() || pointer >= std::prev(after)->first + std::prev(after)->second.bytes) return INVALID_VALUE;
+    const auto& [address, allocation] = *std::prev(after);
     switch (attribute) {
-        case 1: *static_cast<void**>(value) = &context_handle; return 0;
+        case 1: *static_cast<void**>(value) = allocation.context; return 0;
         case 11: *static_cast<unsigned long long*>(value) = address; return 0;
-        case 12: *static_cast<std::size_t*>(value) = bytes; return 0;
+        case 12: *static_cast<std::size_t*>(value) = allocation.bytes; return 0;
         default: return INVALID_VALUE;
     }
 }

@@ -182,11 +182,12 @@ pub struct Driver {
 
 impl Driver {
     /// What can be turned, and where it rests.
-    const KNOBS: [(&str, i64); 5] = [("threads", 0), ("lost", 0), ("lost_after", -1), ("memory", -1), ("capture_fails", 0)];
+    const KNOBS: [(&str, i64); 6] =
+        [("threads", 0), ("lost", 0), ("lost_after", -1), ("memory", -1), ("devices", 1), ("capture_fails", 0)];
 
     /// Turns a knob: `threads` (1: streams that are made work by themselves), `lost` (a `CUresult` with which every call fails),
     /// `lost_after` (so many kernels later the next one is an illegal memory access), `memory` (bytes that the device has),
-    /// `capture_fails` (1: recordings come out invalid); or sets a count. `false`: there is none of that name.
+    /// `devices` (how many there are, at most 4), `capture_fails` (1: recordings come out invalid); or sets a count. `false`: there is none of that name.
     pub fn set(&self, knob: &str, value: i64) -> bool {
         let Ok(name) = CString::new(knob) else { return false };
         // SAFETY: the name is NUL-terminated and lives for the call.
