@@ -18,6 +18,7 @@ mod first;
 mod keys;
 mod kind;
 mod ledger;
+mod model;
 mod mqtt;
 mod overrides;
 mod page;
@@ -45,6 +46,7 @@ pub use edits::{Deviation, Difference, Edits, LIVE_KEYS};
 pub use files::Texts;
 pub use filter::{BadFilter, log_filter};
 pub use first::{First, Password, first};
+pub use model::*;
 pub use mqtt::*;
 pub use overrides::Overrides;
 pub use page::page;
@@ -60,6 +62,8 @@ use build::Surroundings;
 use document::Entries;
 use ledger::{Ledger, Spot};
 use tree::Tree;
+
+use crate::placement::Machine;
 
 /// Where the configuration is looked for if no file is named.
 pub const DEFAULT_FILE: &str = "/etc/egret/egret.toml";
@@ -79,6 +83,8 @@ pub struct Sources {
     pub checking: bool,
     /// Class names of models whose files were looked into, by the model's name: what else names classes is checked against them.
     pub classes: BTreeMap<String, Vec<String>>,
+    /// What models run on; `None`: the machine is asked, where a key needs it.
+    pub machine: Option<Machine>,
     /// Files as they were read before; `None`: they are read.
     pub texts: Option<Texts>,
     /// What commands have changed since.
@@ -147,10 +153,10 @@ fn assemble(sources: &Sources, ledger: &mut Ledger) -> (Option<Config>, Vec<Diff
     }
     layers.push(environment::read(ledger, layers.len(), &sources.variables));
     layers.push(sources.overrides.read(ledger, layers.len(), &mut entries));
-    let Sources { variables, host_name, checking, classes, edits, .. } = sources;
+    let Sources { variables, host_name, checking, classes, edits, machine, .. } = sources;
     let differences = edits.lay(&mut layers, &mut entries, ledger);
     let settled = sources.texts.is_some();
-    let around = Surroundings { variables, host_name, checking: *checking, settled, classes };
+    let around = Surroundings { variables, host_name, checking: *checking, settled, machine: machine.as_ref(), classes };
     (lay_over(layers, &entries, ledger, &around), differences, texts)
 }
 
@@ -176,7 +182,8 @@ fn lay_over(layers: Vec<Tree>, entries: &Entries, ledger: &mut Ledger, around: &
 pub fn load_options(overrides: &Overrides, host_name: &str) -> Result<Loaded, Vec<Problem>> {
     let (mut ledger, mut entries) = (Ledger::default(), Entries::default());
     let tree = overrides.read(&mut ledger, 0, &mut entries);
-    let around = Surroundings { variables: &[], host_name, checking: true, settled: false, classes: &BTreeMap::new() };
+    let around =
+        Surroundings { variables: &[], host_name, checking: true, settled: false, machine: None, classes: &BTreeMap::new() };
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
     let (problems, advice) = ledger.finish();
     match config {
@@ -192,7 +199,14 @@ pub fn load_options(overrides: &Overrides, host_name: &str) -> Result<Loaded, Ve
 pub fn load_text(path: &Path, content: &str) -> Result<Loaded, Vec<Problem>> {
     let (mut ledger, mut entries) = (Ledger::default(), Entries::default());
     let tree = document::read(&mut ledger, 0, path, content, &mut entries);
-    let around = Surroundings { variables: &[], host_name: "egret", checking: true, settled: false, classes: &BTreeMap::new() };
+    let around = Surroundings {
+        variables: &[],
+        host_name: "egret",
+        checking: true,
+        settled: false,
+        machine: None,
+        classes: &BTreeMap::new(),
+    };
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
     let (problems, advice) = ledger.finish();
     match config {

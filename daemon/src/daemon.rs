@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Loaded},
     control::{Action, Door, Read, Request},
+    infer::LoadError,
     life::{self, Exit, FaultSender, Notifier, Progress, Signals, Supervision},
     observe::{Panel, Server, View, log::Knob},
     pipeline::{Books, Pipeline, StartError},
@@ -97,6 +98,8 @@ impl<R: Read> Line<'_, R> {
             Err(error) => {
                 tracing::error!(%error, "egret cannot start");
                 return match error {
+                    // What takes the memory may be gone soon.
+                    StartError::Model(LoadError::NoRoom { no_room }) if !no_room.configured => Exit::Failure,
                     StartError::Model(_) | StartError::Classes { .. } | StartError::RuleClasses { .. } => Exit::Configuration,
                     StartError::Media(_) | StartError::Thread { .. } => Exit::Failure,
                 };

@@ -29,7 +29,7 @@ pub use letterbox::{Letterbox, Placement};
 pub(crate) use load::load_bytes;
 #[cfg(feature = "tensorrt")]
 pub(crate) use load::order;
-pub use load::{Coming, Examined, Flaw, LoadError, Loaded, examine, load, load_cpu};
+pub use load::{Coming, Examined, Flaw, LoadError, Loaded, examine, load, load_all, load_cpu};
 pub use null::Null;
 pub(crate) use onnxruntime::installed as onnxruntime_library;
 #[cfg(all(test, feature = "doubles"))]

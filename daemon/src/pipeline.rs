@@ -18,7 +18,7 @@ mod steps;
 
 use std::{
     collections::BTreeMap,
-    io,
+    io, mem,
     path::Path,
     sync::{Arc, mpsc},
     thread::JoinHandle,
@@ -33,7 +33,7 @@ use crate::{
     config::{self, CameraConfig, Change, Config, Effect},
     control::{self, Request},
     decode::Decoders,
-    infer::{Detector, LoadError},
+    infer::{self, Detector, LoadError},
     life::{FaultSender, Progress, Stage},
     media::{ModelInfo, StreamId, Tracked},
     observe::View,
@@ -47,6 +47,8 @@ use crate::{
 pub use books::Books;
 #[cfg(test)]
 pub(crate) use books::of_broker;
+#[cfg(all(test, feature = "doubles"))]
+pub(crate) use line::batcher;
 use line::{Line, stream_settings};
 use steps::StepLine;
 
@@ -138,15 +140,17 @@ impl Pipeline {
         let (to_track, from_engines) = mpsc::sync_channel(TRACK_QUEUE);
         let (to_publish, from_track) = tokio::sync::mpsc::channel(PUBLISH_QUEUE);
         let mut lines = BTreeMap::new();
-        for model in config.models.iter().filter(|model| model.step.is_none()) {
-            lines.insert(model.name.clone(), Line::start(model, &config, &to_track, progress, faults)?);
+        let loaded = config.models.iter().zip(infer::load_all(&config.models, &config.runtime)?);
+        let (of_cameras, of_steps): (Vec<_>, Vec<_>) = loaded.partition(|(model, _)| model.step.is_none());
+        for loaded in of_cameras {
+            lines.insert(loaded.0.name.clone(), Line::start(loaded, &config, &to_track, progress, faults)?);
         }
         for camera in &config.cameras {
             if let Some(line) = lines.get(&camera.model) {
                 known_classes(camera, &line.info)?;
             }
         }
-        let mut steps = steps::start(&config, &lines, &to_track, progress, faults)?;
+        let mut steps = steps::start(&config, (&lines, of_steps), &to_track, progress, faults)?;
         let board = StatusBoard::new();
         let models = lines.iter().map(|(name, line)| (name.clone(), line.entry())).collect();
         let decoders = Arc::new(decoders(lines.values().any(|line| line.device)));
@@ -159,8 +163,8 @@ impl Pipeline {
         let (command, commands) = tokio::sync::mpsc::channel(control::WAITING);
         let publish = start_publish(&config, from_track, command, &board, &books, stop_publishing.clone(), faults)?;
         let (cameras, commands) = (BTreeMap::new(), Some(commands));
-        let coming = lines.values_mut().filter_map(|line| line.coming.take());
-        let coming = coming.chain(steps.iter_mut().filter_map(StepLine::coming)).collect();
+        let coming = lines.values_mut().flat_map(|line| mem::take(&mut line.coming));
+        let coming = coming.chain(steps.iter_mut().flat_map(StepLine::coming)).collect();
         let engines = engines::Jobs::start(coming, &books.publishing.engines, faults)?;
         Ok(Self {
             commands,

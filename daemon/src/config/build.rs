@@ -10,6 +10,7 @@ mod rule;
 mod tls;
 
 use std::{
+    cell::LazyCell,
     collections::BTreeMap,
     ffi::OsString,
     net::SocketAddr,
@@ -25,7 +26,7 @@ use super::{
     kind::is_name,
     ledger::Ledger,
 };
-use crate::engine::Flags;
+use crate::{engine::Flags, placement::Machine};
 
 /// Longest base topic.
 const LONGEST_BASE_TOPIC: usize = 200;
@@ -39,6 +40,8 @@ pub(super) struct Surroundings<'a> {
     /// The files were good when they were read, and only commands have changed anything: what they name may be about to be replaced, and a
     /// camera can be switched off meanwhile.
     pub(super) settled: bool,
+    /// What models run on; `None`: the machine is asked, where a key needs it.
+    pub(super) machine: Option<&'a Machine>,
     /// Class names of models, by the model's name, where they are known beside the configuration.
     pub(super) classes: &'a BTreeMap<String, Vec<String>>,
 }
@@ -57,7 +60,12 @@ impl Surroundings<'_> {
 /// Checks everything. The outcome counts only if the ledger has no problem then.
 pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around: &Surroundings<'_>) -> Config {
     let device = device(&typed.top, around);
-    let models = model::build(&typed.model, &entries.models, ledger, around);
+    let libraries = typed.runtime.tensorrt.clone();
+    let machine = LazyCell::new(|| {
+        let found = || Machine::here(Path::new("/"), libraries.as_deref());
+        around.machine.cloned().unwrap_or_else(found)
+    });
+    let models = model::build(&typed.model, &entries.models, ledger, (around, &machine));
     let profiles = rule::Profiles::build(typed.top.time_zone.as_deref(), typed.profile, &entries.profiles, ledger);
     let cameras =
         camera::build((typed.camera, typed.rule), entries, (&models, &profiles, typed.runtime.decoder.0), ledger, around);
@@ -151,8 +159,13 @@ fn runtime(runtime: Runtime, ledger: &mut Ledger) -> RuntimeConfig {
         let remedy = "install a build with it (docs/tensorrt.md), or set it to `auto` or `cpu`";
         ledger.problem("runtime.device", "this egret was built without TensorRT", remedy);
     }
-    let (device, cpu) = (runtime.device.0, runtime.cpu.0);
-    RuntimeConfig { device, cpu, onnxruntime_library: runtime.onnxruntime_library, engines }
+    RuntimeConfig {
+        device: runtime.device.0,
+        cpu: runtime.cpu.0,
+        device_memory: runtime.device_memory.map(|mib| mib << 20),
+        onnxruntime_library: runtime.onnxruntime_library,
+        engines,
+    }
 }
 
 fn engines(runtime: &Runtime, ledger: &mut Ledger) -> EnginesConfig {

@@ -10,7 +10,7 @@ use super::{
     kind::{Kind, Raw, Words},
     span::Span,
 };
-use crate::track::associate::Kind as Tracker;
+use crate::{batch::Queues, track::associate::Kind as Tracker};
 
 // Its macros are those of the modules below, too.
 #[macro_use]
@@ -76,6 +76,7 @@ words! {
     Builtin { "demo" => Demo, "null" => Null }
     On { "cameras" => Cameras, "tracks" => Tracks, "frames" => Frames }
     Stream { "main" => Main, "sub" => Sub }
+    Queues { "shared" => Shared, "per_device" => PerDevice }
     DeepStreamForm { "full" => Full, "minimal" => Minimal, "protobuf" => Protobuf }
 }
 
@@ -116,7 +117,8 @@ section! {
 section! {
     /// What decodes, and what runs networks.
     Runtime: Table "runtime" {
-        /// Where networks run. auto: on an NVIDIA device where there is one with TensorRT, else on the CPU. tensorrt: there or nowhere.
+        /// Where networks run whose model names no devices. auto: on an NVIDIA device where there is one with TensorRT, else on the CPU.
+        /// tensorrt: there or nowhere.
         device: Choice[DeviceChoice] = "auto";
         /// auto: ONNX Runtime where its library loads, else rten, which is slower and always there.
         cpu: Choice[CpuRuntime] = "auto";
@@ -128,6 +130,8 @@ section! {
         throttle: Flag = true;
         /// Folder of the engines that TensorRT builds here. Each is good for one device and one TensorRT: keep it over updates.
         engines: Path, otherwise "engines under STATE_DIRECTORY, /var/lib/egret, or XDG_STATE_HOME/egret";
+        /// Most memory of each GPU that engines may have together, in MiB. A set that needs more is refused before it starts.
+        device_memory: Count[1 ..= 1_048_576], otherwise "what the device has free at the start";
         /// Most scratch memory that a layer of an engine may ask for, in MiB.
         engine_workspace: Count[1 ..= 1_048_576], otherwise "TensorRT's own: as much as the device has";
         /// How hard TensorRT tries: higher builds longer, for faster engines.
@@ -216,8 +220,12 @@ section! {
         max_detections: Count[1 ..= 1000], otherwise "the manifest's, else 300";
         /// Largest batch.
         max_batch: Count[1 ..= 64] = 8;
-        /// Engine instances, one thread each.
+        /// Engine instances on the CPU, one thread each.
         workers: Count[1 ..= 256], otherwise "one per CPU core";
+        /// What its instances run on, an entry for each: cpu, gpu (gpu:1 …), dla:0, dla:1. All take from the same cameras.
+        devices: Processors, otherwise "as runtime.device says: one instance on the first GPU, or workers of them on the CPU";
+        /// shared: a free instance takes the frames of all cameras. per_device: each camera is one device's.
+        queues: Choice[Queues] = "shared";
         /// Large frames in overlapping tiles: how many side by side. What is seen in several of them is told once.
         tile_columns: Count[1 ..= 8] = 1;
         /// How many one above the other.

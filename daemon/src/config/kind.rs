@@ -8,6 +8,7 @@ use super::{
     address,
     span::{self, Span},
 };
+use crate::placement::Processor;
 
 /// Longest text of any value, in bytes.
 const LONGEST_TEXT: usize = 4_096;
@@ -17,6 +18,8 @@ const LONGEST_NAME: usize = 64;
 const LONGEST_SHAPES: usize = 32;
 /// Most entries of a list.
 const LONGEST_LIST: usize = 4_096;
+/// Most instances of a model.
+const MOST_PROCESSORS: usize = 256;
 
 /// A value as it was written, whatever the layer.
 #[derive(Clone, PartialEq)]
@@ -130,6 +133,8 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     /// A list of texts.
     Texts,
+    /// A list of processors, any of them several times.
+    Processors,
     /// A list of pairs of numbers.
     Points,
     /// Such a list, or a list of such lists.
@@ -146,7 +151,7 @@ pub(super) struct Refusal {
 impl Kind {
     /// Whether it takes lists.
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::Texts | Self::Points | Self::Shapes)
+        matches!(self, Self::Texts | Self::Processors | Self::Points | Self::Shapes)
     }
 
     /// What it takes, for people.
@@ -166,6 +171,7 @@ impl Kind {
                 format!("one of {}", words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", "))
             }
             Self::Texts => "a list of texts, e.g. [\"person\", \"car\"]".to_owned(),
+            Self::Processors => "a list of processors, e.g. [\"gpu\", \"gpu:1\", \"dla:0\", \"cpu\"]".to_owned(),
             Self::Points => "a list of points, e.g. [[0.1, 0.5], [0.9, 0.5]]".to_owned(),
             Self::Shapes => "a list of points, e.g. [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]], or a list of such lists".to_owned(),
         }
@@ -177,7 +183,7 @@ impl Kind {
             Self::Flag => text.trim().parse().ok().map(Raw::Flag),
             Self::Count(..) => text.trim().parse().ok().map(Raw::Whole),
             Self::Real(..) | Self::Positive(_) => text.trim().parse().ok().map(Raw::Real),
-            Self::Texts => {
+            Self::Texts | Self::Processors => {
                 Some(Raw::List(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Raw::from).collect()))
             }
             _ => None,
@@ -237,6 +243,7 @@ impl Kind {
                 if words.contains(&word.as_str()) { Ok(word.into()) } else { Err(refuse("no such choice".to_owned())) }
             }
             (Self::Texts, Raw::List(items)) => read_texts(items).map_err(refuse),
+            (Self::Processors, Raw::List(items)) => read_processors(items).map_err(refuse),
             (Self::Points, Raw::List(items)) => read_points(items).map(ValueKind::from).map_err(refuse),
             (Self::Shapes, Raw::List(items)) => read_shapes(items).map_err(refuse),
             _ => Err(wrong_type()),
@@ -275,6 +282,20 @@ fn read_texts(items: &[Raw]) -> Result<ValueKind, String> {
         return Err(format!("{:?} is in it twice", shorten(twice)));
     }
     Ok(texts.into())
+}
+
+fn read_processors(items: &[Raw]) -> Result<ValueKind, String> {
+    if items.is_empty() {
+        return Err("the list is empty".to_owned());
+    }
+    if items.len() > MOST_PROCESSORS {
+        return Err(format!("more than {MOST_PROCESSORS} entries"));
+    }
+    let word = |item: &Raw| match item {
+        Raw::Text(word) => word.parse::<Processor>().map(|_| word.clone()).map_err(|error| shorten(&error.to_string())),
+        other => Err(format!("an entry is {}", other.type_name())),
+    };
+    Ok(items.iter().map(word).collect::<Result<Vec<_>, _>>()?.into())
 }
 
 /// Pairs of numbers.
@@ -344,7 +365,7 @@ pub(super) fn shown(kind: Kind, raw: &Raw) -> Option<String> {
         // A missing quote or bracket makes a value of what follows it, passwords and all.
         (_, Raw::Text(text)) if text.contains('\n') => None,
         (Kind::Points | Kind::Shapes, raw) => is_numeric(raw).then(|| raw.show()),
-        (kind, Raw::List(_)) if kind != Kind::Texts => None,
+        (kind, Raw::List(_)) if !matches!(kind, Kind::Texts | Kind::Processors) => None,
         (_, raw) => Some(raw.show()),
     }
 }
@@ -382,6 +403,8 @@ mod tests {
         assert_eq!(read(Kind::Path, "a.onnx"), Ok("/etc/egret/a.onnx".into()));
         assert_eq!(read(Kind::Path, "/a.onnx"), Ok("/a.onnx".into()));
         assert_eq!(Kind::Texts.type_text("person, car"), Raw::List(vec!["person".into(), "car".into()]));
+        let twice = Kind::Processors.type_text("gpu,gpu");
+        assert_eq!(read(Kind::Processors, twice), Ok(vec!["gpu".to_owned(), "gpu".to_owned()].into()));
         assert_eq!(read(Kind::Hidden, Kind::Hidden.type_text("12345").show().trim_matches('"')), Ok("12345".into()));
     }
 
@@ -412,6 +435,11 @@ mod tests {
             (Kind::Texts, Raw::List(vec!["a".into(), "a".into()])),
             (Kind::Texts, Raw::List(vec![1.into()])),
             (Kind::Texts, Raw::from("person")),
+            (Kind::Processors, Raw::List(vec![])),
+            (Kind::Processors, Raw::List(vec!["cuda".into()])),
+            (Kind::Processors, Raw::List(vec![1.into()])),
+            (Kind::Processors, Raw::List(vec!["cpu".into(); 257])),
+            (Kind::Processors, Raw::from("cpu")),
             (Kind::Points, Raw::List(vec![])),
             (Kind::Points, Raw::List(vec![1.into(), 2.into()])),
             (Kind::Points, list(&[&[1.0]])),

@@ -98,6 +98,7 @@ fn kind(kind: Kind) -> String {
         Kind::Span(low, high) => format!("duration, {low} to {high}"),
         Kind::Choice(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", "),
         Kind::Texts => "list of texts".to_owned(),
+        Kind::Processors => "list of processors: \"cpu\", \"gpu\" or \"gpu:0\", \"gpu:1\", …, \"dla:0\", \"dla:1\"".to_owned(),
         Kind::Points => "list of points [x, y]".to_owned(),
         Kind::Shapes => "polygon of points [x, y], or a list of polygons".to_owned(),
     }

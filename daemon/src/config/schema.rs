@@ -97,6 +97,9 @@ fn kind(kind: Kind) -> Value {
             let shape = json!({ "type": "array", "items": point(), "minItems": 1 });
             json!({ "anyOf": [shape, { "type": "array", "items": shape, "minItems": 1 }] })
         }
+        Kind::Processors => {
+            json!({ "type": "array", "items": { "type": "string", "pattern": "^(cpu|gpu(:[0-9]{1,2})?|dla:[0-9]{1,2})$" }, "minItems": 1 })
+        }
         Kind::Texts => {
             json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1, "uniqueItems": true })
         }

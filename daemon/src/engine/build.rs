@@ -312,11 +312,18 @@ fn manifest(key: Key, order: &Order, plan: &[u8], engine: &Engine, (placement, s
         tensors: engine.tensors().iter().map(tensor).collect(),
         layers: engine.layers(),
         context_bytes: engine.context_bytes(None).unwrap_or(0),
+        tensor_bytes: engine.tensors().iter().map(|tensor| tensor_bytes(tensor, order.profile.max)).sum(),
         inspector: inspector.and_then(|text| serde_json::from_str(&text).ok()),
         placement,
         tail: None,
         verdict: None,
     }
+}
+
+/// Bytes of an input or output of a batch: what of a shape is open is the batch.
+fn tensor_bytes(tensor: &tensorrt::Tensor, batch: u32) -> u64 {
+    let sides = tensor.shape.dimensions().iter().map(|&side| u64::try_from(side).unwrap_or_else(|_| u64::from(batch)));
+    sides.fold(tensor.data_type.bytes().unwrap_or(0), u64::saturating_mul)
 }
 
 /// The time for manifests: RFC 3339, UTC, whole seconds.

@@ -39,6 +39,9 @@ pub struct Manifest {
     /// Bytes of device memory that an execution context needs.
     #[serde(default)]
     pub context_bytes: u64,
+    /// Bytes of all inputs and outputs of its largest batch.
+    #[serde(default)]
+    pub tensor_bytes: u64,
     /// TensorRT's account of the engine: layers, tactics, formats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inspector: Option<serde_json::Value>,
@@ -192,6 +195,7 @@ pub(super) mod tests {
             tensors: vec!["images: float [-1,3,640,640]".into()],
             layers: 3,
             context_bytes: 3072,
+            tensor_bytes: 4096,
             inspector: Some(serde_json::json!({"Layers": ["n0"]})),
             placement: vec![Placed { layer: "n0".into(), on_dla: true }],
             tail: None,

@@ -13,7 +13,10 @@ use super::{
     engine::{Engine, Feed},
     reader::{Batch, Reader, Results},
 };
-use crate::media::{Detection, ModelInfo};
+use crate::{
+    batch::Place,
+    media::{Detection, ModelInfo},
+};
 
 /// One engine instance of a network. [`load_cpu`](super::load_cpu) makes them.
 pub struct Cpu {
@@ -28,6 +31,8 @@ pub struct Cpu {
     feed: Feed,
     placements: Vec<Option<Placement>>,
     size: (usize, usize),
+    place: Place,
+    fetches: bool,
 }
 
 impl Cpu {
@@ -65,11 +70,20 @@ impl Cpu {
             feed,
             placements: Vec::with_capacity(max_batch),
             size: (spec.input.width, spec.input.height),
+            place: Place::default(),
+            fetches: false,
             info,
         };
         cpu.placements.push(None);
         cpu.infer(1)?;
         Ok(cpu)
+    }
+
+    /// Says which device it is on, by any number that the other engines of the model do not have. `fetches`: those others read pictures
+    /// on a GPU, and it brings to the host what it looks at.
+    #[must_use]
+    pub(super) fn on(self, device: usize, fetches: bool) -> Self {
+        Self { place: Place { device, ..self.place }, fetches, ..self }
     }
 
     /// Fills the tensor's slots.
@@ -167,6 +181,14 @@ impl Detector for Cpu {
 
     fn max_batch(&self) -> usize {
         self.max_batch
+    }
+
+    fn reads_device(&self) -> bool {
+        self.fetches
+    }
+
+    fn place(&self) -> Place {
+        self.place
     }
 
     fn detect(&mut self, views: &[View<'_>]) -> Result<Output, DetectError> {

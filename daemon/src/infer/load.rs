@@ -6,7 +6,7 @@ mod error;
 #[cfg(feature = "tensorrt")]
 mod order;
 
-use std::{path::Path, sync::Arc};
+use std::{mem, path::Path, sync::Arc};
 
 use egret_models::{
     head::Thresholds,
@@ -32,6 +32,7 @@ use crate::{
     engine::EngineState,
     file::{self, Unread},
     media::ModelInfo,
+    placement::Processor,
     store::{self, About, Beside, StoreError},
 };
 
@@ -45,12 +46,12 @@ pub struct Loaded {
     info: Arc<ModelInfo>,
     spec: Option<ModelSpec>,
     instances: Vec<Box<dyn Detector>>,
-    coming: Option<Coming>,
+    coming: Vec<Coming>,
 }
 
 /// A better detector that is on its way while the instances serve: for [`succeed`](super::succeed), on a thread of its own.
 pub struct Coming {
-    /// Name of the model.
+    /// Name of the model; of its further processors' engines with the processor, e.g. `yard/dla:0`.
     pub model: String,
     /// What the instances look at.
     pub succession: Arc<Succession>,
@@ -63,9 +64,9 @@ pub struct Coming {
 }
 
 impl Loaded {
-    /// What is on its way, if anything is. To be taken once.
-    pub fn coming(&mut self) -> Option<Coming> {
-        self.coming.take()
+    /// What is on its way, for each processor that engines are for. To be taken once.
+    pub fn coming(&mut self) -> Vec<Coming> {
+        mem::take(&mut self.coming)
     }
 
     /// What it is and what runs it.
@@ -78,53 +79,93 @@ impl Loaded {
         self.spec.as_ref()
     }
 
-    /// One detector per worker.
+    /// How many detectors there are.
+    pub fn count(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// The detectors, each for a thread of its own.
     pub fn instances(self) -> Vec<Box<dyn Detector>> {
         self.instances
     }
 }
 
-/// Loads a model and makes its `workers` instances.
+/// Loads a model and makes its instances.
 ///
 /// # Errors
 /// [`LoadError`] names the file, the reason and the remedy.
 pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
+    load_all(std::slice::from_ref(model), runtime).map(|mut loaded| loaded.remove(0))
+}
+
+/// Loads models that run beside each other, in their order. Before the first engine starts it is known that all that are there fit into the
+/// devices' memory.
+///
+/// # Errors
+/// [`LoadError`] names the file, the reason and the remedy.
+pub fn load_all(models: &[ModelConfig], runtime: &RuntimeConfig) -> Result<Vec<Loaded>, LoadError> {
+    #[cfg(feature = "tensorrt")]
+    let on_devices = device::prepare(models, runtime)?.into_iter();
+    #[cfg(not(feature = "tensorrt"))]
+    let on_devices = models.iter().map(|_| None);
+    models.iter().zip(on_devices).map(|(model, on_device)| start(model, runtime, on_device)).collect()
+}
+
+/// What there is in builds without TensorRT: nothing.
+#[cfg(not(feature = "tensorrt"))]
+mod device {
+    pub(super) enum Prepared {}
+}
+
+fn start(model: &ModelConfig, runtime: &RuntimeConfig, on_device: Option<device::Prepared>) -> Result<Loaded, LoadError> {
     let classes = || model.classes.clone().unwrap_or_else(coco);
     let workers = model.workers.max(1);
     let (spec, instances, coming): (_, Vec<Box<dyn Detector>>, _) = match &model.source {
-        ModelSource::Onnx(_) | ModelSource::Demo => {
-            let Loaded { spec, instances, coming, .. } = somewhere(model, runtime)?;
-            (spec, instances, coming)
-        }
+        ModelSource::Onnx(_) | ModelSource::Demo => everywhere(model, runtime, on_device)?,
         ModelSource::Null => {
             let null = |_| Box::new(Null::new(&model.name, classes(), model.max_batch, 0)) as _;
-            (None, (0..workers).map(null).collect(), None)
+            (None, (0..workers).map(null).collect(), Vec::new())
         }
         ModelSource::Scripted(path) => {
             let scripted = Scripted::read(path, &model.name, classes(), model.max_batch)?;
-            (None, (0..workers).map(|_| Box::new(scripted.clone()) as _).collect(), None)
+            (None, (0..workers).map(|_| Box::new(scripted.clone()) as _).collect(), Vec::new())
         }
     };
     let instances = tiled(instances, model, spec.as_ref())?;
     Ok(Loaded { info: instances[0].spec().clone(), spec, instances, coming })
 }
 
-/// A network where the configuration has it run: on the device, or on the CPU.
-fn somewhere(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
-    #[cfg(feature = "tensorrt")]
-    if runtime.device != crate::config::DeviceChoice::Cpu {
-        match device::load(model, runtime) {
-            Ok(loaded) => return Ok(loaded),
-            Err(device::Failure::Model(error)) => return Err(error),
-            Err(device::Failure::None(reason)) if runtime.device == crate::config::DeviceChoice::Tensorrt => {
-                return Err(LoadError::NoDevice { model: model.name.clone(), reason });
+type Instances = (Option<ModelSpec>, Vec<Box<dyn Detector>>, Vec<Coming>);
+
+/// A network where the configuration has it run: on its devices, and on the CPU.
+fn everywhere(model: &ModelConfig, runtime: &RuntimeConfig, on_device: Option<device::Prepared>) -> Result<Instances, LoadError> {
+    let devices = model.distinct();
+    let cpu = devices.iter().enumerate().find(|(_, (processor, _))| *processor == Processor::Cpu);
+    let on_cpu = |number: usize, workers: usize, fetches: bool| {
+        let (spec, instances) = network(&ModelConfig { workers, ..model.clone() }, runtime)?;
+        Ok((spec, instances.into_iter().map(move |cpu| Box::new(cpu.on(number, fetches)) as Box<dyn Detector>)))
+    };
+    match (on_device, cpu) {
+        #[cfg(feature = "tensorrt")]
+        (Some(prepared), cpu) => {
+            let device::Started { spec, mut instances, coming } = prepared.start()?;
+            if let Some((number, (_, count))) = cpu {
+                let fetches = instances.iter().all(|instance| instance.reads_device());
+                instances.extend(on_cpu(number, *count, fetches)?.1);
             }
-            Err(device::Failure::None(reason)) => tracing::info!(model = model.name, reason, "the CPU runs this model"),
+            Ok((Some(spec), instances, coming))
+        }
+        #[cfg(not(feature = "tensorrt"))]
+        (Some(prepared), _) => match prepared {},
+        (None, cpu) => {
+            if let Some((processor, _)) = devices.iter().find(|(processor, _)| *processor != Processor::Cpu) {
+                let (model, processor) = (model.name.clone(), processor.to_string());
+                return Err(LoadError::NoProcessor { model, processor, reason: "this egret was built without TensorRT".into() });
+            }
+            let (spec, instances) = on_cpu(0, cpu.map_or(model.workers, |(_, (_, count))| *count), false)?;
+            Ok((Some(spec), instances.collect(), Vec::new()))
         }
     }
-    let (spec, instances) = network(model, runtime)?;
-    let instances: Vec<Box<dyn Detector>> = instances.into_iter().map(|cpu| Box::new(cpu) as _).collect();
-    Ok(Loaded { info: Arc::clone(instances[0].spec()), spec: Some(spec), instances, coming: None })
 }
 
 /// What a model's file says, before any runtime has seen it; the runtime's name is left out.

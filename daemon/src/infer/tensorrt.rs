@@ -21,7 +21,7 @@ use egret_jetson::{
     tensorrt::DataType,
 };
 
-pub use self::setup::{LANES, Refused, detectors};
+pub use self::setup::{LANES, Refused, detectors, in_rows};
 use self::{
     behind::{Behind, Lost},
     boxes::Seen,
@@ -47,6 +47,10 @@ pub struct TensorRt {
     max_batch: usize,
     /// All lanes of a worker take turns on its engine.
     place: Place,
+    /// Whether decoders' pictures lie on its GPU.
+    reads_device: bool,
+    /// What lasts as long as it does.
+    _keeps: Option<Arc<dyn Send + Sync>>,
     /// The most that the engine takes at once.
     most: usize,
     placements: Vec<Option<Placement>>,
@@ -225,10 +229,12 @@ impl TensorRt {
         matches!(self.finish, Finish::Device(_))
     }
 
-    /// Says which device it is on, by any number that the other engines of the model do not have.
+    /// Says which device it is on, by any number that the other engines of the model do not have, and of which GPU that is: decoders'
+    /// pictures lie on the first. `keeps` lasts as long as the lane.
     #[must_use]
-    pub fn on(self, device: usize) -> Self {
-        Self { place: Place { device, ..self.place }, ..self }
+    pub fn on(self, device: usize, gpu: u32, keeps: Arc<dyn Send + Sync>) -> Self {
+        let place = Place { device, ..self.place };
+        Self { place, reads_device: self.reads_device && gpu == 0, _keeps: Some(keeps), ..self }
     }
 
     /// The lane, for those who measure.
@@ -247,7 +253,7 @@ impl Detector for TensorRt {
     }
 
     fn reads_device(&self) -> bool {
-        self.clips.is_none()
+        self.reads_device
     }
 
     fn place(&self) -> Place {

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     batch::{Batcher, Limits, Mode, StillSettings, StreamSettings},
-    config::{CameraConfig, Config, ModelConfig, SourceConfig},
-    infer::{self, Coming},
+    config::{BatchConfig, CameraConfig, Config, ModelConfig, SourceConfig},
+    infer::{self, Coming, Loaded},
     life::{FaultSender, Progress, Stage},
     media::ModelInfo,
     track::{Telling, ToTrack},
@@ -33,31 +33,25 @@ pub(super) struct Line {
     pub(super) engines: Vec<JoinHandle<()>>,
     /// Whether it reads pictures that lie on a device.
     pub(super) device: bool,
-    /// A better detector, if one is on its way.
-    pub(super) coming: Option<Coming>,
+    /// Better detectors that are on their way.
+    pub(super) coming: Vec<Coming>,
     pub(super) serving: Serving,
 }
 
 impl Line {
     pub(super) fn start(
-        model: &ModelConfig,
+        (model, mut loaded): (&ModelConfig, Loaded),
         config: &Config,
         to_track: &mpsc::SyncSender<ToTrack>,
         progress: &Arc<Progress>,
         faults: &FaultSender,
     ) -> Result<Self, StartError> {
-        let mut loaded = infer::load(model, &config.runtime)?;
         let (info, coming) = (Arc::clone(loaded.info()), loaded.coming());
-        let serving = Serving::new(&info, coming.as_ref());
+        let serving = Serving::new(&info, coming.first());
         let confidence = loaded.spec().map_or(0.0, |spec| spec.confidence);
         let telling = Telling { confidence, details: model.details };
         let instances = loaded.instances();
-        let batcher = Batcher::new(Limits {
-            max_batch: model.max_batch,
-            max_wait: config.batch.max_wait,
-            staleness: config.batch.staleness,
-            instances: instances.len(),
-        });
+        let batcher = batcher(model, &config.batch, instances.len());
         let (source, to_track) = (Arc::clone(&batcher), to_track.clone());
         let work = move |detector, stage: &Stage| infer::worker(&source, detector, &to_track, stage);
         let device = instances.iter().all(|instance| instance.reads_device());
@@ -72,13 +66,19 @@ impl Line {
             Mode::LatestWins => (1, 1),
             Mode::EveryFrame { queue } => (queue, self.config.max_batch),
         };
-        let batches = self.config.workers + 1 + usize::from(steps);
+        let batches = self.engines.len() + 1 + usize::from(steps);
         u32::try_from(1 + waiting + batches * of_batch).unwrap_or(u32::MAX)
     }
 
     pub(super) fn entry(&self) -> ModelEntry {
         ModelEntry { config: self.config.clone(), serving: self.serving.clone(), batcher: Arc::clone(&self.batcher) }
     }
+}
+
+/// The batcher of a model's instances.
+pub(crate) fn batcher(model: &ModelConfig, batch: &BatchConfig, instances: usize) -> Arc<Batcher> {
+    let BatchConfig { max_wait, staleness } = *batch;
+    Batcher::with_queues(Limits { max_batch: model.max_batch, max_wait, staleness, instances }, model.queues)
 }
 
 /// How a camera's frames wait.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{Config, ModelConfig, StepConfig},
-    infer::{self, Coming},
+    infer::{Coming, Loaded},
     life::{FaultSender, Progress, Stage},
     step::{self, StepLimits, StepQueue},
     track::{Plan, Telling, ToTrack},
@@ -25,7 +26,7 @@ use crate::{
 pub(super) struct StepLine {
     config: ModelConfig,
     plan: Arc<Plan>,
-    coming: Option<Coming>,
+    coming: Vec<Coming>,
     serving: Serving,
     threads: Vec<JoinHandle<()>>,
 }
@@ -33,18 +34,18 @@ pub(super) struct StepLine {
 /// Starts all steps of the configuration.
 pub(super) fn start(
     config: &Config,
-    lines: &BTreeMap<String, Line>,
+    (lines, loaded): (&BTreeMap<String, Line>, Vec<(&ModelConfig, Loaded)>),
     to_track: &mpsc::SyncSender<ToTrack>,
     progress: &Arc<Progress>,
     faults: &FaultSender,
 ) -> Result<Vec<StepLine>, StartError> {
-    let steps = config.models.iter().filter_map(|model| Some((model, model.step.as_ref()?)));
+    let steps = loaded.into_iter().filter_map(|(model, loaded)| Some(((model, loaded), model.step.as_ref()?)));
     steps.map(|(model, step)| StepLine::start(model, step, (config, lines), to_track, progress, faults)).collect()
 }
 
 impl StepLine {
     fn start(
-        model: &ModelConfig,
+        (model, mut loaded): (&ModelConfig, Loaded),
         step: &StepConfig,
         (config, lines): (&Config, &BTreeMap<String, Line>),
         to_track: &mpsc::SyncSender<ToTrack>,
@@ -54,11 +55,10 @@ impl StepLine {
         // A checked configuration names a model that there is.
         let known = lines.get(&step.of).map(|line| line.info.classes.as_slice()).unwrap_or_default();
         let wanted = wanted(model, step, known)?;
-        let mut loaded = infer::load(model, &config.runtime)?;
         let coming = loaded.coming();
-        let serving = Serving::new(loaded.info(), coming.as_ref());
+        let serving = Serving::new(loaded.info(), coming.first());
         let confidence = loaded.spec().map_or(0.0, |spec| spec.confidence);
-        let instances = model.workers;
+        let instances = loaded.count();
         let queue = StepQueue::new(StepLimits { max_batch: model.max_batch, max_wait: config.batch.max_wait, instances });
         let plan = Plan {
             config: step.clone(),
@@ -84,9 +84,9 @@ impl StepLine {
         StepEntry { config: self.config.clone(), serving: self.serving.clone(), queue: Arc::clone(&self.plan.queue) }
     }
 
-    /// A better detector, if one is on its way.
-    pub(super) fn coming(&mut self) -> Option<Coming> {
-        self.coming.take()
+    /// Better detectors that are on their way.
+    pub(super) fn coming(&mut self) -> Vec<Coming> {
+        mem::take(&mut self.coming)
     }
 
     /// Takes nothing in any more; what waits is finished.

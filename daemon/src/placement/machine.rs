@@ -98,17 +98,24 @@ impl Machine {
             // TensorRT itself is asked when the engine is built.
             None if !self.compatible.is_empty() => Ok(()),
             None => missing(format!("there is no dla:{core}: only Jetson modules have one"), gpu),
-            Some((module, 0)) => missing(format!("a {module} has no DLA"), gpu),
+            Some((module, 0)) => missing(format!("{} has no DLA", one(module)), gpu),
             Some((module, cores)) if core >= cores => {
                 let known = if cores == 1 { "dla:0 alone" } else { "dla:0 and dla:1" };
-                missing(format!("there is no dla:{core}: a {module} has {known}"), gpu)
+                missing(format!("there is no dla:{core}: {} has {known}", one(module)), gpu)
             }
-            Some((module, _)) if release >= WITHOUT_DLA.1 && !module.starts_with("AGX Orin") => {
-                missing(format!("TensorRT {major}.{minor}.{patch} has the DLA of AGX Orin alone, and this is a {module}"), gpu)
-            }
+            Some((module, _)) if release >= WITHOUT_DLA.1 && !module.starts_with("AGX Orin") => missing(
+                format!("TensorRT {major}.{minor}.{patch} has the DLA of AGX Orin alone, and this is {}", one(module)),
+                gpu,
+            ),
             Some(_) => Ok(()),
         }
     }
+}
+
+/// A module with its article.
+fn one(module: &str) -> String {
+    let article = if module.starts_with(['A', 'O']) { "an" } else { "a" };
+    format!("{article} {module}")
 }
 
 /// A module by the names of its board, and how many DLA cores it has. `None`: none that is known here.

@@ -37,7 +37,7 @@ pub struct NoRoom {
     pub needed: u64,
     /// Bytes that it may have.
     pub room: u64,
-    /// Whether that is what was configured, else what the device has free.
+    /// Whether that is what was configured, else what the device has left for them.
     pub configured: bool,
     /// The part of each model, the largest first: weights and buffers, and its own activations.
     pub parts: Vec<(String, u64, u64)>,
@@ -87,7 +87,7 @@ fn mib(bytes: u64) -> u64 {
 impl fmt::Display for NoRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { gpu, needed, room, configured, parts } = self;
-        let whose = if *configured { "runtime.device_memory allows" } else { "the device has free" };
+        let whose = if *configured { "runtime.device_memory allows" } else { "the device has for them" };
         write!(f, "the models on gpu:{gpu} need {} MiB of its memory, and {whose} {}: ", mib(*needed), room >> 20)?;
         for (i, (model, own, activations)) in parts.iter().enumerate() {
             f.write_str(if i == 0 { "" } else { ", " })?;
@@ -147,7 +147,7 @@ mod tests {
         );
         assert!(refused.remedy().contains("runtime.device_memory"));
         let refused = fit(&set, |_| (0, false)).expect_err("nothing is free");
-        assert!(refused.to_string().contains("the device has free 0") && refused.remedy().contains("max_batch"));
+        assert!(refused.to_string().contains("the device has for them 0") && refused.remedy().contains("max_batch"));
         assert_eq!(fit(&[], |_| (0, true)), Ok(Fits::default()));
     }
 

@@ -38,8 +38,7 @@ pub(super) struct Looker {
 impl Looker {
     /// Loads a network.
     pub(super) fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Self, ReplayError> {
-        let one = ModelConfig { workers: 1, ..model.clone() };
-        let loaded = infer::load(&one, runtime)?;
+        let loaded = infer::load(&model.single(), runtime)?;
         let info = Arc::clone(loaded.info());
         let confidence = loaded.spec().map_or(0.0, |spec| spec.confidence);
         let engine = Instance::new(loaded.instances().remove(0));

@@ -41,6 +41,7 @@ fn values_of_a_wrong_kind_or_out_of_range() {
         ("[runtime]\ntensorrt = \"/nowhere\"", "runtime.tensorrt", "no such folder"),
         ("[runtime]\ntensorrt_plugins = [\"/nowhere.so\"]", "runtime.tensorrt_plugins", "no file /nowhere.so"),
         ("[runtime]\nengine_level = 6", "runtime.engine_level", "0 to 5"),
+        ("[runtime]\ndevice_memory = 0", "runtime.device_memory", "from 1 to 1048576"),
         (
             "[mqtt]\nurl = \"mqtt://h\"\n[queue]\ndirectory = \"/etc/passwd/queue\"",
             "queue.directory",
@@ -352,6 +353,11 @@ fn steps_that_cannot_be() {
         ("max_detections = 0", "max_detections", "from 1 to 1000"),
         ("max_candidates = 30001", "max_candidates", "from 1 to 30000"),
         ("class_agnostic = 1", "class_agnostic", "true or false"),
+        ("devices = [\"cuda:0\"]", "devices", "[\"gpu\", \"gpu:1\", \"dla:0\", \"cpu\"]"),
+        ("devices = \"cpu\"", "devices", "a list of processors"),
+        ("devices = [\"cpu\"]\nworkers = 2", "workers", "an entry for each instance"),
+        ("queues = \"each\"", "queues", "\"shared\", \"per_device\""),
+        ("devices = [\"cpu\", \"cpu\"]\nqueues = \"per_device\"", "queues", "one device alone"),
     ] {
         step_refused(keys, key, part);
     }

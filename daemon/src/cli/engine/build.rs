@@ -9,7 +9,7 @@ use super::{args, table, terminal, which};
 use crate::{
     cli::{model::interrupt, run::reject},
     config::{Config, EnginesConfig, ModelConfig},
-    engine::{self, Asked, BuildError, Built, DlaCore, EngineError, Here, Manifest, Order, Store, span},
+    engine::{self, Asked, BuildError, Built, EngineError, Here, Manifest, Order, Store, span},
     life::Exit,
 };
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &args::Build, out: &mut dyn Write) -> anyhow::Result<Exi
 pub(super) fn prepare(args: &args::Build, config: &Config, stop: CancellationToken) -> anyhow::Result<Work> {
     let engines = engines(args, config);
     let models = which::models(&args.models, config)?;
-    let orders = models.iter().map(|model| order(args, model, &engines)).collect::<anyhow::Result<Vec<_>>>()?;
+    let orders = models.iter().map(|model| orders(args, model, &engines)).collect::<anyhow::Result<Vec<_>>>()?.concat();
     let here = which::here(&args.place, &engines, orders.iter().any(Order::needs_plugins))?;
     // It is made where it is not there.
     let store = Store::new(&engine::folder(&engines)?);
@@ -87,18 +87,14 @@ fn engines(args: &args::Build, config: &Config) -> EnginesConfig {
     engines
 }
 
-fn order(args: &args::Build, model: &ModelConfig, engines: &EnginesConfig) -> anyhow::Result<Order> {
+/// All engines that a model's devices need, but for the core that the command line names.
+fn orders(args: &args::Build, model: &ModelConfig, engines: &EnginesConfig) -> anyhow::Result<Vec<Order>> {
     let max_batch = args.max_batch.map_or(model.max_batch, |most| most as usize);
-    let mut order = which::order(&ModelConfig { max_batch, ..model.clone() }, engines)?;
-    order.dla = args.dla.map(|core| DlaCore { core, gpu_fallback: args.gpu_fallback });
-    if order.dla.is_some() {
-        // A DLA knows one batch size: the largest.
-        order.profile.min = order.profile.max;
-        for input in &mut order.profile.inputs {
-            input.shape.iter_mut().filter(|d| **d < 0).for_each(|d| *d = i64::from(order.profile.max));
-        }
+    let model = ModelConfig { max_batch, ..model.clone() };
+    match args.dla {
+        Some(core) => Ok(vec![which::order(&model, engines)?.for_dla(core, args.gpu_fallback)]),
+        None => which::orders(&model, engines),
     }
-    Ok(order)
 }
 
 pub(super) fn report(out: &mut dyn Write, built: &[Built], json: bool) -> anyhow::Result<()> {

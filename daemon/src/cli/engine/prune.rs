@@ -38,7 +38,11 @@ pub(super) fn run(args: &args::Prune, out: &mut dyn Write) -> anyhow::Result<Exi
 fn wanted(config: &Config, here: &Here) -> anyhow::Result<Vec<Key>> {
     let has_network = |source: &ModelSource| matches!(source, ModelSource::Onnx(_) | ModelSource::Demo);
     let models = config.models.iter().filter(|model| has_network(&model.source));
-    models.map(|model| Ok(which::order(model, &config.runtime.engines)?.key(here))).collect()
+    let keys = models.map(|model| {
+        let orders = which::orders(model, &config.runtime.engines)?;
+        Ok(orders.iter().map(|order| order.key(here)).collect::<Vec<_>>())
+    });
+    Ok(keys.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 
 pub(super) fn chosen(store: &mut Store, wanted: &[Key], here: &Here) -> anyhow::Result<Vec<Gone>> {
@@ -69,8 +73,10 @@ fn reason(store: &mut Store, manifest: &Manifest, wanted: &[Key], here: &Here) -
     if of_model.contains(&&manifest.key) {
         return store.parts(manifest).err().map(|error| error.to_string());
     }
-    // Until its successor is there it may have to serve.
-    for key in of_model {
+    // Until its successor is there it may have to serve. One of another DLA core is none, but where the model has none of this any more.
+    let same = |key: &&&Key| key.dla.as_ref().map(|dla| dla.core) == manifest.key.dla.as_ref().map(|dla| dla.core);
+    let successors: Vec<&Key> = of_model.iter().filter(same).copied().collect();
+    for key in if successors.is_empty() { of_model } else { successors } {
         if store.find(key).ok().flatten().is_some_and(|there| there.rejected().is_none() && store.parts(&there).is_ok()) {
             return Some(format!("{} took its place", table::short(&key.stem())));
         }

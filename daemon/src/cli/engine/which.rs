@@ -1,12 +1,14 @@
 //! Which TensorRT, which models.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use super::args::Place;
 use crate::{
     config::{Config, EnginesConfig, ModelConfig, ModelSource},
     engine::{self, Elsewhere, Here, Manifest, Order},
-    infer, store,
+    infer,
+    placement::Processor,
+    store,
 };
 
 /// TensorRT and the GPU.
@@ -46,6 +48,16 @@ fn model(word: &str, config: &Config) -> anyhow::Result<ModelConfig> {
         Ok(file) => Ok(ModelConfig::new(word, ModelSource::Onnx(file))),
         Err(error) => anyhow::bail!("no model `{word}` is configured (there are: {}); {error}", configured.join(", ")),
     }
+}
+
+/// The engines of a model: one for the GPUs, one for each DLA core, as far as its devices have them. None where it runs on the CPU alone.
+pub(super) fn orders(model: &ModelConfig, engines: &EnginesConfig) -> anyhow::Result<Vec<Order>> {
+    let order = order(model, engines)?;
+    let Some(devices) = &model.devices else { return Ok(vec![order]) };
+    // The engine of one GPU is that of all of its kind.
+    let kinds: BTreeSet<Processor> =
+        devices.iter().map(|device| if let Processor::Gpu(_) = device { Processor::Gpu(0) } else { *device }).collect();
+    Ok(kinds.into_iter().filter_map(|kind| order.clone().on(kind)).collect())
 }
 
 /// What is to be built of a model.

@@ -5,9 +5,11 @@ use std::{
     fs,
     io::Read as _,
     num::NonZero,
+    ops::Deref,
     path::{Path, PathBuf},
 };
 
+mod devices;
 mod step;
 
 use egret_models::text::{is_plain, plain};
@@ -20,6 +22,7 @@ use crate::{
         ledger::Ledger,
         suggest,
     },
+    placement::Machine,
     store,
 };
 
@@ -36,21 +39,25 @@ pub(super) fn build(
     typed: &HashMap<String, Model>,
     names: &[String],
     ledger: &mut Ledger,
-    around: &Surroundings<'_>,
+    (around, machine): (&Surroundings<'_>, &impl Deref<Target = Machine>),
 ) -> Vec<ModelConfig> {
     if let Some(name) = names.get(MOST) {
         ledger.problem(&SECTION.path(Some(name), ""), format!("more than {MOST} models"), "remove those that no camera uses");
     }
-    let mut models: Vec<ModelConfig> = names.iter().take(MOST).filter_map(|name| check(name, typed.get(name)?, ledger)).collect();
+    let mut models: Vec<ModelConfig> =
+        names.iter().take(MOST).filter_map(|name| check(name, typed.get(name)?, ledger, machine)).collect();
     step::connect(&mut models, typed, ledger, around);
     models
 }
 
-fn check(name: &str, model: &Model, ledger: &mut Ledger) -> Option<ModelConfig> {
+fn check(name: &str, model: &Model, ledger: &mut Ledger, machine: &impl Deref<Target = Machine>) -> Option<ModelConfig> {
     let classes = classes(name, model, ledger);
     let class_confidence = class_confidence(name, model, classes.as_deref(), ledger);
     let tiles = tiles(name, model, ledger);
+    let devices = devices::check(name, model, ledger, machine);
     let source = source(name, model, ledger)?;
+    devices::runs(name, &source, devices.as_deref(), ledger);
+    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
     Some(ModelConfig {
         name: model.name.clone()?,
         source,
@@ -62,9 +69,9 @@ fn check(name: &str, model: &Model, ledger: &mut Ledger) -> Option<ModelConfig> 
         max_candidates: model.max_candidates.map(|most| most as usize),
         max_detections: model.max_detections.map(|most| most as usize),
         max_batch: model.max_batch as usize,
-        workers: model
-            .workers
-            .map_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get), |workers| workers as usize),
+        workers: devices.as_ref().map(Vec::len).or(model.workers.map(|workers| workers as usize)).unwrap_or_else(cores),
+        queues: devices::queues(name, model, devices.as_deref(), ledger),
+        devices,
         tiles,
         details: model.details,
         step: step::check(name, model, ledger),

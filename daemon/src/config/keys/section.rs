@@ -23,6 +23,7 @@ macro_rules! rust_type {
     (Span $range:tt) => { Span };
     (Choice [$words:ty]) => { Choice<$words> };
     (Texts) => { Vec<String> };
+    (Processors) => { Vec<String> };
     (Points) => { Vec<[f64; 2]> };
     (Shapes) => { Vec<Vec<[f64; 2]>> };
     ($text:ident) => { String };

@@ -1,79 +1,159 @@
-//! Models on an NVIDIA device: which engine serves at the start, what serves until there is one, and what is to come.
+//! Models on NVIDIA devices: which engines there are to be, whether they fit, and which serves at the start.
 
-use std::{path::PathBuf, sync::Arc};
+mod heir;
+mod room;
+mod site;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use egret_jetson::{
     kernels::{PtxCache, device::Kernels},
-    tensorrt::{Version, installed},
+    tensorrt::installed,
 };
-use egret_models::spec::{ModelSpec, TaskSpec};
-use tokio_util::sync::CancellationToken;
+use egret_models::spec::ModelSpec;
 
-use super::{Coming, LoadError, Loaded, load_cpu, order};
+use super::{Coming, LoadError, described, load_cpu, order::order};
 use crate::{
-    config::{ModelConfig, ModelSource, RuntimeConfig},
-    engine::{self, Asked, BuildError, Built, Choice, EngineError, EngineState, Here, Key, Manifest, Order, Store, Tell, choose},
-    infer::{
-        CANARY_GATE, Detector, Heir, Pair, Succession, Swap,
-        tensorrt::{LANES, detectors},
-    },
-    media::ModelInfo,
-    store::{self, state_directory},
+    config::{DeviceChoice, ModelConfig, ModelSource, RuntimeConfig},
+    engine::{self, Choice, Here, Store, choose},
+    infer::Detector,
+    placement::{Claim, Need, Processor},
+    store::state_directory,
 };
+use room::Room;
+use site::Site;
 
-/// Engine instances of a model: each has its own activations, and [`LANES`] lanes.
-const INSTANCES: usize = 1;
 /// NVRTC's folders that are looked into beside the loader's.
 const NVRTC: &str = "EGRET_NVRTC";
 
-/// What a model has of the device.
+/// What a model has of a GPU.
 #[derive(Clone)]
 struct Gpu {
     here: Here,
     kernels: Arc<Kernels>,
 }
 
-impl Gpu {
-    fn open(runtime: &RuntimeConfig, plugins: bool) -> Result<Self, String> {
-        let here = Here::open(&engine::location(&runtime.engines, plugins), 0).map_err(|error| error.to_string())?;
-        let folders: Vec<PathBuf> = std::env::var_os(NVRTC).iter().flat_map(std::env::split_paths).collect();
-        let state =
-            state_directory(&|name| std::env::var(name).ok()).ok_or("there is no state directory for compiled kernels")?;
-        let kernels = Kernels::open(0, &folders, &PtxCache::new(state.join("kernels"))).map_err(|error| error.to_string())?;
-        Ok(Self { here, kernels })
+/// The GPUs that are open, by number and by whether NVIDIA's plugins are loaded. Others are opened when they are asked for.
+struct Gpus<'a> {
+    runtime: &'a RuntimeConfig,
+    open: BTreeMap<(u32, bool), Gpu>,
+}
+
+impl Gpus<'_> {
+    fn get(&mut self, number: u32, plugins: bool) -> Result<Gpu, String> {
+        if let Some(gpu) = self.open.get(&(number, plugins)) {
+            return Ok(gpu.clone());
+        }
+        let engines = &self.runtime.engines;
+        // Asked first: where there is none, nothing else is worth the time.
+        installed(engines.tensorrt.as_deref()).map_err(|error| error.to_string())?;
+        let here = Here::open(&engine::location(engines, plugins), number as usize).map_err(|error| error.to_string())?;
+        let kernels = match self.open.get(&(number, !plugins)) {
+            Some(gpu) => Arc::clone(&gpu.kernels),
+            None => kernels(number)?,
+        };
+        let gpu = Gpu { here, kernels };
+        self.open.insert((number, plugins), gpu.clone());
+        Ok(gpu)
     }
 }
 
-/// A model that is to run on the device.
-struct Model {
-    gpu: Gpu,
-    config: ModelConfig,
-    runtime: RuntimeConfig,
-    spec: ModelSpec,
-    order: Order,
-    key: Key,
-    info: Arc<ModelInfo>,
+fn kernels(number: u32) -> Result<Arc<Kernels>, String> {
+    let folders: Vec<PathBuf> = std::env::var_os(NVRTC).iter().flat_map(std::env::split_paths).collect();
+    let state = state_directory(&|name| std::env::var(name).ok()).ok_or("there is no state directory for compiled kernels")?;
+    Kernels::open(number as usize, &folders, &PtxCache::new(state.join("kernels"))).map_err(|error| error.to_string())
 }
 
-/// A model on the device, as far as it goes: an engine that is there serves; else an older one, or the CPU, until one is built. `None`:
-/// there is no device.
+/// A model's engines, and their memory, which is reserved for those that are there.
+pub(super) struct Prepared {
+    engines: Vec<Planned>,
+}
+
+/// An engine that is there or is to be.
+struct Planned {
+    site: Site,
+    store: Store,
+    choice: Choice,
+    /// The memory of the one that serves at first.
+    claim: Option<Claim>,
+}
+
+/// A model whose engines have started.
+pub(super) struct Started {
+    pub(super) spec: ModelSpec,
+    pub(super) instances: Vec<Box<dyn Detector>>,
+    pub(super) coming: Vec<Coming>,
+}
+
+/// Looks for the engines of all models, and reserves memory for those that are there. `None`: a model that the CPU runs.
 ///
 /// # Errors
-/// In one line, why there is none.
-pub(super) fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, Failure> {
-    // Asked first: where there is none, nothing else is worth the time.
-    installed(runtime.engines.tensorrt.as_deref()).map_err(|error| Failure::None(error.to_string()))?;
-    let order = order(model, &runtime.engines)?;
-    let plugins = order.needs_plugins();
-    let gpu = Gpu::open(runtime, plugins).map_err(Failure::None)?;
-    let folder = engine::folder(&runtime.engines).map_err(|error| Failure::None(error.to_string()))?;
-    on(gpu, model, runtime, order, Store::new(&folder))
+/// [`LoadError`], also where not all of them fit.
+pub(super) fn prepare(models: &[ModelConfig], runtime: &RuntimeConfig) -> Result<Vec<Option<Prepared>>, LoadError> {
+    prepare_on(Gpus { runtime, open: BTreeMap::new() }, models)
 }
 
-/// Why a model does not run on the device.
-pub(super) enum Failure {
-    /// There is no device, or it is of no use.
-    None(String),
+fn prepare_on(mut gpus: Gpus<'_>, models: &[ModelConfig]) -> Result<Vec<Option<Prepared>>, LoadError> {
+    let room = Room::new(gpus.runtime.device_memory);
+    let prepared = models.iter().map(|model| of_model(&mut gpus, model, &room)).collect::<Result<Vec<_>, _>>();
+    let mut prepared = prepared?;
+    gpus.open.iter().for_each(|((number, _), gpu)| room.add(*number, &gpu.here.device));
+    let there = || prepared.iter().flatten().flat_map(|model| &model.engines).filter(|planned| planned.need().is_some());
+    let needs: Vec<Need> = there().filter_map(Planned::need).collect();
+    let claims = room.account.claim(&needs).map_err(|no_room| LoadError::NoRoom { no_room })?;
+    if claims.iter().any(Claim::is_shared) {
+        tracing::warn!("memory is short: steps share the activations of the models that they look at, and take turns with them");
+    }
+    let planned = prepared.iter_mut().flatten().flat_map(|model| &mut model.engines).filter(|planned| planned.need().is_some());
+    planned.zip(claims).for_each(|(planned, claim)| planned.claim = Some(claim));
+    Ok(prepared)
+}
+
+/// The processors of a model that engines are for, and how many instances it has on each. The number: that of the device in the batcher.
+fn processors(model: &ModelConfig) -> Vec<(usize, Processor, usize)> {
+    let devices = model.distinct();
+    let engines = devices.into_iter().enumerate().filter(|(_, (processor, _))| *processor != Processor::Cpu);
+    engines.map(|(number, (processor, count))| (number, processor, count)).collect()
+}
+
+fn of_model(gpus: &mut Gpus<'_>, model: &ModelConfig, room: &Arc<Room>) -> Result<Option<Prepared>, LoadError> {
+    let runtime = gpus.runtime;
+    if !matches!(model.source, ModelSource::Onnx(_) | ModelSource::Demo) {
+        return Ok(None);
+    }
+    if model.devices.is_none() {
+        if runtime.device == DeviceChoice::Cpu {
+            return Ok(None);
+        }
+        return match engines(gpus, model, room, &[(0, Processor::Gpu(0), 1)]) {
+            Ok(engines) => Ok(Some(Prepared { engines })),
+            Err(Failure::Model(error)) => Err(error),
+            Err(Failure::None(_, reason)) if runtime.device == DeviceChoice::Tensorrt => {
+                Err(LoadError::NoDevice { model: model.name.clone(), reason })
+            }
+            Err(Failure::None(_, reason)) => {
+                tracing::info!(model = model.name, reason, "the CPU runs this model");
+                Ok(None)
+            }
+        };
+    }
+    let processors = processors(model);
+    if processors.is_empty() {
+        return Ok(None);
+    }
+    match engines(gpus, model, room, &processors) {
+        Ok(engines) => Ok(Some(Prepared { engines })),
+        Err(Failure::Model(error)) => Err(error),
+        Err(Failure::None(processor, reason)) => {
+            Err(LoadError::NoProcessor { model: model.name.clone(), processor: processor.to_string(), reason })
+        }
+    }
+}
+
+/// Why a model does not run on a device.
+enum Failure {
+    /// There is no such device, or it is of no use.
+    None(Processor, String),
     /// The model is of no use either.
     Model(LoadError),
 }
@@ -84,229 +164,61 @@ impl From<LoadError> for Failure {
     }
 }
 
-fn on(gpu: Gpu, config: &ModelConfig, runtime: &RuntimeConfig, order: Order, mut store: Store) -> Result<Loaded, Failure> {
-    let (spec, info) = super::described(config)?;
-    let Version { major, minor, patch } = gpu.here.library.version();
-    let info = Arc::new(ModelInfo { runtime: format!("tensorrt {major}.{minor}.{patch}"), ..info });
-    let key = order.key(&gpu.here);
-    let model = Model { gpu, config: config.clone(), runtime: runtime.clone(), spec, order, key, info };
-    let name = &config.name;
-    let choice = choose(&mut store, &model.key).map_err(|error| Failure::None(error.to_string()))?;
-    let (serving, state, force) = match choice {
-        Choice::Exact(manifest) => match model.detectors(&mut store, &manifest, &model.config) {
-            Ok(lanes) if manifest.verdict.is_some() || !model.is_compared() => {
-                return Ok(model.loaded(lanes, None, EngineState::Serving, cut(&manifest)));
-            }
-            // Built on the command line: it is ready at once, and goes if it sees something else than the float network.
-            Ok(lanes) => {
-                let cut = cut(&manifest);
-                let preparing = Preparing { store, force: false, serving: Some(manifest) };
-                return Ok(model.loaded(lanes, Some(preparing), EngineState::Checking, cut));
-            }
-            Err(reason) => {
-                tracing::error!(model = name, reason, "the engine does not run: the CPU serves, and it is built anew");
-                (None, None, true)
-            }
-        },
-        Choice::Other { manifest, why, instead } => {
-            tracing::warn!(model = name, why, instead, "an older engine serves until the one that is wanted is built");
-            (Some(manifest), None, false)
-        }
-        Choice::Rejected { reason, other } => {
-            tracing::error!(
-                model = name,
-                reason,
-                "the engine must not serve, and is not built again: see why, then egret engine build --force"
-            );
-            (other, Some(EngineState::Rejected(reason)), false)
-        }
-        Choice::None(why) => {
-            for why in &why {
-                tracing::warn!(model = name, "{why}");
-            }
-            (None, None, false)
-        }
-    };
-    let older = serving.and_then(|manifest| match model.detectors(&mut store, &manifest, &model.config) {
-        Ok(lanes) => Some((lanes, cut(&manifest))),
-        Err(reason) => {
-            tracing::warn!(model = name, reason, "the older engine does not run: the CPU serves");
-            None
-        }
+fn engines(
+    gpus: &mut Gpus<'_>,
+    model: &ModelConfig,
+    room: &Arc<Room>,
+    processors: &[(usize, Processor, usize)],
+) -> Result<Vec<Planned>, Failure> {
+    // Asked before the network is read: where there is no TensorRT, that is not worth the time.
+    if let (Some((_, first, _)), true) = (processors.first(), gpus.open.is_empty()) {
+        let tensorrt = gpus.runtime.engines.tensorrt.as_deref();
+        installed(tensorrt).map_err(|error| Failure::None(*first, error.to_string()))?;
+    }
+    let order = order(model, &gpus.runtime.engines)?;
+    let described = described(model)?;
+    let each = processors.iter().enumerate().filter_map(|(i, at)| Some((i, *at, order.clone().on(at.1)?)));
+    let planned = each.map(|(i, (number, processor, instances), order)| {
+        let none = |reason: String| Failure::None(processor, reason);
+        let gpu = gpus.get(processor.memory().unwrap_or(0), order.needs_plugins()).map_err(none)?;
+        let folder = engine::folder(&gpus.runtime.engines).map_err(|error| none(error.to_string()))?;
+        let name = if i == 0 { model.name.clone() } else { format!("{}/{processor}", model.name) };
+        let at = site::At { name, processor, number, instances };
+        let site = Site::new(gpu, at, (model, gpus.runtime), described.clone(), order, room);
+        let mut store = Store::new(&folder);
+        let choice = choose(&mut store, &site.key).map_err(|error| none(error.to_string()))?;
+        Ok(Planned { site, store, choice, claim: None })
     });
-    let (instances, cut) = match older {
-        Some(older) => older,
-        None => (model.on_cpu(model.config.workers.max(INSTANCES * LANES))?, None),
-    };
-    if let Some(state) = state {
-        return Ok(model.loaded(instances, None, state, cut));
-    }
-    let building = EngineState::Building { fraction: None, remaining: None };
-    Ok(model.loaded(instances, Some(Preparing { store, force, serving: None }), building, cut))
+    planned.collect()
 }
 
-/// Where the network of an engine that serves is cut, if it is; the log has it.
-fn cut(manifest: &Manifest) -> Option<String> {
-    let cut = manifest.tail.as_ref().map(|tail| tail.cut.clone())?;
-    tracing::info!(model = manifest.name, "part of the network runs in ONNX Runtime behind the engine: {cut}");
-    Some(cut)
-}
-
-impl Model {
-    /// The CPU's detectors: where an engine is to come, at least as many as there will be lanes, so that each finds a thread.
-    fn on_cpu(&self, workers: usize) -> Result<Vec<Box<dyn Detector>>, LoadError> {
-        let config = ModelConfig { workers, ..self.config.clone() };
-        Ok(load_cpu(&config, &self.runtime)?.into_iter().map(|cpu| Box::new(cpu) as _).collect())
-    }
-
-    /// The lanes of an engine that is there.
-    fn detectors(&self, store: &mut Store, manifest: &Manifest, config: &ModelConfig) -> Result<Vec<Box<dyn Detector>>, String> {
-        let opened = engine::open(&self.gpu.here, store, manifest).map_err(|error| error.to_string())?;
-        let config = ModelConfig { workers: INSTANCES, ..config.clone() };
-        let spec = confident(&self.spec, &config);
-        let (library, kernels) = (self.runtime.onnxruntime_library.as_deref(), &self.gpu.kernels);
-        let lanes = detectors(opened, library, kernels, &spec, &config, &self.info).map_err(|error| error.to_string())?;
-        Ok(lanes.into_iter().map(|lane| Box::new(lane) as _).collect())
-    }
-
-    /// Whether its engine is held against the float network.
-    fn is_compared(&self) -> bool {
-        matches!(self.spec.task, TaskSpec::Detect { .. })
-    }
-
-    /// What serves now, and what is prepared meanwhile, if anything is.
-    fn loaded(
-        self,
-        instances: Vec<Box<dyn Detector>>,
-        prepare: Option<Preparing>,
-        state: EngineState,
-        cut: Option<String>,
-    ) -> Loaded {
-        let (name, spec) = (self.config.name.clone(), self.spec.clone());
-        let device = spec.input.clip.is_none();
-        let info = instances.first().map_or_else(|| Arc::clone(&self.info), |first| Arc::clone(first.spec()));
-        let succession = Succession::new(&info);
-        let swap = |detector| Box::new(Swap::new(detector, &succession, device)) as Box<dyn Detector>;
-        let instances = if prepare.is_some() { instances.into_iter().map(swap).collect() } else { instances };
-        let heir = prepare.map(|Preparing { store, force, serving }| {
-            let (serves, built) = (serving.is_some(), serving);
-            Box::new(EngineHeir { model: self, store, force, built, serves }) as Box<dyn Heir>
-        });
-        Loaded { info, spec: Some(spec), instances, coming: Some(Coming { model: name, succession, heir, state, cut }) }
-    }
-}
-
-/// The confidences that a configuration asks for.
-fn confident(spec: &ModelSpec, config: &ModelConfig) -> ModelSpec {
-    let mut spec = spec.clone();
-    if let Some(confidence) = config.confidence {
-        spec.confidence = confidence;
-        spec.class_confidence.clone_from(&config.class_confidence);
-    }
-    spec
-}
-
-/// What is still to be done about a model's engine.
-struct Preparing {
-    store: Store,
-    /// What is there is of no use.
-    force: bool,
-    /// It is there and serves: it is only to be compared.
-    serving: Option<Manifest>,
-}
-
-/// The engine that is being prepared, or compared while it serves.
-struct EngineHeir {
-    model: Model,
-    store: Store,
-    force: bool,
-    built: Option<Manifest>,
-    serves: bool,
-}
-
-impl EngineHeir {
-    /// The configuration with which boxes of little confidence are told, too, one picture at a time.
-    fn telling(&self) -> ModelConfig {
-        let matching = CANARY_GATE.matching();
-        ModelConfig {
-            confidence: Some((matching.confidence - matching.slack).max(0.01)),
-            class_confidence: std::collections::BTreeMap::new(),
-            max_batch: 1,
-            workers: 1,
-            tiles: None,
-            ..self.model.config.clone()
-        }
-    }
-
-    /// The float network that this one was made from, if the store of models has it; else the very file, on the CPU.
-    fn float(&self) -> ModelSource {
-        let from = self.model.order.precision.as_ref().map(|precision| precision.from_sha256.as_str());
-        let found = from.and_then(store::file_of);
-        found.map_or_else(|| self.model.config.source.clone(), ModelSource::Onnx)
-    }
-}
-
-impl Heir for EngineHeir {
-    fn make(&mut self, stop: &CancellationToken, tell: Tell) -> Option<Result<(), String>> {
-        if let Err(reason) = self.store.begin(&self.model.key) {
-            return Some(Err(reason));
-        }
-        // The other half keeps decoding and serving.
-        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)) as u32;
-        let onnxruntime = self.model.runtime.onnxruntime_library.clone();
-        let asked =
-            Asked { program: "egret run", force: self.force, threads: Some(threads), onnxruntime, stop: stop.clone(), tell };
-        let built = engine::build(&self.model.gpu.here, &mut self.store, &self.model.order, &asked);
-        self.store.end(&self.model.key);
-        match built {
-            Ok(Built { manifest, .. }) => {
-                self.built = Some(manifest);
-                Some(Ok(()))
+impl Planned {
+    /// What the engine needs that serves at first, if one does.
+    fn need(&self) -> Option<Need> {
+        match &self.choice {
+            Choice::Exact(manifest) | Choice::Other { manifest, .. } | Choice::Rejected { other: Some(manifest), .. } => {
+                Some(self.site.need(manifest, self.site.at.instances))
             }
-            Err(BuildError::Engine(EngineError::Stopped)) => None,
-            Err(error) => Some(Err(error.to_string())),
+            Choice::None(_) | Choice::Rejected { other: None, .. } => None,
         }
     }
+}
 
-    fn is_compared(&self) -> bool {
-        self.model.is_compared()
-    }
-
-    fn serves(&self) -> bool {
-        self.serves
-    }
-
-    fn pair(&mut self) -> Result<Option<Pair>, String> {
-        let Some(manifest) = self.built.clone() else { return Err("there is no engine".into()) };
-        if !self.is_compared() || manifest.verdict.as_ref().is_some_and(|verdict| verdict.passed) {
-            return Ok(None);
-        }
-        let telling = self.telling();
-        let mut lanes = self.model.detectors(&mut self.store, &manifest, &telling)?;
-        let float = load_cpu(&ModelConfig { source: self.float(), ..telling }, &self.model.runtime);
-        let float = float.map_err(|error| format!("the float network does not run: {error}"))?;
-        let float = float.into_iter().next().ok_or("there is no instance of the float network")?;
-        Ok(Some(Pair { float: Box::new(float), engine: lanes.swap_remove(0) }))
-    }
-
-    fn detectors(&mut self) -> Result<Vec<Box<dyn Detector>>, String> {
-        if self.serves {
-            return self.model.on_cpu(INSTANCES * LANES).map_err(|error| error.to_string());
-        }
-        let Some(manifest) = self.built.clone() else { return Err("there is no engine".into()) };
-        self.model.detectors(&mut self.store, &manifest, &self.model.config)
-    }
-
-    fn note(&mut self, passed: bool, reason: &str) {
-        let Some(manifest) = &mut self.built else { return };
-        manifest.verdict = Some(engine::Verdict { passed, at: engine::now(), reason: reason.to_owned() });
-        match self.store.note(manifest) {
-            Ok(true) => {}
-            Ok(false) => {
-                tracing::warn!(model = manifest.name, "the engine was replaced meanwhile: its verdict is not written down");
+impl Prepared {
+    /// Starts the engines that are there, and the CPU in place of the others.
+    pub(super) fn start(self) -> Result<Started, LoadError> {
+        let mut started: Option<Started> = None;
+        for Planned { site, store, choice, claim } in self.engines {
+            let one = site.start(store, choice, claim)?;
+            match &mut started {
+                None => started = Some(one),
+                Some(all) => {
+                    all.instances.extend(one.instances);
+                    all.coming.extend(one.coming);
+                }
             }
-            Err(error) => tracing::error!(model = manifest.name, %error, "the engine's verdict is not written down"),
         }
+        started.ok_or_else(|| unreachable!("a prepared model has an engine"))
     }
 }
 

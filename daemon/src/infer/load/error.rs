@@ -4,7 +4,7 @@ use std::{fmt, io, path::PathBuf};
 
 use egret_models::{manifest::Problem, onnx::Refused, text};
 
-use crate::{infer::DetectError, store::StoreError};
+use crate::{infer::DetectError, placement::NoRoom, store::StoreError};
 
 /// Why a model cannot be used. Each says which file, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,20 @@ pub enum LoadError {
         model: String,
         /// Why there is none.
         reason: String,
+    },
+    /// The model is to run on a processor that is of no use.
+    NoProcessor {
+        /// Name of the model.
+        model: String,
+        /// The processor.
+        processor: String,
+        /// Why.
+        reason: String,
+    },
+    /// The engines of all models together need more memory than there is.
+    NoRoom {
+        /// How much, and each model's part.
+        no_room: NoRoom,
     },
     /// The runtime does not take the model.
     Runtime {
@@ -131,6 +145,10 @@ impl LoadError {
             Self::Store(error) => error.to_string(),
             Self::NoRuntime { file, reason } => format!("{file}: ONNX Runtime cannot be loaded ({reason})"),
             Self::NoDevice { model, reason } => format!("model `{model}`: it cannot run on a device ({reason})"),
+            Self::NoProcessor { model, processor, reason } => {
+                format!("model.{model}.devices: {processor} cannot be used ({reason})")
+            }
+            Self::NoRoom { no_room } => no_room.to_string(),
             // A runtime quotes names of the graph.
             Self::Runtime { file, runtime, reason } => {
                 format!("{file}: {runtime} refuses it ({})", text::plain(&reason.replace('\n', " ")))
@@ -157,6 +175,8 @@ impl LoadError {
                 "set runtime.onnxruntime_library or EGRET_ONNXRUNTIME to libonnxruntime.so (1.17 or later), or runtime.cpu to `auto`"
             }
             Self::NoDevice { .. } => "set runtime.device to `auto` or `cpu`, or see to the device (egret doctor)",
+            Self::NoProcessor { .. } => "see to it (egret doctor), or remove it from the list",
+            Self::NoRoom { no_room } => no_room.remedy(),
             Self::Runtime { .. } => "export it again with an older operator set, without custom operators",
             Self::TrialRun { .. } => "compare it with a plain run in Python, and export it again",
             Self::Class { known, .. } => return format!("it knows {known}"),

@@ -10,7 +10,8 @@ use egret_models::{
 use super::{DEMO_NETWORK, LoadError, Located, located, look_beside, read_model, understand};
 use crate::{
     config::{EnginesConfig, ModelConfig, ModelSource},
-    engine::{Input, Order, Profile},
+    engine::{DlaCore, Input, Order, Profile},
+    placement::Processor,
     store::About,
 };
 
@@ -63,6 +64,29 @@ pub(crate) fn order(model: &ModelConfig, engines: &EnginesConfig) -> Result<Orde
     })
 }
 
+impl Order {
+    /// The same for a DLA core, which knows one batch size: the largest. What it cannot do runs on the GPU, where `gpu_fallback` says so.
+    #[must_use]
+    pub(crate) fn for_dla(mut self, core: u32, gpu_fallback: bool) -> Self {
+        self.dla = Some(DlaCore { core, gpu_fallback });
+        self.profile.min = self.profile.max;
+        self.profile.opt = self.profile.max;
+        for input in &mut self.profile.inputs {
+            input.shape.iter_mut().filter(|d| **d < 0).for_each(|d| *d = i64::from(self.profile.max));
+        }
+        self
+    }
+
+    /// The same for a processor, if that is one that engines are for. A DLA core lets the GPU do what it cannot.
+    pub(crate) fn on(self, processor: Processor) -> Option<Self> {
+        match processor {
+            Processor::Cpu => None,
+            Processor::Gpu(_) => Some(self),
+            Processor::Dla(core) => Some(self.for_dla(core, true)),
+        }
+    }
+}
+
 fn precision(about: About) -> Option<Precision> {
     about.manifest.precision
 }
@@ -97,6 +121,24 @@ mod tests {
         }
         let null = ModelConfig::new("null", ModelSource::Null);
         assert!(matches!(order(&null, &engines), Err(LoadError::NoNetwork { .. })));
+    }
+
+    #[test]
+    fn a_dla_core_knows_the_largest_batch_alone() {
+        let model = ModelConfig { max_batch: 6, ..ModelConfig::new("street", ModelSource::Demo) };
+        if DEMO_NETWORK.is_none() {
+            return;
+        }
+        let order = || order(&model, &EnginesConfig::default()).expect("an order");
+        let core = order().on(Processor::Dla(1)).expect("an engine's");
+        assert_eq!(core.dla, Some(DlaCore { core: 1, gpu_fallback: true }));
+        assert!(
+            core.profile.is_fixed() && core.profile.inputs.iter().all(|input| !input.shape.contains(&-1)),
+            "{:?}",
+            core.profile
+        );
+        assert_eq!(order().on(Processor::Gpu(1)).expect("an engine's").dla, None);
+        assert!(order().on(Processor::Cpu).is_none());
     }
 
     #[test]

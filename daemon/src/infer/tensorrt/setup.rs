@@ -8,7 +8,7 @@ use egret_jetson::{
         device::Kernels,
         letterbox::{Element, Tensor},
     },
-    line::{self, Executor, Input, Lane, LineError},
+    line::{self, Executor, Input, Lane, LineError, Row},
     tensorrt::DataType,
 };
 use egret_models::{
@@ -68,6 +68,23 @@ pub fn detectors(
     config: &ModelConfig,
     info: &Arc<ModelInfo>,
 ) -> Result<Vec<TensorRt>, Refused> {
+    let bytes = || opened.engine.context_bytes(Some(0)).map_err(LineError::from);
+    let rows = (0..config.workers.max(1)).map(|_| Row::new(kernels, bytes()?)).collect::<Result<Vec<_>, LineError>>()?;
+    in_rows(opened, onnxruntime, (kernels, &rows), spec, config, info)
+}
+
+/// The same with one instance in each of these rows, which may have other engines in them.
+///
+/// # Errors
+/// [`Refused`], also where a row is too small.
+pub fn in_rows(
+    opened: Opened,
+    onnxruntime: Option<&Path>,
+    (kernels, rows): (&Arc<Kernels>, &[Arc<Row>]),
+    spec: &ModelSpec,
+    config: &ModelConfig,
+    info: &Arc<ModelInfo>,
+) -> Result<Vec<TensorRt>, Refused> {
     let (engine, tail) = (Arc::new(opened.engine), opened.tail.as_deref());
     // Inputs that only the tail reads are none of the engine's.
     let reads = |name: &str| tail.is_none() || engine.tensors().iter().any(|tensor| !tensor.is_output && tensor.name == name);
@@ -78,8 +95,8 @@ pub fn detectors(
         constants: constants.map(|constant| (constant.name.clone(), constant.values.clone())).collect(),
     };
     let (mut detectors, mut info) = (Vec::new(), Arc::clone(info));
-    for worker in 0..config.workers.max(1) {
-        let executor = Executor::new(kernels, &engine, &input)?;
+    for (worker, row) in rows.iter().enumerate() {
+        let executor = Executor::in_row(kernels, &engine, &input, row)?;
         let plan = Plan::new(&executor, spec, config, tail.is_some())?;
         for lane in 0..LANES {
             let behind = tail.map(|tail| Behind::new(tail, onnxruntime, &executor, spec, config)).transpose()?;
@@ -170,6 +187,7 @@ impl Plan {
             let each = spec.input.shape(1).iter().product();
             Clips { filler, values: vec![0.0; most * each], each, element: executor.input_type() }
         });
+        let reads_values = clips.is_some();
         let (line, finish) = if let Ok((decoder, order, more)) = &self.decoding {
             let decoder = Box::new(decoder.clone());
             (line::Finish::Boxes { decoder, order: order.clone() }, Finish::Device(Seen::new(*more)))
@@ -184,7 +202,7 @@ impl Plan {
             let reader = Reader::new(spec, &outputs, thresholds(spec), config.details).map_err(Refused::Output)?;
             (line::Finish::Tensors, Finish::Host(Outputs::new(reader, self.order.clone())))
         };
-        let lane = Lane::new(executor, feed(clips.is_some(), self.tensor), line)?;
+        let lane = Lane::new(executor, feed(reads_values, self.tensor), line)?;
         Ok(TensorRt {
             info: Arc::clone(info),
             lane,
@@ -193,6 +211,8 @@ impl Plan {
             finish,
             max_batch: config.max_batch.max(1),
             place: Place::default(),
+            reads_device: !reads_values,
+            _keeps: None,
             most,
             placements: Vec::with_capacity(most),
             size: (spec.input.width, spec.input.height),

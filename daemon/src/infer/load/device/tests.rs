@@ -1,28 +1,32 @@
 //! Starts of a daemon, one after the other, over doubles of TensorRT and of the CUDA driver.
 
-use std::{env, fs, path::Path, thread};
+mod memory;
+mod tail;
+mod together;
+
+use std::{collections::BTreeMap, env, fs, path::Path, thread};
 
 use egret_jetson::{
     kernels::{
         Nvrtc, Target,
-        cpu::{CpuError, CpuKernels},
+        cpu::{CpuError, CpuKernels, Driver},
     },
     tensorrt::doubles::Double,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
     config::{CpuRuntime, EnginesConfig},
-    engine::Board,
+    engine::{Board, EngineState, Manifest},
     infer::{
-        Trial, View,
+        Loaded, Trial, View,
         onnx_file::{Attribute, Network},
         succeed,
         swap::tests::frame,
+        tensorrt::LANES,
     },
 };
-
-mod tail;
 
 const SIDE: i64 = 64;
 const CELL: i64 = 16;
@@ -59,25 +63,28 @@ fn manifest() -> String {
     )
 }
 
-/// A device with a disk.
-struct Site {
+/// Two devices with a disk.
+struct Scene {
     double: Double,
-    gpu: Gpu,
+    driver: Driver,
+    gpus: BTreeMap<u32, Gpu>,
     folder: tempfile::TempDir,
 }
 
-fn site() -> Option<Site> {
-    match CpuKernels::drive() {
+fn scene() -> Option<Scene> {
+    let driver = match CpuKernels::drive() {
         Err(CpuError::NoCompiler(error)) => {
             eprintln!("SKIPPED: no C++ compiler for the double of the driver: {error}");
             return None;
         }
-        other => other.expect("the double of the driver").rest(),
-    }
+        other => other.expect("the double of the driver"),
+    };
+    driver.rest();
+    assert!(driver.set("devices", 2));
     let double = Double::new(10).expect("the double");
     assert!(double.set("driver", 1));
-    let here = Here::open(&double.location(), 0).expect("TensorRT and a device");
-    if here.device.name() != "CPU" {
+    let here = [0, 1].map(|number| Here::open(&double.location(), number).expect("TensorRT and a device"));
+    if here[0].device.name() != "CPU" {
         eprintln!("SKIPPED: a real CUDA driver is here");
         return None;
     }
@@ -88,13 +95,18 @@ fn site() -> Option<Site> {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let cache = env::temp_dir().join("egret-test-ptx");
-    let kernels = Kernels::load(here.device.context(), &nvrtc, &PtxCache::new(cache)).expect("kernels");
+    let cache = PtxCache::new(cache);
+    let gpu = |here: Here| {
+        let kernels = Kernels::load(here.device.context(), &nvrtc, &cache).expect("kernels");
+        Gpu { here, kernels }
+    };
+    let gpus = (0..).zip(here.map(gpu)).collect();
     fs::write(folder.path().join("net.onnx"), network()).expect("written");
     fs::write(folder.path().join("model.toml"), manifest()).expect("written");
-    Some(Site { double, gpu: Gpu { here, kernels }, folder })
+    Some(Scene { double, driver, gpus, folder })
 }
 
-impl Site {
+impl Scene {
     fn config(&self, max_batch: usize) -> ModelConfig {
         let source = ModelSource::Onnx(self.folder.path().join("net.onnx"));
         ModelConfig { max_batch, workers: 1, ..ModelConfig::new("net", source) }
@@ -104,15 +116,21 @@ impl Site {
         Store::new(&self.folder.path().join("engines"))
     }
 
+    fn runtime(&self) -> RuntimeConfig {
+        let engines = EnginesConfig { folder: Some(self.folder.path().join("engines")), ..EnginesConfig::default() };
+        RuntimeConfig { cpu: CpuRuntime::Rten, engines, ..RuntimeConfig::default() }
+    }
+
     /// What a daemon loads at its start.
+    fn load(&self, models: &[ModelConfig], runtime: &RuntimeConfig) -> Result<Vec<Loaded>, LoadError> {
+        let open = self.gpus.iter().map(|(number, gpu)| ((*number, false), gpu.clone())).collect();
+        let prepared = prepare_on(Gpus { runtime, open }, models)?;
+        models.iter().zip(prepared).map(|(model, prepared)| super::super::start(model, runtime, prepared)).collect()
+    }
+
+    /// The same of the only model.
     fn start(&self, max_batch: usize) -> Loaded {
-        let (config, runtime) = (self.config(max_batch), RuntimeConfig { cpu: CpuRuntime::Rten, ..RuntimeConfig::default() });
-        let order = order(&config, &EnginesConfig::default()).expect("an order");
-        match on(self.gpu.clone(), &config, &runtime, order, self.store()) {
-            Ok(loaded) => loaded,
-            Err(Failure::None(reason)) => unreachable!("{reason}"),
-            Err(Failure::Model(error)) => unreachable!("{error}"),
-        }
+        self.load(&[self.config(max_batch)], &self.runtime()).expect("loaded").remove(0)
     }
 
     /// The only engine's manifest and plan.
@@ -133,7 +151,7 @@ fn serve(loaded: Loaded) -> (EngineState, String, String, u64) {
 /// `boxes`: so many are seen in each picture, whatever serves.
 fn serve_seeing(mut loaded: Loaded, boxes: Option<usize>) -> (EngineState, String, String, u64) {
     let first = loaded.info().runtime.clone();
-    let Coming { succession, heir, .. } = loaded.coming().expect("something is told");
+    let Coming { succession, heir, .. } = loaded.coming().remove(0);
     let mut heir = heir.expect("something is prepared");
     let board = Board::new();
     let trial = Trial { enough: 2, ..Trial::new("net", &board, &CancellationToken::new()) };
@@ -158,7 +176,7 @@ fn serve_seeing(mut loaded: Loaded, boxes: Option<usize>) -> (EngineState, Strin
 
 #[test]
 fn a_device_s_first_starts() {
-    let Some(site) = site() else { return };
+    let Some(site) = scene() else { return };
     // The first one: the CPU serves while the engine is built, and then the engine.
     let (state, first, last, batches) = serve(site.start(4));
     assert_eq!(state, EngineState::Serving);
@@ -169,7 +187,7 @@ fn a_device_s_first_starts() {
 
     // The second one: it is there.
     let mut loaded = site.start(4);
-    let coming = loaded.coming().expect("its state is told");
+    let coming = loaded.coming().remove(0);
     assert!(loaded.info().runtime.starts_with("tensorrt") && coming.heir.is_none() && coming.state == EngineState::Serving);
     assert_eq!(loaded.instances().len(), LANES);
 
@@ -189,7 +207,7 @@ fn a_device_s_first_starts() {
 }
 
 /// Takes the verdict off an engine, as if the command line had built it.
-fn unjudged(site: &Site) {
+fn unjudged(site: &Scene) {
     let (mut manifest, _) = site.engine();
     manifest.verdict = None;
     assert!(site.store().note(&manifest).expect("noted"));
@@ -197,7 +215,7 @@ fn unjudged(site: &Site) {
 
 #[test]
 fn an_engine_that_was_built_ahead_of_time_serves_at_once_and_is_compared_then() {
-    let Some(site) = site() else { return };
+    let Some(site) = scene() else { return };
     serve(site.start(4));
     unjudged(&site);
     let loaded = site.start(4);
@@ -207,11 +225,9 @@ fn an_engine_that_was_built_ahead_of_time_serves_at_once_and_is_compared_then() 
     assert!(site.engine().0.verdict.expect("compared").passed);
     // What it is to agree with has boxes of another size.
     unjudged(&site);
-    let mut loaded = site.start(4);
+    let loaded = site.start(4);
     fs::write(site.folder.path().join("net.onnx"), seeing(0.05)).expect("written");
-    let coming = loaded.coming().expect("it is told");
-    assert_eq!(coming.state, EngineState::Checking);
-    loaded.coming = Some(coming);
+    assert_eq!(loaded.coming[0].state, EngineState::Checking);
     let (state, first, last, _) = serve_seeing(loaded, None);
     assert!(matches!(&state, EngineState::Rejected(reason) if reason.contains("does not agree with rten")), "{state:?}");
     assert!(first.starts_with("tensorrt") && last.starts_with("rten"), "{first}, {last}");
@@ -220,20 +236,20 @@ fn an_engine_that_was_built_ahead_of_time_serves_at_once_and_is_compared_then() 
 
 #[test]
 fn what_was_found_bad_is_not_built_again_and_serves_never() {
-    let Some(site) = site() else { return };
+    let Some(site) = scene() else { return };
     serve(site.start(4));
     let (mut manifest, _) = site.engine();
     manifest.verdict = Some(engine::Verdict { passed: false, at: engine::now(), reason: "recall 0.1".into() });
     assert!(site.store().note(&manifest).expect("noted"));
     let mut loaded = site.start(4);
-    let coming = loaded.coming().expect("its state is told");
+    let coming = loaded.coming().remove(0);
     assert!(coming.heir.is_none() && loaded.info().runtime.starts_with("rten"));
     assert_eq!(coming.state, EngineState::Rejected("recall 0.1".into()));
 }
 
 #[test]
 fn a_device_that_fails_in_the_engine_s_first_batches_serves_on_with_the_cpu() {
-    let Some(site) = site() else { return };
+    let Some(site) = scene() else { return };
     // The first batches are those that try it out; graphs repeat what comes later.
     assert!(site.double.set("enqueue_fails", 3));
     let (state, _, last, _) = serve(site.start(4));
@@ -245,7 +261,7 @@ fn a_device_that_fails_in_the_engine_s_first_batches_serves_on_with_the_cpu() {
 
 #[test]
 fn memory_that_runs_out_and_a_folder_that_cannot_be_leave_the_cpu_serving() {
-    let Some(site) = site() else { return };
+    let Some(site) = scene() else { return };
     assert!(site.double.set("build_memory", 10));
     let (state, _, last, _) = serve(site.start(4));
     let EngineState::Failed(reason) = state else { unreachable!("{state:?}") };
@@ -256,8 +272,9 @@ fn memory_that_runs_out_and_a_folder_that_cannot_be_leave_the_cpu_serving() {
     assert!(site.double.set("build_memory", -1));
     fs::remove_dir_all(site.folder.path().join("engines")).expect("removed");
     fs::write(site.folder.path().join("engines"), "a file where the folder should be").expect("written");
-    let order = order(&site.config(4), &EnginesConfig::default()).expect("an order");
-    let refused = on(site.gpu.clone(), &site.config(4), &RuntimeConfig::default(), order, site.store());
-    assert!(matches!(&refused, Err(Failure::None(reason)) if reason.contains("engines")), "told before anything is built");
+    let only = RuntimeConfig { device: DeviceChoice::Tensorrt, ..site.runtime() };
+    let refused = site.load(&[site.config(4)], &only).map(|_| ());
+    let told = matches!(&refused, Err(LoadError::NoDevice { reason, .. }) if reason.contains("engines"));
+    assert!(told, "told before anything is built");
     assert!(Path::new(&site.folder.path().join("engines")).is_file());
 }

@@ -9,7 +9,7 @@ use egret_models::onnx::{
 
 use super::*;
 use crate::{
-    engine::build,
+    engine::{Asked, Order, build},
     infer::{DetectError, onnxruntime_library, without_onnxruntime},
     media::{Capture, Detection, Frame, HostPicture, Mark, Pixels, StreamId, TimeBasis},
     timecard::TimeCard,
@@ -91,7 +91,7 @@ fn of_pictures() -> Model {
 
 const SIZES: &str = "[[input.constant]]\nname = \"sizes\"\nvalues = [96, 32]\n";
 
-impl Site {
+impl Scene {
     /// Puts another network and its manifest in the place of the usual one.
     fn with(&self, model: &Model, more: &str) {
         fs::write(self.folder.path().join("net.onnx"), model.write()).expect("written");
@@ -113,7 +113,7 @@ impl Site {
             stop: CancellationToken::new(),
             tell: Arc::new(|_| {}),
         };
-        let mut manifest = build(&self.gpu.here, &mut self.store(), order, &asked).expect("built").manifest;
+        let mut manifest = build(&self.gpus[&0].here, &mut self.store(), order, &asked).expect("built").manifest;
         manifest.verdict = Some(engine::Verdict { passed: true, at: engine::now(), reason: "a test".into() });
         assert!(self.store().note(&manifest).expect("noted"));
         manifest
@@ -121,12 +121,12 @@ impl Site {
 }
 
 /// A site where there is ONNX Runtime.
-fn whole_site() -> Option<Site> {
+fn whole_site() -> Option<Scene> {
     if let Err(reason) = onnxruntime_library(None) {
         eprintln!("SKIPPED: no ONNX Runtime: {reason} (set EGRET_ONNXRUNTIME)");
         return None;
     }
-    site()
+    scene()
 }
 
 /// A picture of the network's own size with steps of brightness that are another for each number.
@@ -189,7 +189,7 @@ fn a_network_in_two_parts_sees_what_the_cpu_sees_of_the_whole() {
         assert!(tail.cut.contains(at) && manifest.tensors.len() == 1 + outputs, "{} {:?}", tail.cut, manifest.tensors);
 
         let mut loaded = site.start(4);
-        let coming = loaded.coming().expect("its state is told");
+        let coming = loaded.coming().remove(0);
         assert!(coming.heir.is_none() && coming.state == EngineState::Serving && coming.cut == Some(tail.cut));
         let runtime = loaded.info().runtime.clone();
         assert!(
@@ -211,10 +211,7 @@ fn a_network_in_two_parts_sees_what_the_cpu_sees_of_the_whole() {
         let mut pairs = order;
         pairs.profile.min = 2;
         let manifest = site.build(&pairs);
-        let runtime = RuntimeConfig { cpu: CpuRuntime::OnnxRuntime, ..RuntimeConfig::default() };
-        let Ok(loaded) = on(site.gpu.clone(), &site.config(4), &runtime, pairs, site.store()) else {
-            unreachable!("it is there")
-        };
+        let loaded = site.start(4);
         compare(&mut *loaded.instances().remove(0), &mut whole);
         site.store().remove(&manifest.key.stem()).expect("removed");
     }
@@ -248,7 +245,7 @@ fn without_onnx_runtime_the_cpu_serves_and_the_remedy_is_told() {
     let Some(site) = whole_site() else { return };
     site.with(&refused_in_the_middle(), "");
     let serving = |mut loaded: Loaded| {
-        let Coming { succession, heir, cut, .. } = loaded.coming().expect("something is told");
+        let Coming { succession, heir, cut, .. } = loaded.coming().remove(0);
         let (mut heir, board) = (heir.expect("something is prepared"), Board::new());
         assert_eq!(cut, None);
         without_onnxruntime(|| succeed(&succession, &mut *heir, &Trial::new("net", &board, &CancellationToken::new())));
