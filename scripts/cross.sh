@@ -35,6 +35,14 @@ if [ ! -e "$root.done" ]; then
   touch "$root.done"
 fi
 
+# Rust's standard library looks, weakly, for two functions that glibc has since 2.39, and a linker that finds them notes that the program needs
+# 2.39. Under another name nobody has them; the library then does without, as it does on JetPack 6.
+cat >"$root/usr/local/bin/aarch64-linux-gnu-gcc" <<'END'
+#!/bin/sh
+exec /usr/bin/aarch64-linux-gnu-gcc -Wl,--wrap=pidfd_spawnp -Wl,--wrap=pidfd_getpid "$@"
+END
+chmod 755 "$root/usr/local/bin/aarch64-linux-gnu-gcc"
+
 # What may need the network is done out here.
 scripts/tensorrt-headers.sh
 cargo fetch --locked --target "$triple"
@@ -47,7 +55,7 @@ bind() { mount --bind "$1" "$2" && mounted+=("$2"); }
 bind "$top" "$root/src"
 bind "$registry" "$root/root/.cargo/registry"
 bind /proc "$root/proc"
-chroot "$root" env -C /src HOME=/root CARGO_HOME=/root/.cargo CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=/src/target/cross/build \
+chroot "$root" env -C /src PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CARGO_HOME=/root/.cargo CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=/src/target/cross/build \
   CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
   CXX_aarch64_unknown_linux_gnu=aarch64-linux-gnu-g++ PKG_CONFIG_ALLOW_CROSS=1 \
   PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig \

@@ -10,7 +10,7 @@ root=target/acceptance/root mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian
 [ "$(id -u)" -eq 0 ] || { echo "root.sh: run it as root" >&2; exit 1; }
 architecture=$(dpkg-deb --field "$1" Architecture)
 command -v mmdebstrap >/dev/null || { echo "root.sh: install mmdebstrap" >&2; exit 1; }
-# What the packages say that they need, the first of alternatives: what is missing there is missed here.
+# What the packages say that they need, the first of alternatives (Debian 12 knows no name with t64): what is missing there is missed here.
 if [ "$architecture" = "$(dpkg --print-architecture)" ]; then
   wanted=systemd,systemd-sysv,dbus,udev,init-system-helpers,mosquitto,mosquitto-clients,jq,curl,procps,libfaketime
 else
@@ -18,7 +18,7 @@ else
 fi
 for deb in "$@"; do
   for field in Depends Recommends; do
-    wanted+=,$(dpkg-deb --field "$deb" "$field" | tr ',' '\n' | sed -E 's/^ *([a-z0-9.+-]+).*/\1/' | grep -v '^egret' | paste -sd, -)
+    wanted+=,$(dpkg-deb --field "$deb" "$field" | tr ',' '\n' | sed -E 's/^ *[a-z0-9.+-]+t64[^|]*\|//; s/^ *([a-z0-9.+-]+).*/\1/' | grep -v '^egret' | paste -sd, -)
   done
 done
 wanted=$(tr ',' '\n' <<<"$wanted" | sort -u | paste -sd, -)
