@@ -6,7 +6,7 @@ mod redact;
 
 pub use archive::{archive, file_name};
 pub use gather::{Surroundings, gather};
-pub use redact::Redaction;
+pub use redact::{Redaction, complaint};
 
 /// A file of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod environment;
 mod files;
 mod filter;
 mod first;
+mod fragment;
 mod keys;
 mod kind;
 mod ledger;
@@ -45,12 +46,12 @@ pub use diff::{CameraChange, Change, Effect, diff};
 pub use edits::{Deviation, Difference, Edits, LIVE_KEYS};
 pub use files::Texts;
 pub use filter::{BadFilter, log_filter};
-pub use first::{First, Password, first};
+pub use first::{First, Kept, Password, first};
 pub use model::*;
 pub use mqtt::*;
 pub use overrides::Overrides;
 pub use page::page;
-pub use problem::{Origin, Problem};
+pub use problem::{Origin, Problem, Whose};
 pub use schema::schema;
 pub use secret::Secret;
 pub use settings::{Setting, settings};
@@ -81,6 +82,8 @@ pub struct Sources {
     pub host_name: String,
     /// Only checked, not run: what only systemd provides may be absent.
     pub checking: bool,
+    /// There need be none: the defaults do.
+    pub optional: bool,
     /// Class names of models whose files were looked into, by the model's name: what else names classes is checked against them.
     pub classes: BTreeMap<String, Vec<String>>,
     /// What models run on; `None`: the machine is asked, where a key needs it.
@@ -110,15 +113,21 @@ pub struct Loaded {
     pub differences: Vec<Difference>,
     /// The files that it was read from.
     pub texts: Texts,
+    /// Keys whose secrets only systemd provides, and has not to us. Where something is only checked, they are left out.
+    pub withheld: Vec<String>,
 }
 
 /// A configuration with problems.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Rejected {
     /// All of them, sorted by file and line; never empty.
     pub problems: Vec<Problem>,
     /// What is unwise besides.
     pub advice: Vec<Problem>,
+    /// What could be made of it, to look at and not to run: of a table that a problem is in, anything may be missing.
+    pub config: Option<Box<Config>>,
+    /// As [`Loaded::withheld`].
+    pub withheld: Vec<String>,
 }
 
 /// Reads and checks the configuration.
@@ -136,11 +145,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
 pub fn examine(sources: &Sources) -> Result<Loaded, Rejected> {
     let mut ledger = Ledger::default();
     let (config, differences, texts) = assemble(sources, &mut ledger);
-    let has_problems = ledger.has_problems();
+    let (has_problems, withheld) = (ledger.has_problems(), ledger.withheld());
     let (problems, advice) = ledger.finish();
     match config {
-        Some(config) if !has_problems => Ok(Loaded { config, advice, differences, texts }),
-        _ => Err(Rejected { problems, advice }),
+        Some(config) if !has_problems => Ok(Loaded { config, advice, differences, texts, withheld }),
+        config => Err(Rejected { problems, advice, config: config.map(Box::new), withheld }),
     }
 }
 
@@ -175,6 +184,17 @@ fn lay_over(layers: Vec<Tree>, entries: &Entries, ledger: &mut Ledger, around: &
     None
 }
 
+fn finished(config: Option<Config>, ledger: Ledger) -> Result<Loaded, Vec<Problem>> {
+    let withheld = ledger.withheld();
+    let (problems, advice) = ledger.finish();
+    match config {
+        Some(config) if problems.is_empty() => {
+            Ok(Loaded { config, advice, differences: Vec::new(), texts: Texts::default(), withheld })
+        }
+        _ => Err(problems),
+    }
+}
+
 /// Reads and checks what the command line says, without files and environment.
 ///
 /// # Errors
@@ -185,11 +205,7 @@ pub fn load_options(overrides: &Overrides, host_name: &str) -> Result<Loaded, Ve
     let around =
         Surroundings { variables: &[], host_name, checking: true, settled: false, machine: None, classes: &BTreeMap::new() };
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
-    let (problems, advice) = ledger.finish();
-    match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, advice, differences: Vec::new(), texts: Texts::default() }),
-        _ => Err(problems),
-    }
+    finished(config, ledger)
 }
 
 /// Reads and checks one text as if it were the only file, without environment and command line.
@@ -208,9 +224,5 @@ pub fn load_text(path: &Path, content: &str) -> Result<Loaded, Vec<Problem>> {
         classes: &BTreeMap::new(),
     };
     let config = lay_over(vec![tree], &entries, &mut ledger, &around);
-    let (problems, advice) = ledger.finish();
-    match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, advice, differences: Vec::new(), texts: Texts::default() }),
-        _ => Err(problems),
-    }
+    finished(config, ledger)
 }

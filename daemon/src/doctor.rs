@@ -9,6 +9,7 @@ mod clock;
 mod configuration;
 mod decoders;
 mod hardware;
+mod listener;
 mod software;
 mod storage;
 #[cfg(test)]
@@ -27,7 +28,7 @@ use futures::future::join_all;
 use serde::Serialize;
 
 use crate::{
-    config::{Config, Loaded, Rejected},
+    config::{Config, Loaded, Rejected, Whose},
     decode::redact,
 };
 
@@ -136,17 +137,33 @@ pub struct Setting {
     pub has_element: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// The daemon's state directory, where there is a place for one.
     pub state: Option<PathBuf>,
-    /// The configuration.
+    /// The configuration, or what could be made of it.
     pub config: Option<Arc<Config>>,
+    /// Brokers and cameras that are not asked, and why, as [`unasked`] has them.
+    pub unasked: Vec<Unasked>,
+}
+
+/// A broker or a camera that is not asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unasked {
+    area: &'static str,
+    name: String,
+    why: String,
 }
 
 impl Setting {
-    /// This machine.
-    pub fn here(config: Option<Arc<Config>>, limit: Duration) -> Self {
+    /// This machine, with what came of reading the configuration.
+    pub fn here(read: Read, limit: Duration) -> Self {
+        let unasked = unasked(&read);
+        let config = match read {
+            Some(Ok(loaded)) => Some(Arc::new(loaded.config)),
+            Some(Err(rejected)) => rejected.config.map(Arc::from),
+            None => None,
+        };
         let variable = |name: &str| std::env::var(name).ok();
         let state = crate::store::default_directory(&variable).and_then(|models| models.parent().map(Path::to_owned));
         let has_element = Arc::new(decoders::has_element);
-        Self { root: "/".into(), now: SystemTime::now(), limit, has_element, state, config }
+        Self { root: "/".into(), now: SystemTime::now(), limit, has_element, state, config, unasked }
     }
 }
 
@@ -165,13 +182,58 @@ pub async fn examine(setting: Setting) -> Vec<Finding> {
         away(&setting, "storage", storage::examine),
         away(&setting, "clock", clock::examine),
     ];
+    let unasked = &setting.unasked;
+    let is_asked = |area, name: &str| !unasked.iter().any(|one| one.area == area && (one.name == name || one.name.is_empty()));
     if let Some(config) = &setting.config {
         let brokers = config.mqtt.iter().flat_map(|mqtt| mqtt.brokers().cloned());
+        let brokers = brokers.filter(|broker| is_asked(broker::AREA, &broker.name));
         asked.extend(brokers.map(|config| Box::pin(async move { broker::examine(&config, limit).await }) as Asked));
-        let cameras = config.cameras.iter().cloned();
+        let cameras = config.cameras.iter().filter(|camera| is_asked(camera::AREA, &camera.name)).cloned();
         asked.extend(cameras.map(|config| Box::pin(async move { camera::examine(&config, limit).await }) as Asked));
+        if let Some(http) = config.http.clone() {
+            asked.push(Box::pin(async move { listener::examine(&http).await }));
+        }
     }
+    let notes = unasked.iter().map(|Unasked { area, name, why }| {
+        let note = Finding::note(area, format!("not looked at: {why}"));
+        if name.is_empty() { note } else { note.of(name.clone()) }
+    });
+    asked.push(Box::pin(std::future::ready(notes.collect())));
     join_all(asked).await.into_iter().flatten().map(Finding::clean).collect()
+}
+
+/// Whom not to ask, with the wrong password perhaps, and why: whose keys are wrong, or whose password only systemd provides. An empty
+/// name: all of them.
+pub fn unasked(read: &Read) -> Vec<Unasked> {
+    let (withheld, problems, is_some) = match read {
+        None => return Vec::new(),
+        Some(Ok(loaded)) => (&loaded.withheld, &[][..], true),
+        Some(Err(rejected)) => (&rejected.withheld, rejected.problems.as_slice(), rejected.config.is_some()),
+    };
+    let wrong = problems.iter().map(|problem| (problem.key.as_str(), format!("put {} right first", named(&problem.key))));
+    let withheld = withheld
+        .iter()
+        .map(|key| (key.as_str(), format!("only systemd provides {key}: the log of the service tells whether it is taken")));
+    let of_all = |why: String| [broker::AREA, camera::AREA].map(|area| Unasked { area, name: String::new(), why: why.clone() });
+    let mut all: Vec<Unasked> = Vec::new();
+    for (key, why) in wrong.chain(withheld) {
+        match Whose::of(key) {
+            Whose::Broker(name) => all.push(Unasked { area: broker::AREA, name: name.to_owned(), why }),
+            Whose::Camera(name) => all.push(Unasked { area: camera::AREA, name: name.to_owned(), why }),
+            Whose::All => all.extend(of_all(why)),
+            Whose::Other => {}
+        }
+    }
+    if !is_some {
+        all.extend(of_all("put the configuration right first".to_owned()));
+    }
+    all.sort_by(|a, b| (a.area, &a.name).cmp(&(b.area, &b.name)));
+    all.dedup_by(|a, b| (a.area, &a.name) == (b.area, &b.name));
+    all
+}
+
+fn named(key: &str) -> &str {
+    if key.is_empty() { "the file" } else { key }
 }
 
 /// Of a configuration: what is wrong with it.

@@ -9,7 +9,10 @@ use std::{
 };
 
 use clap::Parser;
-use egret::cli::{Cli, told};
+use egret::{
+    bundle::complaint,
+    cli::{Cli, told},
+};
 
 /// Microsoft's packages of ONNX Runtime send word of each start to their maker, and keep it in the home folder until they can. What
 /// `ort` offers against it comes after the first message; only this variable comes before.
@@ -32,9 +35,20 @@ fn without_telemetry() {
     }
 }
 
+/// Help and versions as they are; a complaint without the passwords that it quotes.
+fn complain(error: &clap::Error) -> ExitCode {
+    let _nobody =
+        if error.use_stderr() { write!(io::stderr().lock(), "{}", complaint(&error.to_string())) } else { error.print() };
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 fn main() -> ExitCode {
     without_telemetry();
-    match Cli::parse().run() {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return complain(&error),
+    };
+    match cli.run() {
         Ok(code) => code,
         Err(error) => {
             // Whoever stopped reading what we print needs no word about it.

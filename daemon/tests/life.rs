@@ -145,6 +145,21 @@ fn a_camera_that_nothing_is_heard_of_does_not_keep_it_from_being_ready() {
 }
 
 #[test]
+fn a_reload_that_takes_every_camera_away_is_warned_of() {
+    let cameras = "[[model]]\nname = \"null\"\nbuiltin = \"null\"\n[[camera]]\nname = \"door\"\nurl = \"test:smpte\"\n";
+    let daemon = Daemon::start(&format!("{CONFIG}{cameras}"), PATIENCE);
+    daemon.told("READY=1");
+    std::fs::write(daemon.folder.path().join("egret.toml"), CONFIG).expect("written");
+    daemon.signal("-HUP");
+    daemon.told("RELOADING=1");
+    daemon.told("READY=1");
+    daemon.signal("-INT");
+    let (status, log) = daemon.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("no camera is left"), "{log}");
+}
+
+#[test]
 fn a_broken_reload_leaves_it_running() {
     let daemon = Daemon::start(CONFIG, PATIENCE);
     daemon.told("READY=1");

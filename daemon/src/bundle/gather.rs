@@ -6,7 +6,6 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -102,7 +101,7 @@ fn settings(sources: &Sources) -> Result<String, String> {
 fn check(sources: &Sources) -> String {
     let (problems, advice) = match config::examine(sources) {
         Ok(loaded) => (Vec::new(), loaded.advice),
-        Err(Rejected { problems, advice }) => (problems, advice),
+        Err(Rejected { problems, advice, .. }) => (problems, advice),
     };
     format!("{:#}\n", json!({ "ok": problems.is_empty(), "problems": problems, "advice": advice }))
 }
@@ -112,8 +111,7 @@ async fn examined(around: &Surroundings) -> String {
     let file = around.sources.file.clone().unwrap_or_else(|| config::DEFAULT_FILE.into());
     let read = (around.sources.file.is_some() || file.exists()).then(|| config::examine(&around.sources));
     let mut findings = doctor::of_configuration(&read, &file);
-    let config = read.and_then(Result::ok).map(|loaded| Arc::new(loaded.config));
-    findings.extend(doctor::examine(Setting { root: around.root.clone(), ..Setting::here(config, ANSWER) }).await);
+    findings.extend(doctor::examine(Setting { root: around.root.clone(), ..Setting::here(read, ANSWER) }).await);
     format!("{:#}\n", doctor::report(&findings))
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::{
-    config::{self, MqttConfig, MqttVersion, Overrides, Problem, Secret, Sources, TlsConfig},
+    config::{self, Config, MqttConfig, MqttVersion, Origin, Overrides, Problem, Secret, Sources, TlsConfig, Whose},
     file,
 };
 
@@ -72,7 +72,8 @@ pub(super) fn resolve(args: &BrokerArgs) -> Result<anyhow::Result<(MqttConfig, O
     let name = broker_name(args);
     let (mqtt, device) = if let Some(file) = &args.config {
         let overrides = Overrides { broker: args.broker.clone().filter(|_| name.is_none()), ..Overrides::default() };
-        let config = config::load(&Sources::of_process(Some(file.clone()), overrides))?.config;
+        let sources = Sources { checking: true, ..Sources::of_process(Some(file.clone()), overrides) };
+        let config = usable(&sources, name.unwrap_or(MqttConfig::FIRST), args)?;
         let Some(mqtt) = config.mqtt else {
             return Ok(Err(anyhow::anyhow!("{}: no broker is configured; name one with --broker", file.display())));
         };
@@ -102,6 +103,36 @@ pub(super) fn resolve(args: &BrokerArgs) -> Result<anyhow::Result<(MqttConfig, O
         }
     };
     Ok(with_options(mqtt, args).map(|mqtt| (mqtt, device)))
+}
+
+/// The configuration as far as one of its brokers needs it: what is wrong with cameras, models and other brokers is no matter here, nor
+/// are passwords that only the daemon can read where the command line has another one.
+fn usable(sources: &Sources, name: &str, args: &BrokerArgs) -> Result<Config, Vec<Problem>> {
+    let (config, problems, withheld) = match config::examine(sources) {
+        Ok(loaded) => (Some(loaded.config), Vec::new(), loaded.withheld),
+        Err(rejected) => (rejected.config.map(|config| *config), rejected.problems, rejected.withheld),
+    };
+    let matters = |key: &str| {
+        let part = key.rsplit('.').next().unwrap_or_default();
+        match Whose::of(key) {
+            Whose::All => true,
+            Whose::Broker(broker) if broker == name => !(args.password_file.is_some() && part.starts_with("password")),
+            // All brokers have its topics.
+            Whose::Broker(MqttConfig::FIRST) => matches!(part, "mqtt" | "url" | "base_topic"),
+            Whose::Broker(_) | Whose::Camera(_) => false,
+            Whose::Other => key == "device",
+        }
+    };
+    let withheld = withheld.into_iter().filter(|key| matters(key)).map(|key| {
+        let option = if key.ends_with("password_credential") { "give --username and --password-file, or " } else { "" };
+        let remedy = format!("{option}run it as systemd runs the daemon: systemd-run --pipe -p LoadCredential=NAME:FILE egret …");
+        Problem::new(Origin::Nowhere, key, "only systemd provides it, and has not".to_owned(), remedy)
+    });
+    let problems: Vec<_> = problems.into_iter().filter(|problem| matters(&problem.key)).chain(withheld).collect();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems),
+    }
 }
 
 /// What the command line says of the connection.
@@ -135,6 +166,48 @@ mod tests {
 
     const CONFIG: &str = "device = \"box1\"\n[mqtt]\nurl = \"mqtt://one\"\n[[mqtt.broker]]\nname = \"cloud\"\nurl = \"mqtts://two:443\"\n\
         server_name = \"three.example\"\nalpn = [\"x-amzn-mqtt-ca\"]\nversion = \"3.1.1\"\n";
+
+    /// What a command with these options has: the broker, or all that is told.
+    fn told(broker: Option<&str>, text: &str, password_file: Option<&Path>) -> Result<MqttConfig, String> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("egret.toml");
+        std::fs::write(&file, text).expect("written");
+        let args = BrokerArgs {
+            broker: broker.map(Secret::new),
+            config: Some(file),
+            username: password_file.map(|_| "ann".to_owned()),
+            password_file: password_file.map(Path::to_owned),
+            ca_file: None,
+            mqtt: None,
+        };
+        match resolve(&args) {
+            Ok(outcome) => outcome.map(|(mqtt, _)| mqtt).map_err(|error| error.to_string()),
+            Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn only_the_chosen_brokers_password_is_needed_and_options_have_another() {
+        let text = "device = \"box1\"\n[mqtt]\nurl = \"mqtt://one\"\nusername = \"box1\"\npassword_credential = \"mqtt\"\n\
+            [[mqtt.broker]]\nname = \"cloud\"\nurl = \"mqtts://two\"\nusername = \"x\"\npassword_env = \"EGRET_TEST_NOWHERE\"\n\
+            [[mqtt.broker]]\nname = \"plain\"\nurl = \"mqtt://three\"\n\
+            [[model]]\nname = \"m\"\nfile = \"/nowhere/net.onnx\"\n[[camera]]\nname = \"door\"\nurl = \"rtsp://10.0.0.1/\"\n\
+            username = \"x\"\npassword_credential = \"door\"\n";
+        let password = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(password.path(), "hunter2\n").expect("written");
+        for broker in [None, Some("cloud")] {
+            let first = told(broker, text, Some(password.path())).expect("the options have all").first;
+            assert_eq!((first.username.as_deref(), first.password.as_ref().map(Secret::expose)), (Some("ann"), Some("hunter2")));
+        }
+        assert_eq!(told(Some("plain"), text, None).expect("it needs no password").first.host, "three");
+        let mqtt = told(None, text, None).expect_err("a password is missing");
+        assert!(mqtt.contains("mqtt.password_credential: only systemd") && mqtt.contains("--password-file"), "{mqtt}");
+        assert!(!mqtt.contains("door") && !mqtt.contains("cloud") && !mqtt.contains("net.onnx"), "{mqtt}");
+        let cloud = told(Some("cloud"), text, None).expect_err("a password is missing");
+        assert!(cloud.contains("mqtt.broker.cloud.password_env") && !cloud.contains("mqtt.password"), "{cloud}");
+        let broken = told(Some("plain"), "[mqtt\n", None).expect_err("no TOML");
+        assert!(broken.contains("toml"), "{broken}");
+    }
 
     fn resolved(broker: Option<&str>, config: Option<&Path>) -> anyhow::Result<MqttConfig> {
         let args = BrokerArgs {

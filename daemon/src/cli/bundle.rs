@@ -40,7 +40,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let sources = Sources { checking: true, ..Sources::of_process(args.config, Overrides::default()) };
-    let config = config::load(&sources).ok().map(|loaded| loaded.config);
+    let (config, problems) = match config::examine(&sources) {
+        Ok(loaded) => (Some(loaded.config), 0),
+        Err(rejected) => (rejected.config.map(|config| *config), rejected.problems.len()),
+    };
     let device = config.as_ref().map_or_else(|| sources.host_name.trim().to_owned(), |config| config.device.clone());
     let redaction = config.as_ref().map(Redaction::of).unwrap_or_default();
     let http = match &config {
@@ -62,6 +65,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         if let Err(reason) = &part.content {
             writeln!(out, "left out {}: {}", part.name, redaction.clean(reason).trim_end())?;
         }
+    }
+    if problems > 0 {
+        let what = "passwords that could not be read in it are told by the words before them only";
+        writeln!(out, "the configuration is wrong (problems: {problems}, in check.json of the archive): {what}")?;
     }
     writeln!(out, "wrote {}: without passwords; look through it before you send it to somebody", output.display())?;
     Ok(ExitCode::SUCCESS)

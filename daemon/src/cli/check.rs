@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 format!("ok: {}, {}", count(loaded.config.cameras.len(), "camera"), count(loaded.config.models.len(), "model"));
             (&[][..], loaded.advice.as_slice(), summary)
         }
-        Err(Rejected { problems, advice }) => (problems.as_slice(), advice.as_slice(), count(problems.len(), "problem")),
+        Err(Rejected { problems, advice, .. }) => (problems.as_slice(), advice.as_slice(), count(problems.len(), "problem")),
     };
     let mut out = io::stdout().lock();
     if args.json {
@@ -61,11 +61,14 @@ pub(super) fn examine(config: Option<PathBuf>, overrides: Overrides) -> Result<L
         let again = config::examine(&Sources { classes, ..sources });
         let (mut wrong, of_config) = match again {
             Ok(Loaded { advice, .. }) => (Vec::new(), advice),
-            Err(Rejected { problems, advice }) => (problems, advice),
+            Err(Rejected { problems, advice, .. }) => (problems, advice),
         };
         wrong.extend(problems);
         advice.splice(0..0, of_config);
-        if wrong.is_empty() { Ok(Loaded { advice, ..loaded }) } else { Err(Rejected { problems: wrong, advice }) }
+        if wrong.is_empty() {
+            return Ok(Loaded { advice, ..loaded });
+        }
+        Err(Rejected { problems: wrong, advice, config: Some(Box::new(loaded.config)), withheld: loaded.withheld })
     })
 }
 

@@ -69,7 +69,7 @@ fn span(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (mqtt, configured) = match broker::resolve(&args.broker) {
         Ok(mqtt) => mqtt?,
-        Err(problems) => return super::run::reject(&problems),
+        Err(problems) => return super::run::refuse(&problems),
     };
     let device = args.device.clone().or(configured).context("whose command is it? Name the device with --device, or --config")?;
     let (payload, id) = named(args.verb, &args.payload)?;

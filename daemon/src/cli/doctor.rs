@@ -4,7 +4,6 @@ use std::{
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
-    sync::Arc,
     time::Duration,
 };
 
@@ -45,10 +44,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = args.config.clone().unwrap_or_else(|| config::DEFAULT_FILE.into());
     let is_there = args.config.is_some() || file.exists() || args.overrides != Overrides::default();
     let read = is_there.then(|| super::check::examine(args.config.clone(), args.overrides.clone()));
+    // Where options alone are the configuration, no file is to be named.
+    let file = if is_there && args.config.is_none() && !file.exists() { "options".into() } else { file };
     let mut findings = doctor::of_configuration(&read, &file);
-    let config = read.and_then(Result::ok).map(|loaded| Arc::new(loaded.config));
     // A library or a disk that hangs is left behind with its thread.
-    findings.extend(life::run(doctor::examine(Setting::here(config, args.timeout))).context("no async runtime")?);
+    findings.extend(life::run(doctor::examine(Setting::here(read, args.timeout))).context("no async runtime")?);
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{:#}", doctor::report(&findings))?;
@@ -73,7 +73,8 @@ fn print(out: &mut impl io::Write, findings: &[Finding]) -> io::Result<()> {
         }
     }
     let count = |level: Level| findings.iter().filter(|finding| finding.level == level).count();
-    writeln!(out, "{} errors, {} warnings", count(Level::Error), count(Level::Warning))
+    let counted = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    writeln!(out, "{}, {}", counted(count(Level::Error), "error"), counted(count(Level::Warning), "warning"))
 }
 
 #[cfg(test)]
@@ -95,7 +96,7 @@ mod tests {
         let findings = [finding("clock", None, Level::Ok, None), finding("camera", Some("door"), Level::Error, Some("mend it"))];
         let mut out = Vec::new();
         print(&mut out, &findings).expect("memory");
-        let expected = "ok       clock        so it is\nerror    camera door  so it is -> mend it\n1 errors, 0 warnings\n";
+        let expected = "ok       clock        so it is\nerror    camera door  so it is -> mend it\n1 error, 0 warnings\n";
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 

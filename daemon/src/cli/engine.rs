@@ -44,7 +44,7 @@ enum Command {
     Inspect(args::Inspect),
     /// Measure how long an engine takes for batches of each size.
     Bench(args::Bench),
-    /// Remove engines that can no longer run here, or whose model is not configured any more.
+    /// Remove engines that can no longer run here, or, where there is a configuration, whose model is not configured any more.
     Prune(args::Prune),
 }
 

@@ -17,12 +17,13 @@ use crate::config::{self, First, Overrides, Sources};
 /// Arguments of `egret init`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Without any of --camera, --broker, --model and --device it asks, where there is a terminal.\n\
-                        Passwords of URLs are taken out and written to files of their own, mode 0600.")]
+                        User names and passwords of URLs are taken out, and the passwords written to files of their own, mode 0600. A\n\
+                        password within a path, a query or a GStreamer fragment cannot be: it stays in the file, which is told.")]
 pub(super) struct Args {
     /// The configuration file to write.
     #[arg(long, value_name = "FILE", default_value = config::DEFAULT_FILE)]
     config: PathBuf,
-    /// Replace a configuration that is there. It is kept as FILE.old.
+    /// Replace a configuration, and passwords, that are there. Each is kept as FILE.old, the next one as FILE.old.2, and so on.
     #[arg(long)]
     force: bool,
     /// Print the configuration, without passwords, and write nothing.
@@ -39,13 +40,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         place::free(&file, force)?;
     }
     let host_name = Sources::of_process(None, Overrides::default()).host_name;
-    if options.is_empty() {
+    if asks(&options) {
         let input = io::stdin();
         anyhow::ensure!(
             input.is_terminal(),
             "there is nothing to write and nobody to ask: name at least one camera, --camera NAME=rtsp://HOST/PATH"
         );
-        options = ask::options(&mut input.lock(), &mut io::stderr().lock(), host_name.trim(), ask::without_echo)?;
+        let asked = ask::options(&mut input.lock(), &mut io::stderr().lock(), host_name.trim(), ask::without_echo)?;
+        options = Overrides { http: options.http, log: options.log, ..asked };
     }
     let here = env::current_dir().context("the folder that this runs in")?;
     let first = match config::first(&options, &host_name, &here) {
@@ -54,9 +56,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let mut out = io::stdout().lock();
     if print {
-        write!(out, "{}", first.text)?;
+        write!(out, "{}", first.shown())?;
         return Ok(ExitCode::SUCCESS);
     }
+    place::apart(&file, &first, force)?;
     let written = place::put(&file, &first)?;
     for path in written {
         writeln!(out, "wrote {}", path.display())?;
@@ -65,12 +68,34 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether nothing says yet what is to be watched and told.
+fn asks(options: &Overrides) -> bool {
+    let Overrides { cameras, broker, model, device, http: _, log: _, tracker: _ } = options;
+    cameras.is_empty() && broker.is_none() && model.is_none() && device.is_none()
+}
+
 fn tell_next(out: &mut impl io::Write, file: &Path, first: &First) -> io::Result<()> {
     if !first.text.contains("[[camera]]") {
         writeln!(out, "There is no camera yet: add a [[camera]] with name and url.")?;
     }
-    let option = if file == Path::new(config::DEFAULT_FILE) { String::new() } else { format!(" --config {}", file.display()) };
-    writeln!(out, "Next: egret check{option}, then egret run{option} (or systemctl enable --now egret).")
+    if !first.text.contains("\n[mqtt]") {
+        writeln!(out, "There is no broker, so nothing is published: write [mqtt] with url = \"mqtt://…\", or use --broker.")?;
+    }
+    for kept in &first.kept {
+        writeln!(out, "The source of {} holds a password, which stays in {} (mode 0600).", kept.whose, file.display())?;
+    }
+    if file == Path::new(config::DEFAULT_FILE) {
+        return writeln!(out, "Next: egret check, then egret run (or systemctl enable --now egret).");
+    }
+    let option = format!(" --config {}", quoted(file));
+    writeln!(out, "Next: egret check{option}, then egret run{option}.")
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]
@@ -101,6 +126,31 @@ mod tests {
         assert_eq!(fs::read_to_string(&password).unwrap(), "two\n");
         let sources = Sources { file: Some(file), ..Sources::default() };
         assert!(config::examine(&sources).unwrap().advice.is_empty(), "nothing of it is unwise");
+    }
+
+    #[test]
+    fn what_is_next_is_told_as_a_shell_reads_it() {
+        let told = |file: &str, text: &str| {
+            let options = Overrides {
+                cameras: vec![config::Secret::new(text)],
+                model: Some("builtin:null".into()),
+                ..Overrides::default()
+            };
+            let first = config::first(&options, "host", Path::new("/srv")).unwrap();
+            let mut out = Vec::new();
+            tell_next(&mut out, Path::new(file), &first).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let own = told("/srv/my door's.toml", "door=rtsp://10.0.0.1/s?token=hunter2");
+        assert!(own.contains("egret run --config '/srv/my door'\\''s.toml'.") && !own.contains("systemctl"), "{own}");
+        assert!(own.contains("no broker") && own.contains("camera door holds a password") && !own.contains("hunter2"), "{own}");
+        assert!(told(config::DEFAULT_FILE, "door=rtsp://10.0.0.1/s").contains("systemctl enable"));
+    }
+
+    #[test]
+    fn options_that_say_nothing_of_cameras_are_no_answer() {
+        let http = Overrides { http: Some("off".into()), log: Some("debug".into()), ..Overrides::default() };
+        assert!(asks(&http) && !asks(&Overrides { device: Some("gate".into()), ..Overrides::default() }));
     }
 
     #[test]

@@ -94,7 +94,7 @@ enum Form {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (mqtt, _) = match broker::resolve(&args.broker) {
         Ok(mqtt) => mqtt?,
-        Err(problems) => return super::run::reject(&problems),
+        Err(problems) => return super::run::refuse(&problems),
     };
     let form = match (args.json, args.pretty, args.table) {
         (true, ..) => Form::Json,

@@ -155,6 +155,17 @@ pub(super) fn password_parameter(text: &str) -> Option<usize> {
     PASSWORD_PARAMETERS.iter().filter_map(|name| lower.find(name).map(|at| at + name.len())).min()
 }
 
+/// The values of password parameters, as they stand in a path or query.
+pub(super) fn password_values(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let value = &rest[password_parameter(rest)?..];
+        let end = value.find(['&', '/', '?', ';', '#']).unwrap_or(value.len());
+        rest = &value[end..];
+        Some(&value[..end])
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -251,6 +262,13 @@ mod tests {
             assert!(parse(text, &["rtsp"]).is_err(), "{text:?}");
         }
         assert!(parse(&format!("rtsp://{}/", "a".repeat(3000)), &["rtsp"]).is_err());
+    }
+
+    #[test]
+    fn passwords_within_a_url_are_found() {
+        let found: Vec<_> = password_values("rtsp://cam/user=a&password=hunter2&channel=1/s?PWD=b%20c&x=1").collect();
+        assert_eq!(found, ["hunter2", "b%20c"]);
+        assert_eq!(password_values("rtsp://cam/live?channel=1").count(), 0);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
     document::Entries,
     filter::{BadFilter, log_filter},
     keys::{Batch, Camera, Http, Log, Queue, Runtime, Top, Track, Typed},
-    kind::is_name,
+    kind::{Words as _, is_name},
     ledger::Ledger,
 };
 use crate::{engine::Flags, placement::Machine};
@@ -60,6 +60,10 @@ impl Surroundings<'_> {
 /// Checks everything. The outcome counts only if the ledger has no problem then.
 pub(super) fn build(typed: Typed, entries: &Entries, ledger: &mut Ledger, around: &Surroundings<'_>) -> Config {
     let device = device(&typed.top, around);
+    if typed.top.device.is_some() && DeviceChoice::from_word(&device).is_some() {
+        let remedy = "where networks run is said by device in [runtime]; give this device a name of its own";
+        ledger.advise("device", "it names this device, a level of every topic, and chooses nothing", remedy);
+    }
     let libraries = typed.runtime.tensorrt.clone();
     let machine = LazyCell::new(|| {
         let found = || Machine::here(Path::new("/"), libraries.as_deref());
@@ -131,7 +135,11 @@ fn log(log: Log, ledger: &mut Ledger) -> LogConfig {
 
 fn http(http: &Http, ledger: &mut Ledger) -> Option<HttpConfig> {
     let Ok(listen) = http.listen.parse::<SocketAddr>() else {
-        ledger.problem("http.listen", "no address and port", "write an IP address and a port, e.g. \"127.0.0.1:9180\"");
+        let remedy = match http.listen.as_str() {
+            "off" | "none" | "false" => "write enabled = false in [http] and take listen away",
+            _ => "write an IP address and a port, e.g. \"127.0.0.1:9180\"",
+        };
+        ledger.problem("http.listen", "no address and port", remedy);
         return None;
     };
     if !http.enabled {

@@ -20,6 +20,13 @@ const MOST: usize = 256;
 #[derive(Clone, Default)]
 pub struct Texts(pub(super) Vec<(PathBuf, String)>);
 
+impl Texts {
+    /// Whether no file was there.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl fmt::Debug for Texts {
     /// They may hold passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,7 +48,7 @@ fn read_all(sources: &Sources, ledger: &mut Ledger) -> Vec<(PathBuf, String)> {
         paths.push(main.clone());
     }
     paths.extend(beside(&main, ledger));
-    if paths.is_empty() && sources.overrides.is_empty() && !environment::is_used(&sources.variables) {
+    if paths.is_empty() && !sources.optional && sources.overrides.is_empty() && !environment::is_used(&sources.variables) {
         let remedy = "write it (the sample explains every key), name another with --config, or say it on the command line: \
                       --camera door=rtsp://… --model FILE --broker mqtt://…";
         ledger.problem_at(Spot::File(main), "", None, "there is no configuration", remedy);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf, absolute};
 
-use super::{Overrides, Problem, Secret, address, load_options, overrides::model_entry};
+use super::{Origin, Overrides, Problem, Secret, address, fragment, load_options, overrides::model_entry};
 
 /// What is to be written.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,6 +11,25 @@ pub struct First {
     pub text: String,
     /// Passwords, each in a file beside the configuration, which names it.
     pub passwords: Vec<Password>,
+    /// Sources that hold a password where it cannot be taken out: within the path, the query or a GStreamer fragment.
+    pub kept: Vec<Kept>,
+}
+
+impl First {
+    /// The configuration as it may be shown to anybody.
+    pub fn shown(&self) -> String {
+        let hide = |text: String, kept: &Kept| text.replace(&quoted(kept.source.expose()), &quoted(&kept.shown));
+        self.kept.iter().fold(self.text.clone(), hide)
+    }
+}
+
+/// A source whose password stays in the text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Whose it is, e.g. `camera door`.
+    pub whose: String,
+    source: Secret,
+    shown: String,
 }
 
 /// A password and the name of its file.
@@ -31,7 +50,9 @@ const WITH_LOGIN: [&str; 4] = ["mqtt", "mqtts", "rtsp", "rtsps"];
 /// Every problem that the options have, as the daemon would tell them.
 pub fn first(options: &Overrides, host_name: &str, folder: &Path) -> Result<First, Vec<Problem>> {
     load_options(options, host_name)?;
-    let mut writing = Writing { folder, first: First { text: HEAD.to_owned(), passwords: Vec::new() } };
+    nameless(options)?;
+    let first = First { text: HEAD.to_owned(), passwords: Vec::new(), kept: Vec::new() };
+    let mut writing = Writing { folder, first };
     if let Some(device) = &options.device {
         writing.text(&format!("\n# Name of this device: a level of every topic.\ndevice = {}\n", quoted(device)));
     }
@@ -40,7 +61,7 @@ pub fn first(options: &Overrides, host_name: &str, folder: &Path) -> Result<Firs
         if broker.expose() == "off" {
             writing.text("enabled = false\n");
         } else {
-            writing.address(broker.expose(), "mqtt.password");
+            writing.address(broker.expose(), "mqtt.password", "broker");
         }
     }
     if let Some(listen) = &options.http {
@@ -64,10 +85,30 @@ pub fn first(options: &Overrides, host_name: &str, folder: &Path) -> Result<Firs
                 let url = format!("file:{}", writing.path(path));
                 writing.text(&format!("url = {}\n", quoted(&url)));
             }
-            None => writing.address(url, &format!("camera-{name}.password")),
+            None => writing.address(url, &format!("camera-{name}.password"), &format!("camera {name}")),
         }
     }
     Ok(writing.first)
+}
+
+/// Refuses URLs with a login without a user name: no file can say that.
+fn nameless(options: &Overrides) -> Result<(), Vec<Problem>> {
+    let cameras = options.cameras.iter().filter_map(|camera| {
+        let (name, url) = camera.expose().split_once('=')?;
+        Some(("--camera", format!("camera.{name}.url"), url))
+    });
+    let broker = options.broker.iter().map(|url| ("--broker", "mqtt.url".to_owned(), url.expose()));
+    let is_nameless =
+        |url: &str| address::parse(url, &WITH_LOGIN).is_ok_and(|address| address.username.is_some_and(|name| name.is_empty()));
+    let problems: Vec<_> = broker
+        .chain(cameras)
+        .filter(|(_, _, url)| is_nameless(url))
+        .map(|(option, key, _)| {
+            let (reason, remedy) = ("it has a password and no user name", "write USER:PASSWORD@ before the host, or nothing");
+            Problem::new(Origin::CommandLine { option: option.to_owned() }, key, reason.to_owned(), remedy.to_owned())
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 const HEAD: &str = "\
@@ -86,11 +127,17 @@ impl Writing<'_> {
     }
 
     /// A URL, and what stands in it about a login in keys of its own.
-    fn address(&mut self, url: &str, file: &str) {
+    fn address(&mut self, url: &str, file: &str, whose: &str) {
         let Ok(address) = address::parse(url, &WITH_LOGIN) else {
+            if url.strip_prefix("gst:").is_some_and(|fragment| fragment::secrets(fragment).next().is_some()) {
+                self.keep(whose, url, "gst:***");
+            }
             return self.text(&format!("url = {}\n", quoted(url)));
         };
         let plain = if address.username.is_some() || address.password.is_some() { address.url.as_str() } else { url };
+        if address::password_parameter(plain).is_some() {
+            self.keep(whose, plain, &address::shown(plain).unwrap_or_else(|| "***".to_owned()));
+        }
         self.text(&format!("url = {}\n", quoted(plain)));
         if let Some(username) = &address.username {
             self.text(&format!("username = {}\n", quoted(username)));
@@ -99,6 +146,10 @@ impl Writing<'_> {
             self.text(&format!("password_file = {}\n", quoted(file)));
             self.first.passwords.push(Password { file: file.to_owned(), secret });
         }
+    }
+
+    fn keep(&mut self, whose: &str, source: &str, shown: &str) {
+        self.first.kept.push(Kept { whose: whose.to_owned(), source: Secret::new(source), shown: shown.to_owned() });
     }
 
     /// A file as it was named here.
@@ -137,7 +188,8 @@ mod tests {
         std::fs::write(&net, "not looked into").unwrap();
         options.model = Some(net.clone());
         options.device = Some("gate-1".into());
-        let First { text, passwords } = first(&options, "host", Path::new("/srv")).unwrap();
+        let First { text, passwords, kept } = first(&options, "host", Path::new("/srv")).unwrap();
+        assert!(kept.is_empty());
         assert!(!text.contains("hunter2") && !text.contains("wort"), "{text}");
         let expected = HEAD.to_owned()
             + r#"
@@ -178,11 +230,29 @@ url = "rtsp://10.0.0.9/"
             (&["door rtsp://10.0.0.1/"][..], None, "--camera"),
             (&["a=rtsp://10.0.0.1/", "a=rtsp://10.0.0.2/"], None, "--camera"),
             (&["a=http://10.0.0.1/"], None, "--camera"),
+            (&["a=rtsp://:pw@10.0.0.1/"], None, "--camera"),
             (&[], Some("amqp://broker"), "--broker"),
+            (&[], Some("mqtt://:pw@broker"), "--broker"),
         ] {
             let problems = first(&options(cameras, broker), "host", Path::new("/")).unwrap_err();
             assert!(problems.iter().all(|problem| problem.origin.to_string() == format!("option {option}")), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn passwords_that_stay_in_a_url_are_named_and_not_shown() {
+        let cameras = [
+            "door=rtsp://u:one@10.0.0.1/s?password=hunter2",
+            "yard=gst:rtspsrc location=rtsp://10.0.0.2/ user-pw=\"hunter3\" ! rtph264depay",
+            "free=rtsp://10.0.0.9/",
+        ];
+        let first = first(&options(&cameras, None), "host", Path::new("/srv")).unwrap();
+        assert!(first.text.contains("?password=hunter2") && first.text.contains("hunter3"), "{}", first.text);
+        let shown = first.shown();
+        assert!(!shown.contains("hunter") && shown.contains("url = \"rtsp://10.0.0.1/s?password=***\""), "{shown}");
+        assert!(shown.contains("url = \"gst:***\"") && shown.contains("\"rtsp://10.0.0.9/\""), "{shown}");
+        let whose: Vec<_> = first.kept.iter().map(|kept| kept.whose.as_str()).collect();
+        assert_eq!(whose, ["camera door", "camera yard"]);
     }
 
     proptest! {
@@ -199,7 +269,7 @@ url = "rtsp://10.0.0.9/"
             url.set_password(Some(&password.replace('%', "%25"))).unwrap();
             let options = options(&[&format!("{name}={url}")], None);
             let read = load_options(&options, "host").unwrap().config;
-            let First { text, passwords } = first(&options, "host", Path::new("/srv")).unwrap();
+            let First { text, passwords, .. } = first(&options, "host", Path::new("/srv")).unwrap();
             let folder = tempfile::tempdir().unwrap();
             for Password { file, secret } in &passwords {
                 std::fs::write(folder.path().join(file), secret.expose()).unwrap();

@@ -13,7 +13,7 @@ use crate::placement::Processor;
 /// Longest text of any value, in bytes.
 const LONGEST_TEXT: usize = 4_096;
 /// Longest name of a device, camera, model.
-const LONGEST_NAME: usize = 64;
+pub(super) const LONGEST_NAME: usize = 64;
 /// Most polygons of one key.
 const LONGEST_SHAPES: usize = 32;
 /// Most entries of a list.
@@ -353,8 +353,12 @@ fn limit(text: &str) -> Duration {
 
 /// Whether it is `[A-Za-z0-9_-]{1,64}`.
 pub(super) fn is_name(text: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(is_of_name)
+}
+
+/// Whether a name may have this character.
+pub(super) fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
 /// A value as it may be shown: `None` if not at all.

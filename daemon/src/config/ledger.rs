@@ -76,6 +76,7 @@ pub(super) struct Ledger {
     /// Keys whose value could not be read, and those that a mistyped key or table was meant to be. What is missing or does not go
     /// together because of them is no second problem.
     spoilt: HashSet<String>,
+    withheld: Vec<String>,
 }
 
 impl Ledger {
@@ -153,6 +154,17 @@ impl Ledger {
     /// Whether a key, or a table, has its problem already, so that what stands for it is a default.
     pub(super) fn is_spoilt(&self, path: &str) -> bool {
         self.spoilt.contains(path)
+    }
+
+    /// Notes that a key's secret could not be looked at here.
+    pub(super) fn withhold(&mut self, path: &str) {
+        self.advise(path, "it cannot be looked at here: only systemd provides it", "start the service to see");
+        self.withheld.push(path.to_owned());
+    }
+
+    /// The keys whose secrets could not be looked at.
+    pub(super) fn withheld(&self) -> Vec<String> {
+        self.withheld.clone()
     }
 
     /// Whether anything is wrong so far.

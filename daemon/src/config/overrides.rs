@@ -6,7 +6,7 @@ use super::{
     Secret,
     document::Entries,
     keys::{Camera, Http, Log, Model, Mqtt, Section, Top, Track},
-    kind::{Raw, is_name},
+    kind::{LONGEST_NAME, Raw, is_name, is_of_name},
     ledger::{Ledger, Place, Spot},
     tree::{Layer, Tree},
 };
@@ -82,9 +82,18 @@ impl Overrides {
 
 fn read_camera(layer: &mut Layer<'_>, text: &str, entries: &mut Entries) {
     let Some((name, url)) = text.split_once('=').filter(|(name, _)| is_name(name)) else {
-        let remedy =
-            "write --camera NAME=URL; a name has letters, digits, - and _, e.g. --camera door=rtsp://192.168.1.20/stream1";
-        layer.ledger.problem_at(Spot::Option("--camera"), "camera", None, "it does not begin with a name", remedy);
+        // What stands before the `=` may be a part of a URL with its password, or a password.
+        let reason = match text.split_once('=') {
+            Some((name, _)) if name.len() > LONGEST_NAME && name.bytes().all(is_of_name) => {
+                format!("its name is longer than {LONGEST_NAME} characters")
+            }
+            _ => "it does not begin with a name and =".to_owned(),
+        };
+        let remedy = format!(
+            "write --camera NAME=URL, e.g. --camera door=rtsp://192.168.1.20/stream1; a name has 1 to {LONGEST_NAME} characters, \
+             each an ASCII letter, a digit, - or _"
+        );
+        layer.ledger.problem_at(Spot::Option("--camera"), "camera", None, reason, remedy);
         return;
     };
     if layer.ledger.layer(&Camera::SECTION.path(Some(name), "")) == Some(layer.number) {

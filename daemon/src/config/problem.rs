@@ -68,6 +68,42 @@ pub(super) struct Excerpt {
     pub(super) width: usize,
 }
 
+/// What a key path is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whose<'a> {
+    /// A broker, by its name; the one of `[mqtt]` is [`super::MqttConfig::FIRST`].
+    Broker(&'a str),
+    /// A camera, by its name.
+    Camera(&'a str),
+    /// Everything: a file, or a table, as a whole.
+    All,
+    /// Something else.
+    Other,
+}
+
+impl<'a> Whose<'a> {
+    /// What `key` is about.
+    pub fn of(key: &'a str) -> Self {
+        let name = |rest: &'a str| rest.split('.').next().unwrap_or_default();
+        if let Some(rest) = key.strip_prefix("mqtt.") {
+            return match rest.strip_prefix("broker.") {
+                Some(rest) => Self::Broker(name(rest)),
+                None if rest == "broker" => Self::All,
+                None if rest.contains('.') => Self::Other,
+                None => Self::Broker(super::MqttConfig::FIRST),
+            };
+        }
+        match key.strip_prefix("camera.") {
+            // Its rules are its own matter.
+            Some(rest) if rest.matches('.').count() > 1 => Self::Other,
+            Some(rest) => Self::Camera(name(rest)),
+            None if key == "mqtt" => Self::Broker(super::MqttConfig::FIRST),
+            None if matches!(key, "" | "camera") => Self::All,
+            None => Self::Other,
+        }
+    }
+}
+
 impl Problem {
     /// One that is not about a single value as written.
     pub fn new(origin: Origin, key: String, reason: String, remedy: String) -> Self {
@@ -92,5 +128,30 @@ impl fmt::Display for Problem {
             write!(f, "\n  {gutter} | {}{}", " ".repeat(excerpt.column), "^".repeat(excerpt.width.max(1)))?;
         }
         write!(f, "\n  -> {}", self.remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Whose;
+
+    #[test]
+    fn a_key_says_whose_it_is() {
+        for (key, whose) in [
+            ("mqtt.url", Whose::Broker("mqtt")),
+            ("mqtt", Whose::Broker("mqtt")),
+            ("mqtt.broker.cloud.password_file", Whose::Broker("cloud")),
+            ("mqtt.broker.cloud", Whose::Broker("cloud")),
+            ("mqtt.commands.allow", Whose::Other),
+            ("camera.door.url", Whose::Camera("door")),
+            ("camera.door", Whose::Camera("door")),
+            ("camera.door.rule.gate.zone", Whose::Other),
+            ("model.m.file", Whose::Other),
+            ("mqttx", Whose::Other),
+            ("", Whose::All),
+            ("camera", Whose::All),
+        ] {
+            assert_eq!(Whose::of(key), whose, "{key}");
+        }
     }
 }

@@ -94,12 +94,16 @@ impl<R: Read> Door<R> {
     }
 
     async fn take_over(&mut self, texts: Option<Texts>, edits: Edits, pipeline: &mut Pipeline) -> Result<Done, Vec<Problem>> {
-        let Loaded { config, advice, differences, texts } = (self.read)(texts, edits.clone())?;
+        let Loaded { config, advice, differences, texts, .. } = (self.read)(texts, edits.clone())?;
         for advice in &advice {
             tracing::warn!("{advice}");
         }
         let filter = config.log.filter.clone();
+        let emptied = config.cameras.is_empty() && !pipeline.books().snapshot().cameras.is_empty();
         let change = pipeline.reload(config).await;
+        if emptied {
+            tracing::warn!("no camera is left: nothing is looked at until the configuration has one again");
+        }
         let (mut changed, mut needs_restart) = (changes(&change), change.needs_restart);
         if filter != self.log_filter {
             match self.log.as_ref().map(|knob| knob.set(&filter)) {

@@ -8,7 +8,7 @@ use crate::{
     publish::{self, Failure},
 };
 
-const AREA: &str = "broker";
+pub(super) const AREA: &str = "broker";
 
 pub(super) async fn examine(config: &BrokerConfig, limit: Duration) -> Vec<Finding> {
     let name = &config.name;

@@ -15,7 +15,7 @@ use crate::{
     status::CameraState,
 };
 
-const AREA: &str = "camera";
+pub(super) const AREA: &str = "camera";
 /// RTSP's port over TLS (RFC 7826, section 19.1).
 const RTSPS: u16 = 322;
 

@@ -9,20 +9,45 @@ use egret_jetson::{
 };
 
 use super::{Finding, Setting};
-use crate::{config::CpuRuntime, infer};
+use crate::{
+    config::{CpuRuntime, DeviceChoice, RuntimeConfig},
+    infer,
+};
+
+const AREA: &str = "tensorrt";
 
 pub(super) fn examine(setting: &Setting) -> Vec<Finding> {
     let probe = egret_jetson::probe(&setting.root);
-    let mut findings = vec![tensorrt(&probe)];
-    findings.extend(nvrtc(&probe));
     let runtime = setting.config.as_ref().map(|config| &config.runtime);
+    let mut findings = vec![runtime.and_then(wanted).unwrap_or_else(|| tensorrt(&probe))];
+    findings.extend(nvrtc(&probe));
     let (cpu, library) = runtime.map_or((CpuRuntime::Auto, None), |r| (r.cpu, r.onnxruntime_library.as_deref()));
     findings.push(onnxruntime(cpu, library));
     findings
 }
 
+/// Why `egret run` would refuse to start where the configuration has networks run on the device or nowhere.
+fn wanted(runtime: &RuntimeConfig) -> Option<Finding> {
+    if runtime.device != DeviceChoice::Tensorrt {
+        return None;
+    }
+    let remedy =
+        "install TensorRT and NVIDIA's driver (egret runs on JetPack 6.1 and later), or set runtime.device to `auto` or `cpu`";
+    missing(runtime)
+        .map(|why| Finding::error(AREA, format!("runtime.device = \"tensorrt\", and egret will not start: {why}"), remedy))
+}
+
+#[cfg(feature = "tensorrt")]
+fn missing(runtime: &RuntimeConfig) -> Option<String> {
+    crate::engine::Here::open(&crate::engine::location(&runtime.engines, false), 0).err().map(|error| error.to_string())
+}
+
+#[cfg(not(feature = "tensorrt"))]
+fn missing(_runtime: &RuntimeConfig) -> Option<String> {
+    Some("this egret was built without TensorRT".to_owned())
+}
+
 fn tensorrt(probe: &egret_jetson::Probe) -> Finding {
-    const AREA: &str = "tensorrt";
     match &probe.tensorrt {
         Ok(version) if cfg!(feature = "tensorrt") => {
             let dla = match (version.major, version.minor) {

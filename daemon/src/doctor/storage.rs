@@ -13,6 +13,8 @@ use crate::engine;
 const AREA: &str = "storage";
 /// With less, what is kept soon finds no room.
 const LITTLE: u64 = 200 << 20;
+/// With less, nothing is kept at all.
+const NOTHING: u64 = 1 << 20;
 /// eMMC: so many tenths of the life that its maker foresees (JESD84-B51, `DEVICE_LIFE_TIME_EST`: 0x0a is 90 to 100 %).
 const WORN: u32 = 9;
 
@@ -48,6 +50,10 @@ fn folder(what: &str, path: &Path, needed: u64) -> Finding {
     let remedy = |path: &Path| format!("give it to the daemon: install -d -o egret -g egret {}", path.display());
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let told = |says: String| format!("{}: {says}", path.display());
+    if !there.is_dir() {
+        let says = told(format!("{} is no folder", there.display()));
+        return Finding::error(AREA, says, "name a folder, or a place where one can be made").of(what);
+    }
     let room = match rustix::fs::statvfs(there) {
         Ok(room) => room,
         Err(error) => return Finding::error(AREA, told(error.to_string()), remedy(path)).of(what),
@@ -61,6 +67,9 @@ fn folder(what: &str, path: &Path, needed: u64) -> Finding {
     }
     let free = room.f_bavail.saturating_mul(room.f_frsize);
     let says = told(format!("{} MiB are free", free >> 20));
+    if free < NOTHING {
+        return Finding::error(AREA, says, "make room, or use another disk").of(what);
+    }
     if free < needed {
         return Finding::warning(AREA, says + &format!(" where {} are wanted", needed >> 20), "make room, or use another disk")
             .of(what);

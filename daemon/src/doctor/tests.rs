@@ -33,6 +33,7 @@ fn machine(files: &[(&str, &str)]) -> Machine {
         has_element: Arc::new(|_| true),
         state: Some(root.path().join("var/lib/egret")),
         config: None,
+        unasked: Vec::new(),
     };
     Machine { root, setting }
 }
@@ -172,7 +173,7 @@ fn folders_that_cannot_be_written_and_disks_that_are_worn() {
 fn a_wrong_configuration_is_told_key_by_key_and_ends_with_78() {
     let file = Path::new("/etc/egret/egret.toml");
     let problems = config::load_text(file, "[mqtt]\nbrokr = \"mqtt://u:geheim@h\"\n[http]\nlisten = \"x\"\n").expect_err("wrong");
-    let findings = of_configuration(&Some(Err(Rejected { problems, advice: Vec::new() })), file);
+    let findings = of_configuration(&Some(Err(Rejected { problems, ..Rejected::default() })), file);
     one(&findings, "configuration", Level::Error, &["egret.toml:2", "mqtt.brokr"]);
     one(&findings, "configuration", Level::Error, &["http.listen"]);
     assert!(!format!("{findings:?}").contains("geheim"), "{findings:?}");
@@ -281,4 +282,99 @@ async fn everything_is_asked_at_once_and_told_in_order() {
     one(&findings, "camera", Level::Note, &["off", "switched off"]);
     assert_eq!(exit(&findings), 1);
     assert!(findings.iter().all(|finding| !finding.says.contains('\n')));
+}
+
+fn read(text: &str, checking: bool) -> Result<Loaded, Rejected> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("egret.toml");
+    fs::write(&file, text).expect("room");
+    config::examine(&config::Sources { file: Some(file), checking, ..config::Sources::default() })
+}
+
+async fn of_network(read: Result<Loaded, Rejected>) -> Vec<Finding> {
+    let mut asked = Setting::here(Some(read), Duration::from_millis(500));
+    asked.root = "/nowhere".into();
+    examine(asked).await.into_iter().filter(|finding| ["broker", "camera"].contains(&finding.area)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_with_a_password_that_is_not_known() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    silent.set_nonblocking(true).expect("set");
+    let port = silent.local_addr().expect("bound").port();
+    let text = format!(
+        "[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nusername = \"box\"\npassword_credential = \"mqtt\"\n\
+         [[mqtt.broker]]\nname = \"cloud\"\nurl = \"mqtt://127.0.0.1:{}\"\n\
+         [[model]]\nname = \"null\"\nbuiltin = \"null\"\n\
+         [[camera]]\nname = \"door\"\nurl = \"rtsp://127.0.0.1:{port}/1\"\nusername = \"u\"\npassword_credential = \"door\"\n",
+        free_port()
+    );
+    let findings = of_network(read(&text, true)).await;
+    one(&findings, "broker", Level::Note, &["mqtt", "not looked at", "only systemd provides mqtt.password_credential"]);
+    one(&findings, "camera", Level::Note, &["door", "not looked at", "camera.door.password_credential"]);
+    one(&findings, "broker", Level::Error, &["cloud", "unreachable"]);
+    assert_eq!(findings.len(), 3, "{findings:#?}");
+    assert!(silent.accept().is_err(), "nobody knocked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_elsewhere_keeps_no_camera_and_no_broker_from_being_asked() {
+    let port = free_port();
+    let text = format!(
+        "[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n[[model]]\nname = \"m\"\nfile = \"/nowhere/net.onnx\"\n\
+         [[camera]]\nname = \"door\"\nurl = \"rtsp://127.0.0.1:{port}/1\"\n\
+         [[camera]]\nname = \"yard\"\nurl = \"rtsp://127.0.0.1:{port}/1\"\nusername = \"u\"\npassword_file = \"nowhere\"\n"
+    );
+    let findings = of_network(read(&text, false)).await;
+    one(&findings, "broker", Level::Error, &["mqtt", "unreachable"]);
+    one(&findings, "camera", Level::Error, &["door", "unreachable"]);
+    one(&findings, "camera", Level::Note, &["yard", "not looked at", "put camera.yard.password_file right first"]);
+    assert_eq!(findings.len(), 3, "{findings:#?}");
+    let findings = of_network(read("[mqtt\n", false)).await;
+    one(&findings, "broker", Level::Note, &["not looked at", "the file"]);
+    one(&findings, "camera", Level::Note, &["not looked at", "the file"]);
+}
+
+#[test]
+fn networks_that_may_run_on_the_device_alone_are_an_error_where_there_is_none() {
+    let mut machine = machine(&[]);
+    let text = format!("[runtime]\ndevice = \"tensorrt\"\ntensorrt = \"{}\"\n", machine.root.path().display());
+    let config = match read(&text, true) {
+        Ok(loaded) => loaded.config,
+        // A build without TensorRT says so of the key itself.
+        Err(rejected) => *rejected.config.expect("all but that key"),
+    };
+    machine.setting.config = Some(Arc::new(config));
+    let findings = software::examine(&machine.setting);
+    one(&findings, "tensorrt", Level::Error, &["runtime.device", "will not start", "set runtime.device to `auto` or `cpu`"]);
+    machine.setting.config = Some(Arc::new(configured("[runtime]\ndevice = \"cpu\"\n")));
+    let findings = software::examine(&machine.setting);
+    assert!(of(&findings, "tensorrt").iter().all(|(level, _)| *level < Level::Error), "{findings:#?}");
+}
+
+#[tokio::test]
+async fn an_address_that_another_program_has_is_an_error() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listen = listener.local_addr().expect("bound");
+    let answers = tokio::spawn(async move {
+        // It closes each connection without a word.
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(stream);
+        }
+    });
+    let taken = listener::examine(&config::HttpConfig { listen }).await;
+    assert!(
+        taken[0].level == Level::Error && taken[0].remedy.as_ref().is_some_and(|remedy| remedy.contains("http.listen")),
+        "{taken:?}"
+    );
+    answers.abort();
+    let listen = format!("127.0.0.1:{}", free_port()).parse().expect("an address");
+    one(&listener::examine(&config::HttpConfig { listen }).await, "http", Level::Ok, &["is free"]);
+}
+
+#[test]
+fn a_folder_that_is_a_file_is_told_as_one() {
+    let mut machine = machine(&[]);
+    machine.setting.state = Some("/dev/null".into());
+    one(&storage::examine(&machine.setting), "storage", Level::Error, &["/dev/null is no folder", "name a folder"]);
 }

@@ -15,6 +15,8 @@ use crate::publish;
 const MOST: usize = 256;
 /// Rates are taken over so long.
 const WINDOW: Duration = Duration::from_secs(5);
+/// And over no less.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// Most arrivals that are remembered for a rate.
 const ARRIVALS: usize = 4096;
 /// What a histogram can tell apart, in microseconds, and what it holds at most.
@@ -75,8 +77,11 @@ impl Camera {
 
     /// Frames per second lately.
     pub fn rate(&self, now: Instant) -> f64 {
-        let recent = self.arrivals.iter().rev().take_while(|at| now.saturating_duration_since(**at) <= WINDOW).count();
-        recent as f64 / WINDOW.as_secs_f64()
+        let since = |at: &Instant| now.saturating_duration_since(*at);
+        let recent = self.arrivals.iter().rev().take_while(|at| since(at) <= WINDOW).count();
+        // What is remembered may have begun later than the window.
+        let span = self.arrivals.front().map_or(WINDOW, since).clamp(SHORTEST, WINDOW);
+        recent as f64 / span.as_secs_f64()
     }
 
     fn frame(&mut self, message: &Value, now: Instant, wall: SystemTime) {
@@ -191,7 +196,9 @@ mod tests {
         assert_eq!((name, door.state.as_str()), ("box1/door", "online"));
         assert_eq!((door.frames, door.objects, door.missing, door.again, door.others), (4, 3, 2, 1, 1));
         assert_eq!((tally.messages, tally.bytes, tally.unread), (6, 457, 1));
-        assert!((door.rate(now) - 0.8).abs() < 1e-9);
+        for (after, rate) in [(0, 4.0), (2, 2.0), (5, 0.8), (6, 0.0)] {
+            assert!((door.rate(now + Duration::from_secs(after)) - rate).abs() < 1e-9, "after {after} s");
+        }
         assert!(door.published.value_at_quantile(0.5).abs_diff(80_000) < 800 && door.arrived.len() == 4);
     }
 

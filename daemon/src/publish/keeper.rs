@@ -214,7 +214,8 @@ pub(super) fn open(
     match start(config, &brokers, (boot_id.to_owned(), teller), counters.clone()) {
         Ok((keeper, backlogs)) => (Some(keeper), backlogs.into_iter().map(Some).collect()),
         Err(error) => {
-            tracing::error!(%error, "there is no queue on disk: events wait in memory only, and are lost with the daemon");
+            let directory = config.directory.display();
+            tracing::error!(%directory, %error, "there is no queue on disk: events wait in memory only, and are lost with the daemon");
             none()
         }
     }

@@ -41,6 +41,38 @@ fn check_prints_json() {
 }
 
 #[test]
+fn a_complaint_about_the_command_line_quotes_no_password() {
+    for (words, part) in [
+        (&["init", "a=rtsp://u:hunter2@h/x"][..], "rtsp://***@h/x"),
+        (&["check", "--camra", "a=rtsp://u:hunter2@h/x"], "--camra"),
+        (&["run", "--broker", "mqtt://h", "mqtt://u:hunter2@h"], "mqtt://***@h"),
+        #[cfg(feature = "sim")]
+        (&["sim", "--camera", "x=scene,login=u:hunter2,bogus"], "login=***,bogus"),
+        #[cfg(feature = "sim")]
+        (&["sim", "--camera", "x=scene,login=u:hunter2,bogus"], "login=USER:PASSWORD"),
+    ] {
+        let output = egret(words);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        assert!(text(&output).contains(part) && !text(&output).contains(PASSWORD), "{}", text(&output));
+    }
+    let help = egret(&["init", "--help"]);
+    assert!(help.status.success() && text(&help).contains("mqtt://[user:password@]host"), "{}", text(&help));
+}
+
+#[test]
+fn a_name_that_is_none_is_told_with_what_names_have() {
+    for (camera, reason) in [
+        ("a/b=rtsp://h/".to_owned(), "does not begin with a name"),
+        ("ü=rtsp://h/".to_owned(), "does not begin with a name"),
+        (format!("{}=rtsp://h/", "a".repeat(65)), "longer than 64 characters"),
+    ] {
+        let output = egret(&["check", "--camera", &camera]);
+        let told = text(&output);
+        assert!(told.contains("option --camera") && told.contains(reason) && told.contains("1 to 64 characters"), "{told}");
+    }
+}
+
+#[test]
 fn check_is_content_with_a_good_configuration() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/egret.toml");
     let output = egret(&["check", "--config", sample.to_str().expect("UTF-8")]);

@@ -36,6 +36,7 @@ fn values_of_a_wrong_kind_or_out_of_range() {
         ("[http]\nenabled = \"yes\"", "http.enabled", "true or false"),
         ("[http]\nlisten = \"localhost:9180\"", "http.listen", "IP address"),
         ("[http]\nlisten = \"127.0.0.1\"", "http.listen", "and a port"),
+        ("[http]\nlisten = \"off\"", "http.listen", "enabled = false"),
         ("[runtime]\ncpu = \"tract\"", "runtime.cpu", "\"rten\""),
         ("[runtime]\nonnxruntime_library = \"/nowhere.so\"", "runtime.onnxruntime_library", "no such file"),
         ("[runtime]\ntensorrt = \"/nowhere\"", "runtime.tensorrt", "no such folder"),
@@ -306,6 +307,12 @@ fn what_works_but_is_unwise_is_advised() {
             "camera.a.url",
             "the path holds a password",
         ),
+        (
+            "[[model]]\nname = \"m\"\nbuiltin = \"null\"\n[[camera]]\nname = \"a\"\nurl = \"gst:rtspsrc location=rtsp://c/ user-pw=hunter2\"",
+            "camera.a.url",
+            "password in a GStreamer fragment",
+        ),
+        ("device = \"tensorrt\"", "device", "[runtime]"),
     ] {
         let advice = loaded(load(text)).advice;
         assert_eq!(advice.len(), 1, "{advice:?}");

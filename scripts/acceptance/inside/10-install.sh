@@ -8,7 +8,7 @@ find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /
 install_deb "$debs/egret-demo.deb"; is "dpkg -i egret-demo" $? 0
 install_deb "$debs/egret_$version~older.deb"; is "dpkg -i egret" $? 0
 grep -i -A3 warn /tmp/dpkg.log
-holds "egret doctor has looked at the machine" grep -qE '^[0-9]+ errors, [0-9]+ warnings$' /tmp/dpkg.log
+holds "egret doctor has looked at the machine" grep -qE '^[0-9]+ errors?, [0-9]+ warnings?$' /tmp/dpkg.log
 grep -E '^(error|warning|note) |^[0-9]+ errors' /tmp/dpkg.log | sed 's/^/      /'
 is "started by the installation" "$(property ActiveState)" active
 is "at each boot" "$(systemctl is-enabled egret)" enabled

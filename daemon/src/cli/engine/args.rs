@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    config::{self, Config, EnginesConfig, Overrides, Problem, Sources},
+    config::{self, Config, EnginesConfig, Loaded, Overrides, Problem, Sources},
     engine::{self, EngineError, Store},
 };
 
@@ -127,10 +127,16 @@ pub(super) struct Prune {
 }
 
 impl Place {
-    /// The configuration, or what is wrong with it.
+    /// The configuration, or what is wrong with it. Where there is none, the defaults.
     pub(super) fn config(&self) -> Result<Config, Vec<Problem>> {
-        let sources = Sources { checking: true, ..Sources::of_process(self.config.clone(), Overrides::default()) };
-        config::load(&sources).map(|loaded| loaded.config)
+        self.loaded().map(|loaded| loaded.config)
+    }
+
+    /// The same with the files that it was read from.
+    pub(super) fn loaded(&self) -> Result<Loaded, Vec<Problem>> {
+        let optional = self.config.is_none();
+        let sources = Sources { checking: true, optional, ..Sources::of_process(self.config.clone(), Overrides::default()) };
+        config::load(&sources)
     }
 
     /// The configuration's, with what the command line says over it.
@@ -145,11 +151,9 @@ impl Place {
     /// The engines. Where a folder was named, it must be there.
     pub(super) fn store(&self, config: &EnginesConfig) -> Result<Store, EngineError> {
         let folder = engine::folder(&self.over(config))?;
-        match &self.engines {
-            Some(named) if !named.is_dir() => {
-                Err(EngineError::File { path: named.clone(), source: std::io::ErrorKind::NotFound.into() })
-            }
-            _ => Ok(Store::new(&folder)),
+        if let Some(named) = &self.engines {
+            std::fs::read_dir(named).map_err(|source| EngineError::File { path: named.clone(), source })?;
         }
+        Ok(Store::new(&folder))
     }
 }

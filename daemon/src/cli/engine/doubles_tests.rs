@@ -139,6 +139,12 @@ fn an_engine_from_its_build_to_its_end() {
         "{text}"
     );
     assert!(desk.prune(false).0.contains("removed") && desk.list(false).0.lines().count() == 2);
+    if !std::path::Path::new(crate::config::DEFAULT_FILE).exists() {
+        // Where no configuration says which models are wanted, what can run stays.
+        let place = args::Place { config: None, ..desk.place() };
+        let (text, good) = Desk::told(|out| prune::run(&args::Prune { place, dry_run: false, json: false }, out));
+        assert!(good && !text.contains("removed") && desk.list(false).0.lines().count() == 2, "{text}");
+    }
     desk.configure("[[model]]\nname = \"a\"\nbuiltin = \"null\"\n");
     assert!(desk.prune(false).0.contains("no configured model has its network"));
     assert!(desk.list(false).0.contains("no engines in"));

@@ -41,20 +41,31 @@ pub(super) fn run(args: &args::Inspect, out: &mut dyn Write) -> anyhow::Result<E
 }
 
 /// The engine whose name begins so, or the newest one of a model.
-pub(super) fn named(store: &mut Store, word: &str) -> Result<Manifest, EngineError> {
+pub(super) fn named(store: &mut Store, word: &str) -> anyhow::Result<Manifest> {
     let unknown = || EngineError::Unknown { word: word.to_owned(), folder: store.directory().to_owned() };
     let unknown = unknown();
-    let all: Vec<Manifest> = store.all()?.into_iter().filter_map(|listed| listed.manifest.ok()).collect();
     let is_beginning = word.len() >= 4;
+    let (mut all, mut unreadable): (Vec<Manifest>, _) = (Vec::new(), None);
+    for listed in store.all()? {
+        match listed.manifest {
+            Ok(manifest) => all.push(manifest),
+            Err(error) if is_beginning && listed.stem.starts_with(word) => unreadable = Some((listed.stem, error)),
+            Err(_) => {}
+        }
+    }
     let by_name = || all.iter().find(|manifest| is_beginning && manifest.key.stem().starts_with(word));
     let by_model = || all.iter().filter(|manifest| manifest.name == word).max_by(|a, b| a.built_at.cmp(&b.built_at));
-    by_model().or_else(by_name).cloned().ok_or(unknown)
+    match (by_model().or_else(by_name), unreadable) {
+        (Some(manifest), _) => Ok(manifest.clone()),
+        (None, Some((stem, error))) => anyhow::bail!("engine {stem}: {error}: it is not used, and can be removed"),
+        (None, None) => Err(unknown.into()),
+    }
 }
 
 /// Says why an engine cannot run here; or why none can.
 #[cfg(feature = "tensorrt")]
 pub(super) fn fitting(place: &args::Place, config: &EnginesConfig) -> Result<Box<Fits>, String> {
-    let here = super::which::here(place, config, false).map_err(|error| error.to_string())?;
+    let here = super::which::here(place, config, false).map_err(|error| crate::cli::told(&error))?;
     Ok(Box::new(move |manifest| super::which::unfit(&here, manifest)))
 }
 

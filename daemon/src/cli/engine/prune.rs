@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{args, table, which};
 use crate::{
     cli::run::reject,
-    config::{Config, ModelSource},
+    config::{Config, Loaded, ModelSource},
     engine::{Here, Key, Manifest, Store},
 };
 
@@ -21,13 +21,14 @@ pub(super) struct Gone {
 }
 
 pub(super) fn run(args: &args::Prune, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let config = match args.place.config() {
-        Ok(config) => config,
+    let Loaded { config, texts, .. } = match args.place.loaded() {
+        Ok(loaded) => loaded,
         Err(problems) => return reject(&problems),
     };
     let here = which::here(&args.place, &config.runtime.engines, false)?;
     let mut store = args.place.store(&config.runtime.engines)?;
-    let wanted = wanted(&config, &here)?;
+    // Nobody has said which models are wanted: all of them may be.
+    let wanted = if texts.is_empty() { kept(&mut store)? } else { wanted(&config, &here)? };
     let gone = chosen(&mut store, &wanted, &here)?;
     let gone = if args.dry_run { gone } else { removed(&mut store, gone)? };
     report(out, &gone, args)?;
@@ -43,6 +44,11 @@ fn wanted(config: &Config, here: &Here) -> anyhow::Result<Vec<Key>> {
         Ok(orders.iter().map(|order| order.key(here)).collect::<Vec<_>>())
     });
     Ok(keys.collect::<anyhow::Result<Vec<_>>>()?.concat())
+}
+
+/// The keys of all engines that are there.
+pub(super) fn kept(store: &mut Store) -> anyhow::Result<Vec<Key>> {
+    Ok(store.all()?.into_iter().filter_map(|listed| Some(listed.manifest.ok()?.key)).collect())
 }
 
 pub(super) fn chosen(store: &mut Store, wanted: &[Key], here: &Here) -> anyhow::Result<Vec<Gone>> {

@@ -5,15 +5,25 @@ use std::{collections::BTreeSet, path::Path};
 use super::args::Place;
 use crate::{
     config::{Config, EnginesConfig, ModelConfig, ModelSource},
-    engine::{self, Elsewhere, Here, Manifest, Order},
+    engine::{self, Here, Manifest, Order},
     infer,
     placement::Processor,
     store,
 };
 
 /// TensorRT and the GPU.
-pub(super) fn here(place: &Place, config: &EnginesConfig, plugins: bool) -> Result<Here, Elsewhere> {
-    Here::open(&engine::location(&place.over(config), plugins), place.gpu)
+pub(super) fn here(place: &Place, config: &EnginesConfig, plugins: bool) -> anyhow::Result<Here> {
+    if let Some(folder) = place.tensorrt.as_ref().filter(|folder| !folder.is_dir()) {
+        anyhow::bail!(
+            "--tensorrt {}: there is no such folder: name the one that libnvinfer.so.10 or .so.11 is in",
+            folder.display()
+        );
+    }
+    let here = Here::open(&engine::location(&place.over(config), plugins), place.gpu);
+    match &place.tensorrt {
+        Some(folder) => here.map_err(|error| anyhow::anyhow!("--tensorrt {}: {error}", folder.display())),
+        None => Ok(here?),
+    }
 }
 
 /// Why an engine cannot run here, whatever it was wanted for.

@@ -17,6 +17,7 @@ use crate::{
         CameraConfig, Credentials, DecoderChoice, FileConfig, GateConfig, ModelConfig, RtspConfig, SourceConfig, TestConfig,
         address::{self, password_parameter},
         document::Entries,
+        fragment,
         keys::{Camera, Rule, Section, Stream},
         ledger::Ledger,
         suggest,
@@ -85,6 +86,8 @@ pub(super) fn build(
         let of_it = entries.rules.get(name).map_or(&[][..], Vec::as_slice);
         let rules = check.rules(&camera, classes, (&mut rules, of_it), profiles);
         let source = check.source(&camera);
+        // What is wrong is told; the camera itself can still be looked at.
+        let model = model.or_else(|| check.ledger.has_problems().then_some(""));
         if let (Some(name), Some(source), Some(model)) = (camera.name, source, model) {
             cameras.push(CameraConfig {
                 name,
@@ -403,6 +406,10 @@ impl Check<'_> {
                 "write elements separated by !, e.g. gst:libcamerasrc ! videoconvert",
             );
             return None;
+        }
+        if fragment::secrets(fragment).next().is_some() {
+            let remedy = "write rtsp:// with username and password_file where the camera speaks RTSP; else give it an account of its own for this";
+            self.ledger.advise(&self.path("url"), "a password in a GStreamer fragment is easily seen by others", remedy);
         }
         Some(SourceConfig::Gst(fragment.to_owned()))
     }

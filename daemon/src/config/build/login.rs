@@ -101,7 +101,7 @@ impl Login<'_> {
             }),
             "password_credential" => match (self.password_credential.as_deref(), around.variable("CREDENTIALS_DIRECTORY")) {
                 (Some(name), None) if around.checking && is_file_name(name) => {
-                    ledger.advise(&path, "it cannot be looked at here: only systemd provides it", "start the service to see");
+                    ledger.withhold(&path);
                     None
                 }
                 (name, directory) => name.map(|name| read_credential(name, directory.map(PathBuf::from))),
@@ -129,9 +129,7 @@ pub(super) fn credential(path: &str, name: &str, ledger: &mut Ledger, around: &S
     match around.variable("CREDENTIALS_DIRECTORY") {
         _ if !is_file_name(name) => ledger.problem(path, "a credential's name holds no slash", remedy),
         Some(directory) => return Some(Path::new(directory).join(name)),
-        None if around.checking => {
-            ledger.advise(path, "it cannot be looked at here: only systemd provides it", "start the service to see");
-        }
+        None if around.checking => ledger.withhold(path),
         None => ledger.problem(path, "systemd passed no credentials", remedy),
     }
     None

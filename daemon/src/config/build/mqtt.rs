@@ -238,10 +238,14 @@ impl Check<'_> {
     fn apart(&mut self, config: &MqttConfig) {
         let all: Vec<&BrokerConfig> = config.brokers().collect();
         for (at, broker) in all.iter().enumerate() {
-            let same = |other: &&&BrokerConfig| (&other.host, &other.client_id) == (&broker.host, &broker.client_id);
+            let same = |other: &&&BrokerConfig| {
+                (&other.host, other.port, &other.client_id) == (&broker.host, broker.port, &broker.client_id)
+            };
             if let Some(other) = all[..at].iter().find(same) {
-                let reason =
-                    format!("{} has this host and client identifier too: they would end each other's connection", other.name);
+                let reason = format!(
+                    "{} has this host, port and client identifier too: they would end each other's connection",
+                    other.name
+                );
                 self.ledger.problem(&format!("{}.client_id", table(broker)), reason, "give each a client_id of its own");
             }
         }

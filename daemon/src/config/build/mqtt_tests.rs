@@ -85,6 +85,15 @@ fn the_manuals_brokers_in_the_cloud_load() {
 }
 
 #[test]
+fn two_brokers_on_one_host_have_two_ports() {
+    let config = mqtt("[[mqtt.broker]]\nname = \"other\"\nurl = \"mqtt://near:1884\"\n");
+    assert_eq!(
+        config.brokers().map(|broker| (broker.host.as_str(), broker.port)).collect::<Vec<_>>(),
+        [("near", 1883), ("near", 1884)]
+    );
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_its_key() {
     let broker = |rest: &str| format!("[[mqtt.broker]]\nname = \"cloud\"\n{rest}");
     let far = |rest: &str| broker(&format!("url = \"mqtt://far\"\n{rest}"));
@@ -97,7 +106,7 @@ fn what_cannot_be_is_refused_with_its_key() {
         (broker(""), "mqtt.broker.cloud.url", "address is missing"),
         (broker("url = \"http://far\"\n"), "mqtt.broker.cloud.url", "mqtts://host:8883"),
         (broker("url = \"mqtt://far/site\"\n"), "mqtt.broker.cloud.url", "base_topic holds for all"),
-        (far("").replace("far", "near"), "mqtt.broker.cloud.client_id", "mqtt has this host and client identifier"),
+        (far("").replace("far", "near"), "mqtt.broker.cloud.client_id", "mqtt has this host, port and client identifier"),
         (far("topics = [\"egret/#/event\"]\n"), "mqtt.broker.cloud.topics", "only as the last one"),
         (far("except = [\"egret//event\"]\n"), "mqtt.broker.cloud.except", "is empty"),
         (far("topics = []\n"), "mqtt.broker.cloud.topics", "empty"),

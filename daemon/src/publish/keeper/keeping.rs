@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -103,6 +104,8 @@ pub(super) struct Keeping {
     came: u64,
     settled: Settled,
     disk: DiskQueue,
+    /// Where the queue is, for those who are to make room.
+    directory: PathBuf,
 }
 
 impl Keeping {
@@ -134,6 +137,7 @@ impl Keeping {
             came: 0,
             settled,
             disk,
+            directory: config.directory.clone(),
         }
     }
 
@@ -325,7 +329,8 @@ impl Keeping {
     /// Says what is wrong with the disk, once.
     fn complain(&mut self, error: &SpoolError) {
         if self.trouble.is_none() {
-            tracing::error!(%error, "the queue cannot be written: what comes waits in memory");
+            let directory = self.directory.display();
+            tracing::error!(%directory, %error, "the queue cannot be written: what comes waits in memory");
             self.trouble = Some(Trouble::default());
         }
     }
