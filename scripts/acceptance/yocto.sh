@@ -40,13 +40,13 @@ mkdir -p "$work/dl"
 cp "${CARGO_HOME:-$HOME/.cargo}"/registry/cache/*/*.crate "$work/dl/" 2>/dev/null || true
 for crate in "$work"/dl/*.crate; do touch "$crate.done"; done
 
-# Beside a board's file: no network. `without-meta-oe.yml` saves half of the parsing; the image needs nothing of it.
+# Beside a board's file: no network. `without-meta-oe.yml` saves half of the parsing; the image needs chrony and pps-tools of it.
 settings() { # NAME LINE…
   printf 'header:\n  version: 17\nlocal_conf_header:\n  %s: |\n' "$1" >"$work/egret/yocto/kas/$1.yml"
   printf '    %s\n' "${@:2}" >>"$work/egret/yocto/kas/$1.yml"
 }
 settings offline 'BB_NO_NETWORK = "1"' 'CONNECTIVITY_CHECK_URIS = ""' "DL_DIR = \"$work/dl\"" "BB_NUMBER_PARSE_THREADS = \"${EGRET_YOCTO_THREADS:-2}\""
-settings without-meta-oe 'BBMASK += "/meta-openembedded/"'
+settings without-meta-oe 'BBMASK += "/meta-openembedded/(?!.*/(chrony|pps-tools)/)"'
 
 as=()
 if [ "$(id -u)" -eq 0 ]; then
@@ -91,13 +91,16 @@ done
 mask=
 for board in "${boards[@]}"; do
   say "$board${mask:+, meta-oe masked}: bitbake -p; bitbake -e egret; bitbake -g egret-image egret-update-bundle"
-  on "$board:offline$mask" 'bitbake -p; bitbake -e egret >egret.env; bitbake -g egret-image egret-update-bundle'
+  on "$board:offline$mask" 'bitbake -p; bitbake -e egret >egret.env; bitbake -e systemd >systemd.env
+    bitbake -g egret-image egret-update-bundle'
   want egret.env PACKAGECONFIG_CONFARGS '--features tensorrt'
   want egret.env DEPENDS 'tensorrt-core'
   want egret.env PACKAGE_ARCH '_tegra$'
+  want systemd.env PACKAGECONFIG ' networkd '
+  ! grep -E '^PACKAGECONFIG=.*[" ]timesyncd' "$work/build/systemd.env" || give_up "systemd-timesyncd beside chrony"
   want egret.env INHERIT '(^| )create-spdx( |$)'
   sort -u "$work/build/pn-buildlist" | wc -l | sed 's/$/ recipes/'
-  for name in egret-swupdate-config swupdate tegra-uefi-capsules qemu-native; do listed $name; done
+  for name in egret-clock chrony egret-swupdate-config swupdate tegra-uefi-capsules qemu-native; do listed $name; done
   for name in ffmpeg gstreamer1.0-libav libx11 wayland; do not_listed $name; done
   if [ -z "$mask" ]; then
     say "$board: bitbake -c unpack egret"
@@ -122,8 +125,8 @@ if [ -n "${EGRET_CHECK_LAYER:-}" ]; then
   rm -rf "$work/check"
   mkdir -p "$work/check/conf"
   # shellcheck disable=SC2016 # BitBake's
-  settings=('BBPATH = "${TOPDIR}"' 'INIT_MANAGER = "systemd"' 'DISTRO_FEATURES:append = " opengl pam"' 'BBMASK += "/meta-openembedded/"')
-  layers=("$work/openembedded-core/meta" "$work/meta-openembedded/meta-oe" "$work/meta-tegra" "$work/meta-swupdate")
+  settings=('BBPATH = "${TOPDIR}"' 'INIT_MANAGER = "systemd"' 'DISTRO_FEATURES:append = " opengl pam"' 'BBMASK += "/meta-openembedded/(?!.*/(chrony|pps-tools)/)"')
+  layers=("$work/openembedded-core/meta" "$work/meta-openembedded"/meta-{oe,python,networking} "$work/meta-tegra" "$work/meta-swupdate")
   printf '%s\nBBLAYERS = "%s"\n' "${settings[0]}" "${layers[*]}" >"$work/check/conf/bblayers.conf"
   grep -vE '^(DISTRO|BBMASK)\b' "$work/build/conf/local.conf" >"$work/check/conf/local.conf"
   printf '%s\n' "${settings[@]:1}" >>"$work/check/conf/local.conf"
@@ -131,7 +134,7 @@ if [ -n "${EGRET_CHECK_LAYER:-}" ]; then
   # shellcheck disable=SC2016 # expanded in there
   "${as[@]}" env -i "${environment[@]}" BB_ENV_PASSTHROUGH_ADDITIONS='EGRET_UPDATE_CA SWUPDATE_CMS_CERT SWUPDATE_CMS_KEY' bash -c '
     cd "$1"; . openembedded-core/oe-init-build-env check bitbake >/dev/null
-    exec yocto-check-layer "$1/egret/yocto/meta-egret" --dependency "$1/meta-tegra" "$1/meta-swupdate" "$1/meta-openembedded/meta-oe" \
+    exec yocto-check-layer "$1/egret/yocto/meta-egret" --dependency "$1/meta-tegra" "$1/meta-swupdate" "$1"/meta-openembedded/meta-{oe,python,networking} \
       --no-auto-dependency' _ "$work"
 fi
 say "done"

@@ -9,7 +9,9 @@ inherit packagegroup
 
 PACKAGES = "${PN} ${PN}-software-decoders"
 
+EGRET_CLOCK = "${@bb.utils.contains('BBFILE_COLLECTIONS', 'networking-layer', 'egret-clock', '', d)}"
 RDEPENDS:${PN} = " \
+    ${EGRET_CLOCK} \
     ca-certificates \
     egret \
     egret-base \
