@@ -95,7 +95,8 @@ fn engines(path: &Path) -> Vec<Finding> {
             findings.push(Finding::ok("engines", format!("{} engines are kept", all.len())));
             if !unreadable.is_empty() {
                 let says = format!("of no use: {}", unreadable.join(", "));
-                findings.push(Finding::warning("engines", says, "they are built again; egret engine prune removes them"));
+                let remedy = "they are built again; unless a later egret wrote these and may come back, remove their files";
+                findings.push(Finding::warning("engines", says, format!("{remedy} from {}", path.display())));
             }
         }
         Err(error) => findings.push(Finding::error("engines", error.to_string(), "see the line on storage")),
