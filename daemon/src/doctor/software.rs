@@ -33,18 +33,12 @@ fn wanted(runtime: &RuntimeConfig) -> Option<Finding> {
     }
     let remedy =
         "install TensorRT and NVIDIA's driver (egret runs on JetPack 6.1 and later), or set runtime.device to `auto` or `cpu`";
-    missing(runtime)
-        .map(|why| Finding::error(AREA, format!("runtime.device = \"tensorrt\", and egret will not start: {why}"), remedy))
-}
-
-#[cfg(feature = "tensorrt")]
-fn missing(runtime: &RuntimeConfig) -> Option<String> {
-    crate::engine::Here::open(&crate::engine::location(&runtime.engines, false), 0).err().map(|error| error.to_string())
-}
-
-#[cfg(not(feature = "tensorrt"))]
-fn missing(_runtime: &RuntimeConfig) -> Option<String> {
-    Some("this egret was built without TensorRT".to_owned())
+    #[cfg(feature = "tensorrt")]
+    let missing =
+        crate::engine::Here::open(&crate::engine::location(&runtime.engines, false), 0).err().map(|error| error.to_string());
+    #[cfg(not(feature = "tensorrt"))]
+    let missing = Some("this egret was built without TensorRT");
+    missing.map(|why| Finding::error(AREA, format!("runtime.device = \"tensorrt\", and egret will not start: {why}"), remedy))
 }
 
 fn tensorrt(probe: &egret_jetson::Probe) -> Finding {
