@@ -58,8 +58,7 @@ impl Rig {
     }
 
     fn look(&mut self) {
-        for camera in self.line.pipeline.books().snapshot().cameras {
-            assert!(camera.counts.balanced(), "{}: {:?}", camera.name, camera.counts);
+        for camera in self.line.balanced() {
             self.states.entry(camera.name).or_default().insert(camera.status.state.as_str());
         }
     }

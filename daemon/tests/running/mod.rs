@@ -6,6 +6,7 @@ use egret::{
     config::{self, Config},
     demo::{EmbeddedBroker, Received, subscribe},
     life::{self, FaultReceiver, Progress},
+    observe::CameraSnapshot,
     pipeline::Pipeline,
     sim::{Sim, SimCamera, SimConfig},
 };
@@ -61,6 +62,15 @@ impl Running {
     /// Its configuration with the cameras of these names.
     pub(crate) fn configuration(&self, cameras: &[&str]) -> Config {
         configuration(&self.sim, &self.broker, cameras, &self.models, &self.keys)
+    }
+
+    /// The cameras as they are now; the frames of each are accounted for.
+    pub(crate) fn balanced(&self) -> Vec<CameraSnapshot> {
+        let cameras = self.pipeline.books().snapshot().cameras;
+        for camera in &cameras {
+            assert!(camera.counts.balanced(), "{}: {:?}", camera.name, camera.counts);
+        }
+        cameras
     }
 
     pub(crate) async fn stop(mut self) {

@@ -14,30 +14,40 @@ fn strides(side: i64) -> [(&'static str, Attribute); 2] {
     [("strides", Attribute::Ints(vec![side, side])), ("kernel_shape", Attribute::Ints(vec![side, side]))]
 }
 
-/// A detector of two classes: coverage and edges per cell of 8 pixels, both convolutions of the picture.
-pub(crate) fn detector() -> Vec<u8> {
-    let (columns, rows) = (WIDTH / CELL, HEIGHT / CELL);
-    let each = (3 * CELL * CELL) as usize;
-    Network::new(&[3, HEIGHT, WIDTH])
-        .constant("w", &[2, 3, CELL, CELL], &weights(2 * each, 7, 3e-4))
-        .constant("v", &[8, 3, CELL, CELL], &weights(8 * each, 5, 1e-5))
-        .constant("b", &[1, 8, 1, 1], &[0.4, 0.3, 0.5, 0.4, 0.2, 0.4, 0.3, 0.5])
-        .node("Conv", &["images", "w"], "c", &strides(CELL))
+/// A detector: coverage and edges per cell, both convolutions of the picture. A bias of the edges for each side of each class.
+fn of_cells((width, height): (i64, i64), cell: i64, [coverage, edges]: [f32; 2], bias: &[f32]) -> Vec<u8> {
+    let (sides, classes) = (bias.len() as i64, bias.len() as i64 / 4);
+    let each = (3 * cell * cell) as usize;
+    let (columns, rows) = (width / cell, height / cell);
+    Network::new(&[3, height, width])
+        .constant("w", &[classes, 3, cell, cell], &weights(classes as usize * each, 7, coverage))
+        .constant("v", &[sides, 3, cell, cell], &weights(bias.len() * each, 5, edges))
+        .constant("b", &[1, sides, 1, 1], bias)
+        .node("Conv", &["images", "w"], "c", &strides(cell))
         .node("Sigmoid", &["c"], "coverage", &[])
-        .node("Conv", &["images", "v"], "d", &strides(CELL))
+        .node("Conv", &["images", "v"], "d", &strides(cell))
         .node("Add", &["d", "b"], "edges", &[])
-        .output("coverage", &[2, rows, columns])
-        .output("edges", &[8, rows, columns])
+        .output("coverage", &[classes, rows, columns])
+        .output("edges", &[sides, rows, columns])
         .file()
+}
+
+fn manifest_of_cells((width, height): (i64, i64), cell: i64, offset: f32, classes: &str) -> String {
+    format!(
+        "name = \"net\"\nfile = \"net.onnx\"\n[input]\nname = \"images\"\nwidth = {width}\nheight = {height}\norder = \"rgb\"\n\
+         fit = \"letterbox\"\n[output]\nnames = [\"coverage\", \"edges\"]\n[task]\nkind = \"detect\"\n[head]\nkind = \"detectnet-v2\"\n\
+         stride = {cell}\nscale = 35.0\noffset = {offset:?}\n[thresholds]\nconfidence = 0.4\n[classes]\nnames = [{classes}]\n"
+    )
+}
+
+/// A detector of two classes with cells of 8 pixels.
+pub(crate) fn detector() -> Vec<u8> {
+    of_cells((WIDTH, HEIGHT), CELL, [3e-4, 1e-5], &[0.4, 0.3, 0.5, 0.4, 0.2, 0.4, 0.3, 0.5])
 }
 
 /// The manifest of [`detector`].
 pub(crate) fn detector_manifest() -> String {
-    format!(
-        "name = \"net\"\nfile = \"net.onnx\"\n[input]\nname = \"images\"\nwidth = {WIDTH}\nheight = {HEIGHT}\norder = \"rgb\"\n\
-         fit = \"letterbox\"\n[output]\nnames = [\"coverage\", \"edges\"]\n[task]\nkind = \"detect\"\n[head]\nkind = \"detectnet-v2\"\n\
-         stride = {CELL}\nscale = 35.0\noffset = 0.5\n[thresholds]\nconfidence = 0.4\n[classes]\nnames = [\"person\", \"car\"]\n"
-    )
+    manifest_of_cells((WIDTH, HEIGHT), CELL, 0.5, "\"person\", \"car\"")
 }
 
 /// Two numbers of the whole picture.
@@ -77,28 +87,13 @@ const LARGE: i64 = 16;
 /// Sees something of 14 pixels in every cell of every picture, with a score of about a half.
 #[cfg(feature = "demo")]
 pub(crate) fn cells() -> Vec<u8> {
-    let each = (3 * LARGE * LARGE) as usize;
-    Network::new(&[3, SIDE, SIDE])
-        .constant("w", &[1, 3, LARGE, LARGE], &weights(each, 7, 1e-5))
-        .constant("v", &[4, 3, LARGE, LARGE], &vec![0.0; 4 * each])
-        .constant("b", &[1, 4, 1, 1], &[0.2; 4])
-        .node("Conv", &["images", "w"], "c", &strides(LARGE))
-        .node("Sigmoid", &["c"], "coverage", &[])
-        .node("Conv", &["images", "v"], "d", &strides(LARGE))
-        .node("Add", &["d", "b"], "edges", &[])
-        .output("coverage", &[1, SIDE / LARGE, SIDE / LARGE])
-        .output("edges", &[4, SIDE / LARGE, SIDE / LARGE])
-        .file()
+    of_cells((SIDE, SIDE), LARGE, [1e-5, 0.0], &[0.2; 4])
 }
 
 /// The manifest of [`cells`].
 #[cfg(feature = "demo")]
 pub(crate) fn cells_manifest() -> String {
-    format!(
-        "name = \"net\"\nfile = \"net.onnx\"\n[input]\nname = \"images\"\nwidth = {SIDE}\nheight = {SIDE}\norder = \"rgb\"\n\
-         fit = \"letterbox\"\n[output]\nnames = [\"coverage\", \"edges\"]\n[task]\nkind = \"detect\"\n[head]\nkind = \"detectnet-v2\"\n\
-         stride = {LARGE}\nscale = 35.0\noffset = 8.0\n[thresholds]\nconfidence = 0.4\n[classes]\nnames = [\"thing\"]\n"
-    )
+    manifest_of_cells((SIDE, SIDE), LARGE, 8.0, "\"thing\"")
 }
 
 /// The picture itself, as the engine is given it.
