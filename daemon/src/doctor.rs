@@ -131,6 +131,8 @@ pub struct Setting {
     pub root: PathBuf,
     /// What the clock says.
     pub now: SystemTime,
+    /// Whether the kernel has been told that it is right, where it answers.
+    pub synchronised: Option<bool>,
     /// Time limit of each question.
     pub limit: Duration,
     /// Whether GStreamer has an element of this name.
@@ -163,7 +165,8 @@ impl Setting {
         let variable = |name: &str| std::env::var(name).ok();
         let state = crate::store::default_directory(&variable).and_then(|models| models.parent().map(Path::to_owned));
         let has_element = Arc::new(decoders::has_element);
-        Self { root: "/".into(), now: SystemTime::now(), limit, has_element, state, config, unasked }
+        let synchronised = egret_jetson::clock::is_synchronised().ok();
+        Self { root: "/".into(), now: SystemTime::now(), synchronised, limit, has_element, state, config, unasked }
     }
 }
 

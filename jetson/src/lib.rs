@@ -1,8 +1,9 @@
-//! NVIDIA hardware and nothing else: what of it is here and how it is, TensorRT, CUDA kernels, decoders'
-//! surfaces.
+//! NVIDIA hardware: what of it is here and how it is, TensorRT, CUDA kernels, decoders' surfaces. Besides it, since all `unsafe` is
+//! here, what the kernel says of the clock.
 //!
 //! Nothing in this crate needs NVIDIA software to build, and nothing panics where there is none.
 
+pub mod clock;
 mod cuda;
 mod device;
 pub mod kernels;

@@ -9,29 +9,41 @@ use super::{Finding, Setting};
 const AREA: &str = "clock";
 /// No egret is older: 2025-01-01.
 const BEGINNING: Duration = Duration::from_hours(482_136);
-/// What a daemon that sets the clock leaves when it has: systemd's says so, others are only seen to run.
-const SYNCHRONISED: &str = "run/systemd/timesync/synchronized";
-const OTHERS: [(&str, &str); 3] = [("chronyd", "run/chrony/chronyd.pid"), ("ntpd", "run/ntpd.pid"), ("ptp4l", "run/ptp4l")];
+/// Who sets clocks, what each leaves while it runs, and what shows its time servers. chrony's folder is open to itself alone, but seen
+/// by all.
+const KEEPERS: [(&str, &str, &str); 4] = [
+    ("systemd-timesyncd", "run/systemd/timesync", "timedatectl timesync-status"),
+    ("chronyd", "run/chrony", "chronyc sources; it tells the kernel only with rtcsync in its configuration"),
+    ("ntpd", "run/ntpd.pid", "ntpq -p"),
+    ("ptp4l", "run/ptp4l", "pmc -u -b 0 'GET CURRENT_DATA_SET'"),
+];
 
 pub(super) fn examine(setting: &Setting) -> Vec<Finding> {
     let mut findings = Vec::new();
     let shown = Timestamp::try_from(setting.now)
         .map_or_else(|_| "no time at all".to_owned(), |now| now.strftime("%F %T UTC").to_string());
     let good = setting.now.duration_since(UNIX_EPOCH).is_ok_and(|since| since >= BEGINNING);
-    let there = |path: &str| setting.root.join(path).exists();
-    let synchronised = there(SYNCHRONISED);
-    let other = OTHERS.into_iter().find(|(_, path)| there(path)).map(|(name, _)| name);
-    findings.push(if !good {
-        let says = format!("it says {shown}: no certificate is valid yet, and messages carry times of long ago");
-        let remedy = "let it be set: timedatectl set-ntp true and a time server that can be reached, or a battery for the RTC";
-        Finding::error(AREA, says, remedy)
-    } else if synchronised {
-        Finding::ok(AREA, format!("{shown}, set by systemd-timesyncd"))
-    } else if let Some(other) = other {
-        Finding::note(AREA, format!("{shown}; {other} runs and is the one to ask"))
-    } else {
-        let remedy = "timedatectl set-ntp true, and a time server that can be reached (timedatectl timesync-status)";
-        Finding::warning(AREA, format!("{shown}, and nothing says that it is synchronised"), remedy)
+    let keeper = KEEPERS.into_iter().find(|(_, path, _)| setting.root.join(path).exists()).map(|(name, _, ask)| (name, ask));
+    findings.push(match (setting.synchronised, keeper) {
+        _ if !good => {
+            let says = format!("it says {shown}: no certificate is valid yet, and messages carry times of long ago");
+            let remedy =
+                "let it be set: timedatectl set-ntp true and a time server that can be reached, or a battery for the RTC";
+            Finding::error(AREA, says, remedy)
+        }
+        (Some(true), Some((keeper, _))) => Finding::ok(AREA, format!("{shown}, synchronised; {keeper} keeps it")),
+        (Some(true), None) => Finding::ok(AREA, format!("{shown}, synchronised")),
+        (None, Some((keeper, ask))) => {
+            Finding::note(AREA, format!("{shown}; the kernel does not say whether it is synchronised, {keeper} may: {ask}"))
+        }
+        (Some(false), Some((keeper, ask))) => {
+            let says = format!("{shown}, not synchronised, though {keeper} runs");
+            Finding::warning(AREA, says, format!("give it a time server that can be reached; what it has: {ask}"))
+        }
+        (_, None) => {
+            let remedy = "timedatectl set-ntp true, and a time server that can be reached (timedatectl timesync-status)";
+            Finding::warning(AREA, format!("{shown}, and nothing says that it is synchronised"), remedy)
+        }
     });
     findings.extend(rtc(setting));
     findings

@@ -29,6 +29,7 @@ fn machine(files: &[(&str, &str)]) -> Machine {
     let setting = Setting {
         root: root.path().to_owned(),
         now: UNIX_EPOCH + Duration::from_secs(NOW),
+        synchronised: Some(false),
         limit: Duration::from_secs(10),
         has_element: Arc::new(|_| true),
         state: Some(root.path().join("var/lib/egret")),
@@ -136,12 +137,28 @@ fn a_clock_of_1970_is_an_error_and_one_that_nobody_sets_a_warning() {
     one(&clock::examine(&machine.setting), "rtc", Level::Warning, &["battery"]);
     machine.setting.now = UNIX_EPOCH + Duration::from_secs(90);
     one(&clock::examine(&machine.setting), "clock", Level::Error, &["1970-01-01 00:01:30 UTC", "certificate", "timedatectl"]);
-    let good =
-        self::machine(&[("run/systemd/timesync/synchronized", ""), ("sys/class/rtc/rtc0/since_epoch", &(NOW + 2).to_string())]);
+    let keeps = (NOW + 2).to_string();
+    let mut good = self::machine(&[("sys/class/rtc/rtc0/since_epoch", &keeps)]);
+    good.setting.synchronised = Some(true);
     assert!(clock::examine(&good.setting).iter().all(|finding| finding.level == Level::Ok));
-    let chrony = self::machine(&[("run/chrony/chronyd.pid", "1")]);
-    one(&clock::examine(&chrony.setting), "clock", Level::Note, &["chronyd"]);
-    one(&clock::examine(&chrony.setting), "rtc", Level::Note, &["there is none"]);
+    // Nobody but chrony may look into its folder.
+    for (keeper, file, ask) in [
+        ("chronyd", "run/chrony/chronyd.pid", "chronyc sources"),
+        ("systemd-timesyncd", "run/systemd/timesync/clock", "timesync-status"),
+        ("ntpd", "run/ntpd.pid", "ntpq"),
+        ("ptp4l", "run/ptp4l", "pmc"),
+    ] {
+        let mut kept = self::machine(&[(file, "1")]);
+        one(&clock::examine(&kept.setting), "clock", Level::Warning, &["not synchronised", keeper, ask]);
+        one(&clock::examine(&kept.setting), "rtc", Level::Note, &["there is none"]);
+        kept.setting.synchronised = Some(true);
+        one(&clock::examine(&kept.setting), "clock", Level::Ok, &["synchronised", keeper]);
+        kept.setting.synchronised = None;
+        one(&clock::examine(&kept.setting), "clock", Level::Note, &[keeper]);
+    }
+    machine.setting.now = UNIX_EPOCH + Duration::from_secs(NOW);
+    machine.setting.synchronised = None;
+    one(&clock::examine(&machine.setting), "clock", Level::Warning, &["nothing says that it is synchronised"]);
     let off = self::machine(&[("sys/class/rtc/rtc0/since_epoch", &(NOW - 300_000).to_string())]);
     one(&clock::examine(&off.setting), "rtc", Level::Warning, &["83 hours off"]);
 }

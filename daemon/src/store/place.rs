@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, access};
+use rustix::{
+    fs::{Access, access},
+    io::{Errno, Result as Answer},
+};
 
 #[cfg(feature = "tensorrt")]
 use egret_models::manifest::Digest;
@@ -29,19 +32,29 @@ pub fn default_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<Pa
     Some(state_directory(variable)?.join("models"))
 }
 
-/// What outlives this process: systemd's `STATE_DIRECTORY`, the daemon's own state directory where it may be written, else
-/// `XDG_STATE_HOME/egret` or `~/.local/state/egret`.
+/// What outlives this process: systemd's `STATE_DIRECTORY`, the daemon's own state directory where it may be written, or might be if its
+/// file system were not read-only, else `XDG_STATE_HOME/egret` or `~/.local/state/egret`.
 pub(crate) fn state_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     if let Some(directories) = set("STATE_DIRECTORY") {
         return directories.split(':').next().map(PathBuf::from);
     }
-    if access(STATE, Access::WRITE_OK).is_ok() {
+    if is_ours(&|mode| access(STATE, mode)) {
         return Some(PathBuf::from(STATE));
     }
     let state = set("XDG_STATE_HOME").map(PathBuf::from);
     let state = state.or_else(|| Some(Path::new(&set("HOME")?).join(".local/state")))?;
     Some(state.join("egret"))
+}
+
+/// Whether a directory is for us to write, to judge from how we may access it. That its file system is read-only is a fault of the disk and
+/// no reason to go elsewhere; then whoever may look into it counts as the daemon's user or root.
+fn is_ours(access: &dyn Fn(Access) -> Answer<()>) -> bool {
+    match access(Access::WRITE_OK) {
+        Ok(()) => true,
+        Err(Errno::ROFS) => access(Access::READ_OK | Access::EXEC_OK).is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// The ONNX file of a model in the store, in [`default_directory`] or else in the daemon's own.
@@ -94,13 +107,23 @@ mod tests {
     fn systemd_goes_before_the_home() {
         let all = [("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("XDG_STATE_HOME", "/x"), ("HOME", "/home/me")];
         assert_eq!(with(&all), Some("/var/lib/a/models".into()));
-        if access(STATE, Access::WRITE_OK).is_ok() {
+        if is_ours(&|mode| access(STATE, mode)) {
             eprintln!("SKIPPED: {STATE} can be written here and goes before the home");
             return;
         }
         assert_eq!(with(&all[1..]), Some("/x/egret/models".into()));
         assert_eq!(with(&all[2..]), Some("/home/me/.local/state/egret/models".into()));
         assert_eq!(with(&[]), None);
+    }
+
+    #[test]
+    fn a_disk_that_has_gone_read_only_is_not_left_for_the_home() {
+        let answers = |write: Answer<()>, read: Answer<()>| is_ours(&move |mode| if mode == Access::WRITE_OK { write } else { read });
+        assert!(answers(Ok(()), Ok(())));
+        assert!(answers(Err(Errno::ROFS), Ok(())), "root, or the daemon's user");
+        assert!(!answers(Err(Errno::ROFS), Err(Errno::ACCESS)), "anyone else");
+        assert!(!answers(Err(Errno::ACCESS), Ok(())));
+        assert!(!answers(Err(Errno::NOENT), Err(Errno::NOENT)));
     }
 
     #[test]

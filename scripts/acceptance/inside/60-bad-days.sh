@@ -39,6 +39,8 @@ holds "detections" detections
 is "runs on" "$(property ActiveState)" active
 runuser -u egret -- env HOME=/var/lib/egret egret doctor >/tmp/doctor 2>&1
 holds "the doctor names it" grep -qE '^error +storage .*read-only' /tmp/doctor
+egret doctor >/tmp/doctor 2>&1
+holds "and to root, of the same folder" grep -qE '^error +storage .*/var/lib/egret.*read-only' /tmp/doctor
 systemctl stop egret
 umount /var/lib/egret
 systemctl start egret; is "and as before with a writable one" $? 0
