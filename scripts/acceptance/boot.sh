@@ -3,6 +3,7 @@
 # scripts/acceptance/inside/*.sh, in the order of their numbers, or those that are named.
 #   scripts/acceptance/boot.sh [NUMBER…]
 # As root, with systemd-container and mmdebstrap. Without PID 1 being systemd here it works too. EGRET_ACCEPTANCE_BINARY: see packages.sh.
+# EGRET_ACCEPTANCE_OLDER: a package of egret that was built of an earlier commit, which the upgrade then starts from.
 # shellcheck disable=SC2317 # functions are called through others
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,15 +32,15 @@ trap 'exit 1' INT TERM HUP
 [ -n "${EGRET_ACCEPTANCE_KEEP:-}" ] || scripts/acceptance/packages.sh "$here/packages"
 scripts/acceptance/root.sh "$here"/packages/*.deb
 
-# Versions before and after this one, made of it: a version that is older; one with another sample configuration; and one in whose program a
-# key has another name, which stands for every version that refuses what an earlier one took.
+# Versions before and after this one, made of it where there is no other: a version that is older; one with another sample configuration;
+# and one in whose program a key has another name, which stands for every version that refuses what an earlier one took.
 mkdir -p "$work/debs" "$work/root" "$work/upper" "$work/work"
 version=$(dpkg-deb --field "$here"/packages/egret_*.deb Version)
 variant() {
   local number=$1 tree=$work/variant
   shift
   rm -rf "$tree"
-  dpkg-deb --raw-extract "$here"/packages/egret_*.deb "$tree"
+  dpkg-deb --raw-extract "$of" "$tree"
   sed -i "s/^Version: .*/Version: $number/" "$tree/DEBIAN/control"
   "$@" "$tree"
   rm -f "$tree/DEBIAN/md5sums"
@@ -48,7 +49,12 @@ variant() {
 same() { :; }
 other_sample() { printf '\n# A line that a newer version brings.\n' >>"$1/etc/egret/egret.toml"; }
 renamed_key() { LC_ALL=C sed -i 's/track_update_interval/track_update_intervai/g' "$1/usr/bin/egret"; }
+of=${EGRET_ACCEPTANCE_OLDER:-$(echo "$here"/packages/egret_*.deb)}
+[ -e "$of" ] || { echo "boot.sh: EGRET_ACCEPTANCE_OLDER: there is no $of" >&2; exit 1; }
+echo "the older version: $of, $(dpkg-deb --fsys-tarfile "$of" | tar -xO ./usr/bin/egret | sha256sum | cut -c1-12)"
 variant "$version~older" same
+of=$(echo "$here"/packages/egret_*.deb)
+echo "this version: $of, $(dpkg-deb --fsys-tarfile "$of" | tar -xO ./usr/bin/egret | sha256sum | cut -c1-12)"
 cp "$here"/packages/egret_*.deb "$work/debs/egret_$version.deb"
 variant "$version+newer" other_sample
 variant "$version+renamed" renamed_key

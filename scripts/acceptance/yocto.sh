@@ -2,7 +2,7 @@
 # The layer with the real BitBake and kas, as far as it goes without a build: kas sets up each board, everything parses, boards get TensorRT,
 # every name that the image needs exists, the daemon's sources and crates unpack without a network and are what the list says.
 #   scripts/acceptance/yocto.sh [BOARD…]             names of yocto/kas; default: orin-nano-nvme orin-nx agx-orin thor
-# Takes half an hour of two cores and 0.6 GB in EGRET_YOCTO_WORK (default: target/yocto). BitBake refuses root: then it runs as nobody.
+# Takes 40 minutes of two cores and 0.6 GB in EGRET_YOCTO_WORK (default: target/yocto). BitBake refuses root: then it runs as nobody.
 # EGRET_YOCTO_SOURCES: folders with the layers' repositories in place of their addresses, one per line: `NAME FOLDER`.
 # EGRET_CHECK_LAYER=1: yocto-check-layer too, half an hour more.
 # Debian: gawk wget diffstat unzip texinfo chrpath cpio xz-utils python3-git python3-jinja2 python3-subunit python3-websockets python3-venv zstd lz4
@@ -40,13 +40,12 @@ mkdir -p "$work/dl"
 cp "${CARGO_HOME:-$HOME/.cargo}"/registry/cache/*/*.crate "$work/dl/" 2>/dev/null || true
 for crate in "$work"/dl/*.crate; do touch "$crate.done"; done
 
-# Beside a board's file: no network. `without-meta-oe.yml` saves half of the parsing; the image needs chrony and pps-tools of it.
+# Beside a board's file: no network.
 settings() { # NAME LINE…
   printf 'header:\n  version: 17\nlocal_conf_header:\n  %s: |\n' "$1" >"$work/egret/yocto/kas/$1.yml"
   printf '    %s\n' "${@:2}" >>"$work/egret/yocto/kas/$1.yml"
 }
 settings offline 'BB_NO_NETWORK = "1"' 'CONNECTIVITY_CHECK_URIS = ""' "DL_DIR = \"$work/dl\"" "BB_NUMBER_PARSE_THREADS = \"${EGRET_YOCTO_THREADS:-2}\""
-settings without-meta-oe 'BBMASK += "/meta-openembedded/(?!.*/(chrony|pps-tools)/)"'
 
 as=()
 if [ "$(id -u)" -eq 0 ]; then
@@ -88,10 +87,9 @@ for board in "${boards[@]}" software-decoders; do
   "${as[@]}" env -i "${environment[@]}" kas --log-level warning dump "$(files "$file")" | grep -E '^(machine|distro|target):|commercial'
 done
 
-mask=
 for board in "${boards[@]}"; do
-  say "$board${mask:+, meta-oe masked}: bitbake -p; bitbake -e egret; bitbake -g egret-image egret-update-bundle"
-  on "$board:offline$mask" 'bitbake -p; bitbake -e egret >egret.env; bitbake -e systemd >systemd.env
+  say "$board: bitbake -p; bitbake -e egret; bitbake -g egret-image egret-update-bundle"
+  on "$board:offline" 'bitbake -p; bitbake -e egret >egret.env; bitbake -e systemd >systemd.env
     bitbake -g egret-image egret-update-bundle'
   want egret.env PACKAGECONFIG_CONFARGS '--features tensorrt'
   want egret.env DEPENDS 'tensorrt-core'
@@ -102,15 +100,14 @@ for board in "${boards[@]}"; do
   sort -u "$work/build/pn-buildlist" | wc -l | sed 's/$/ recipes/'
   for name in egret-clock chrony egret-swupdate-config swupdate tegra-uefi-capsules qemu-native; do listed $name; done
   for name in ffmpeg gstreamer1.0-libav libx11 wayland; do not_listed $name; done
-  if [ -z "$mask" ]; then
+  if [ "$board" = "${boards[0]}" ]; then
     say "$board: bitbake -c unpack egret"
     on "$board:offline" 'bitbake -c cleansstate egret >cleansstate.log; bitbake -c unpack egret'
-    mask=:without-meta-oe
   fi
 done
 
 say "${boards[0]} with software decoders: bitbake -g egret-image"
-on "${boards[0]}:software-decoders:offline:without-meta-oe" 'bitbake -g egret-image'
+on "${boards[0]}:software-decoders:offline" 'bitbake -g egret-image'
 listed ffmpeg
 listed gstreamer1.0-libav
 
@@ -125,10 +122,10 @@ if [ -n "${EGRET_CHECK_LAYER:-}" ]; then
   rm -rf "$work/check"
   mkdir -p "$work/check/conf"
   # shellcheck disable=SC2016 # BitBake's
-  settings=('BBPATH = "${TOPDIR}"' 'INIT_MANAGER = "systemd"' 'DISTRO_FEATURES:append = " opengl pam"' 'BBMASK += "/meta-openembedded/(?!.*/(chrony|pps-tools)/)"')
+  settings=('BBPATH = "${TOPDIR}"' 'INIT_MANAGER = "systemd"' 'DISTRO_FEATURES:append = " opengl pam"')
   layers=("$work/openembedded-core/meta" "$work/meta-openembedded"/meta-{oe,python,networking} "$work/meta-tegra" "$work/meta-swupdate")
   printf '%s\nBBLAYERS = "%s"\n' "${settings[0]}" "${layers[*]}" >"$work/check/conf/bblayers.conf"
-  grep -vE '^(DISTRO|BBMASK)\b' "$work/build/conf/local.conf" >"$work/check/conf/local.conf"
+  grep -vE '^DISTRO\b' "$work/build/conf/local.conf" >"$work/check/conf/local.conf"
   printf '%s\n' "${settings[@]:1}" >>"$work/check/conf/local.conf"
   [ "$(id -u)" -ne 0 ] || chown -R nobody "$work/check"
   # shellcheck disable=SC2016 # expanded in there

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_disk_that_has_gone_read_only_is_not_left_for_the_home() {
-        let answers = |write: Answer<()>, read: Answer<()>| is_ours(&move |mode| if mode == Access::WRITE_OK { write } else { read });
+        let answers =
+            |write: Answer<()>, read: Answer<()>| is_ours(&move |mode| if mode == Access::WRITE_OK { write } else { read });
         assert!(answers(Ok(()), Ok(())));
         assert!(answers(Err(Errno::ROFS), Ok(())), "root, or the daemon's user");
         assert!(!answers(Err(Errno::ROFS), Err(Errno::ACCESS)), "anyone else");
