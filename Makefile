@@ -1,6 +1,6 @@
 # Short names for what scripts/ and cargo do.
 .DEFAULT_GOAL := help
-.PHONY: help demo test release lint fmt bench clean-runtime acceptance acceptance-deb acceptance-boot acceptance-arm64 acceptance-flash acceptance-yocto
+.PHONY: help demo test release lint fmt bench clean-runtime acceptance acceptance-deb acceptance-boot acceptance-arm64 acceptance-flash acceptance-update acceptance-yocto
 
 # Arguments of `egret demo`.
 DEMO_ARGS ?=
@@ -33,13 +33,16 @@ bench: ## Measure the daemon's own cost per frame (release build).
 	@scripts/setup.sh runtime
 	@$(with_runtime) cargo run --locked --release --package egret -- bench
 
-acceptance: acceptance-deb acceptance-boot acceptance-arm64 acceptance-flash acceptance-yocto ## The long proofs, one after the other.
+acceptance: acceptance-deb acceptance-boot acceptance-arm64 acceptance-flash acceptance-update acceptance-yocto ## The long proofs, one after the other.
 
 acceptance-yocto: ## The Yocto layer with the real BitBake: parses, resolves, unpacks (minutes).
 	@scripts/acceptance/yocto.sh
 
 acceptance-flash: ## A JetPack-like root file system prepared for flashing, by real tools under emulation (root).
 	@scripts/acceptance/flash.sh
+
+acceptance-update: ## Signed updates of the image by swupdate itself, built from its release: good, refused, cut off (root).
+	@scripts/acceptance/update.sh
 
 acceptance-deb: ## Both Debian packages (release builds), and lintian without a warning.
 	@scripts/acceptance/packages.sh

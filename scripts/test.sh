@@ -67,7 +67,7 @@ check "documentation tests" cargo test --quiet --locked --workspace --all-featur
 check "documentation" documentation
 check "systemd units" scripts/units.sh
 if command -v shellcheck >/dev/null; then
-  check "shell scripts" shellcheck -x scripts/*.sh scripts/acceptance/*.sh scripts/acceptance/inside/*.sh daemon/benches/*.sh jetson/benches/*.sh .ci/run systemd/debian/{keep-package,egret-rollback} systemd/debian/egret.p*
+  check "shell scripts" shellcheck -x scripts/*.sh scripts/acceptance/*.sh scripts/acceptance/{inside,update}/*.sh daemon/benches/*.sh jetson/benches/*.sh .ci/run systemd/debian/{keep-package,egret-rollback} systemd/debian/egret.p*
   check "flashing scripts, lints" shellcheck -x jetson/flash/*.sh
   mapfile -t scripts < <(grep -rlE '^#!/bin/sh|^# shellcheck shell=' yocto/meta-egret)
   check "scripts of the Yocto layer, lints" shellcheck yocto/update-keys.sh scripts/acceptance/yocto.sh "${scripts[@]}"

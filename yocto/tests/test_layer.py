@@ -269,6 +269,13 @@ class Updates(unittest.TestCase):
         for line in ("CONFIG_SIGNED_IMAGES=y", "CONFIG_SIGALG_CMS=y", "# CONFIG_WEBSERVER is not set", "# CONFIG_CMS_IGNORE_EXPIRED_CERTIFICATE is not set"):
             self.assertIn(line, options)
 
+    def test_an_update_that_was_killed_leaves_no_mount_behind(self):
+        """Which would keep swupdate from taking the next one: scripts/acceptance/update.sh shows both."""
+        drop_in = self.settings / "10-egret-private.conf"
+        self.assertEqual(systemd_keys(drop_in, "PrivateTmp"), ["yes"])
+        recipe = (self.settings.parent / "egret-swupdate-config_1.0.bb").read_text()
+        self.assertIn("${D}${systemd_system_unitdir}/swupdate.service.d/" + drop_in.name, recipe)
+
 
 class Signatures(unittest.TestCase):
     """What yocto/update-keys.sh makes, signed as meta-swupdate's class signs and verified by the library that swupdate uses."""

@@ -5,6 +5,7 @@ LICENSE = "Apache-2.0"
 LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/Apache-2.0;md5=89aea4e17d99a7cacdbeed46a0096b10"
 
 SRC_URI = " \
+    file://10-egret-private.conf \
     file://20-egret-slot \
     file://swupdate.cfg \
 "
@@ -24,10 +25,11 @@ do_install() {
     install -m 0644 ${S}/swupdate.cfg ${D}${sysconfdir}/swupdate.cfg
     echo "${MACHINE} 1.0" > ${D}${sysconfdir}/hwrevision
     install -D -m 0644 ${S}/20-egret-slot ${D}${libdir}/swupdate/conf.d/20-egret-slot
+    install -D -m 0644 ${S}/10-egret-private.conf ${D}${systemd_system_unitdir}/swupdate.service.d/10-egret-private.conf
     install -D -m 0644 "${EGRET_UPDATE_CA}" ${D}${datadir}/egret/update/ca.pem
 }
 do_install[file-checksums] += "${@d.getVar('EGRET_UPDATE_CA') and d.getVar('EGRET_UPDATE_CA') + ':True'}"
 
 PACKAGE_ARCH = "${MACHINE_ARCH}"
-FILES:${PN} += "${libdir}/swupdate ${datadir}/egret"
+FILES:${PN} += "${libdir}/swupdate ${datadir}/egret ${systemd_system_unitdir}"
 RDEPENDS:${PN} = "egret-update swupdate"
