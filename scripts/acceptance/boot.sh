@@ -89,8 +89,9 @@ for script in scripts/acceptance/inside/[0-9]*.sh; do
   if [ $# -gt 0 ]; then case " $* " in *" ${name%%-*} "*) ;; *) continue ;; esac; fi
   started=$SECONDS
   echo "== $name"
-  # A script that waits for ever has a fault.
-  if ! timeout --foreground 900 nsenter -t "$leader" -m -u -i -n -p -C --root --wd -- /bin/bash "/acceptance/inside/$name" </dev/null; then
+  # A script that waits for ever has a fault. What is set out here, as ORT_DYLIB_PATH, is nothing to the machine in there.
+  if ! timeout --foreground 900 nsenter -t "$leader" -m -u -i -n -p -C --root --wd -- /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+    HOME=/root LANG=C.UTF-8 /bin/bash "/acceptance/inside/$name" </dev/null; then
     echo "FAILED $name"
     failed=1
     # Without the installation the others show nothing.
