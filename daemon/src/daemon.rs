@@ -93,8 +93,9 @@ impl<R: Read> Line<'_, R> {
         self.panel.set_ready(Err("loading models"));
         self.notifier.status("loading models");
         let throttle = config.throttle;
-        let mut pipeline = match start(config, progress, faults).await {
+        let mut pipeline = match start(config, progress, faults, self.cancel).await {
             Ok(pipeline) => pipeline,
+            Err(StartError::Model(LoadError::Stopped)) => return Exit::Clean,
             Err(error) => {
                 tracing::error!(%error, "egret cannot start");
                 return match error {
@@ -179,9 +180,14 @@ async fn next(commands: &mut Option<mpsc::Receiver<Request>>) -> Option<Request>
     }
 }
 
-async fn start(config: Config, progress: &Arc<Progress>, faults: &FaultSender) -> Result<Pipeline, StartError> {
-    let (progress, faults) = (Arc::clone(progress), faults.clone());
-    match tokio::task::spawn_blocking(move || Pipeline::start(config, &progress, &faults)).await {
+async fn start(
+    config: Config,
+    progress: &Arc<Progress>,
+    faults: &FaultSender,
+    stop: &CancellationToken,
+) -> Result<Pipeline, StartError> {
+    let (progress, faults, stop) = (Arc::clone(progress), faults.clone(), stop.clone());
+    match tokio::task::spawn_blocking(move || Pipeline::start(config, &progress, &faults, &stop)).await {
         Ok(started) => started,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }

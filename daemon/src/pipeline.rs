@@ -134,13 +134,18 @@ impl Pipeline {
     /// Loads the models and starts every stage but the cameras. Blocks while models load: not on an async worker.
     ///
     /// # Errors
-    /// [`StartError`]. A broker that cannot be reached is no error: it is retried.
-    pub fn start(config: Config, progress: &Arc<Progress>, faults: &FaultSender) -> Result<Self, StartError> {
+    /// [`StartError`], [`LoadError::Stopped`] once `stop` is cancelled. A broker that cannot be reached is no error: it is retried.
+    pub fn start(
+        config: Config,
+        progress: &Arc<Progress>,
+        faults: &FaultSender,
+        stop: &CancellationToken,
+    ) -> Result<Self, StartError> {
         gstreamer::init()?;
         let (to_track, from_engines) = mpsc::sync_channel(TRACK_QUEUE);
         let (to_publish, from_track) = tokio::sync::mpsc::channel(PUBLISH_QUEUE);
         let mut lines = BTreeMap::new();
-        let loaded = config.models.iter().zip(infer::load_all(&config.models, &config.runtime)?);
+        let loaded = config.models.iter().zip(infer::load_all(&config.models, &config.runtime, stop)?);
         let (of_cameras, of_steps): (Vec<_>, Vec<_>) = loaded.partition(|(model, _)| model.step.is_none());
         for loaded in of_cameras {
             lines.insert(loaded.0.name.clone(), Line::start(loaded, &config, &to_track, progress, faults)?);

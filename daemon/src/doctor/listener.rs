@@ -24,9 +24,11 @@ pub(super) async fn examine(http: &HttpConfig) -> Vec<Finding> {
         Err(GetError::Connection { source, .. }) if source.kind() == ErrorKind::ConnectionRefused => {
             Finding::ok(AREA, format!("{at} is free"))
         }
-        Err(GetError::Connection { source, .. }) if source.kind() != ErrorKind::TimedOut => {
-            Finding::error(AREA, format!("{at}: {source}"), remedy)
-        }
+        Err(GetError::Connection { source, .. }) if source.kind() != ErrorKind::TimedOut => Finding::error(
+            AREA,
+            format!("{at} is taken by a program that speaks no HTTP, or cannot be reached ({source})"),
+            remedy,
+        ),
         _ => Finding::error(AREA, format!("{at} is taken by another program"), remedy),
     };
     vec![found]

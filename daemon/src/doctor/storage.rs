@@ -47,7 +47,12 @@ pub(super) fn examine(setting: &Setting) -> Vec<Finding> {
 
 /// Whether a folder can be written, and has room.
 fn folder(what: &str, path: &Path, needed: u64) -> Finding {
-    let remedy = |path: &Path| format!("give it to the daemon: install -d -o egret -g egret {}", path.display());
+    let remedy = |path: &Path| {
+        let path = path.display();
+        format!(
+            "let whom the daemon runs as write there, with the package: install -d -o egret -g egret {path}; or run this as that user"
+        )
+    };
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let told = |says: String| format!("{}: {says}", path.display());
     if !there.is_dir() {

@@ -3,6 +3,7 @@
 #[cfg(feature = "tensorrt")]
 mod device;
 mod error;
+mod loading;
 #[cfg(feature = "tensorrt")]
 mod order;
 
@@ -15,6 +16,7 @@ use egret_models::{
     onnx::{self, ElementType, MAX_FILE_BYTES, Model, Refused},
     spec::{COCO_80, ModelSpec, NmsSpec, TaskSpec},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Cpu, Detector, Heir, Null, Scripted, Succession,
@@ -24,6 +26,7 @@ use super::{
     tiles::{Merging, Tiled},
 };
 pub use error::{Flaw, LoadError};
+use loading::Loading;
 #[cfg(feature = "tensorrt")]
 pub(crate) use order::order;
 
@@ -95,20 +98,21 @@ impl Loaded {
 /// # Errors
 /// [`LoadError`] names the file, the reason and the remedy.
 pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
-    load_all(std::slice::from_ref(model), runtime).map(|mut loaded| loaded.remove(0))
+    load_all(std::slice::from_ref(model), runtime, &CancellationToken::new()).map(|mut loaded| loaded.remove(0))
 }
 
 /// Loads models that run beside each other, in their order. Before the first engine starts it is known that all that are there fit into the
-/// devices' memory.
+/// devices' memory. Once `stop` is cancelled no further instance is made.
 ///
 /// # Errors
-/// [`LoadError`] names the file, the reason and the remedy.
-pub fn load_all(models: &[ModelConfig], runtime: &RuntimeConfig) -> Result<Vec<Loaded>, LoadError> {
+/// [`LoadError`] names the file, the reason and the remedy; [`LoadError::Stopped`].
+pub fn load_all(models: &[ModelConfig], runtime: &RuntimeConfig, stop: &CancellationToken) -> Result<Vec<Loaded>, LoadError> {
+    let loading = Loading { runtime, stop };
     #[cfg(feature = "tensorrt")]
     let on_devices = device::prepare(models, runtime)?.into_iter();
     #[cfg(not(feature = "tensorrt"))]
     let on_devices = models.iter().map(|_| None);
-    models.iter().zip(on_devices).map(|(model, on_device)| start(model, runtime, on_device)).collect()
+    models.iter().zip(on_devices).map(|(model, on_device)| start(model, loading, on_device)).collect()
 }
 
 /// What there is in builds without TensorRT: nothing.
@@ -117,11 +121,12 @@ mod device {
     pub(super) enum Prepared {}
 }
 
-fn start(model: &ModelConfig, runtime: &RuntimeConfig, on_device: Option<device::Prepared>) -> Result<Loaded, LoadError> {
+fn start(model: &ModelConfig, loading: Loading<'_>, on_device: Option<device::Prepared>) -> Result<Loaded, LoadError> {
+    loading.goes_on()?;
     let classes = || model.classes.clone().unwrap_or_else(coco);
     let workers = model.workers.max(1);
     let (spec, instances, coming): (_, Vec<Box<dyn Detector>>, _) = match &model.source {
-        ModelSource::Onnx(_) | ModelSource::Demo => everywhere(model, runtime, on_device)?,
+        ModelSource::Onnx(_) | ModelSource::Demo => everywhere(model, loading, on_device)?,
         ModelSource::Null => {
             let null = |_| Box::new(Null::new(&model.name, classes(), model.max_batch, 0)) as _;
             (None, (0..workers).map(null).collect(), Vec::new())
@@ -138,17 +143,17 @@ fn start(model: &ModelConfig, runtime: &RuntimeConfig, on_device: Option<device:
 type Instances = (Option<ModelSpec>, Vec<Box<dyn Detector>>, Vec<Coming>);
 
 /// A network where the configuration has it run: on its devices, and on the CPU.
-fn everywhere(model: &ModelConfig, runtime: &RuntimeConfig, on_device: Option<device::Prepared>) -> Result<Instances, LoadError> {
+fn everywhere(model: &ModelConfig, loading: Loading<'_>, on_device: Option<device::Prepared>) -> Result<Instances, LoadError> {
     let devices = model.distinct();
     let cpu = devices.iter().enumerate().find(|(_, (processor, _))| *processor == Processor::Cpu);
     let on_cpu = |number: usize, workers: usize, fetches: bool| {
-        let (spec, instances) = network(&ModelConfig { workers, ..model.clone() }, runtime)?;
+        let (spec, instances) = network(&ModelConfig { workers, ..model.clone() }, loading)?;
         Ok((spec, instances.into_iter().map(move |cpu| Box::new(cpu.on(number, fetches)) as Box<dyn Detector>)))
     };
     match (on_device, cpu) {
         #[cfg(feature = "tensorrt")]
         (Some(prepared), cpu) => {
-            let device::Started { spec, mut instances, coming } = prepared.start()?;
+            let device::Started { spec, mut instances, coming } = prepared.start(loading)?;
             if let Some((number, (_, count))) = cpu {
                 let fetches = instances.iter().all(|instance| instance.reads_device());
                 instances.extend(on_cpu(number, *count, fetches)?.1);
@@ -199,7 +204,8 @@ fn tiled(
 /// # Errors
 /// [`LoadError`], also for sources that have no network.
 pub fn load_cpu(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
-    network(model, runtime).map(|(_, instances)| instances)
+    let stop = CancellationToken::new();
+    network(model, Loading { runtime, stop: &stop }).map(|(_, instances)| instances)
 }
 
 /// Loads one instance of a network that is in memory, as [`load_cpu`] does from a file. `file`: what it is called in errors.
@@ -208,20 +214,22 @@ pub(crate) fn load_bytes(
     model: &ModelConfig,
     runtime: &RuntimeConfig,
 ) -> Result<Cpu, LoadError> {
-    cpu(file, bytes, Some((Path::new(file), manifest)), model, runtime).map(|(_, mut instances)| instances.remove(0))
+    let stop = CancellationToken::new();
+    let loading = Loading { runtime, stop: &stop };
+    cpu(file, bytes, Some((Path::new(file), manifest)), model, loading).map(|(_, mut instances)| instances.remove(0))
 }
 
-fn network(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
+fn network(model: &ModelConfig, loading: Loading<'_>) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
     match &model.source {
         ModelSource::Onnx(path) => {
             let Beside { about, others } = look_beside(path)?;
             for other in others {
                 tracing::warn!(file = %path.display(), "{other}");
             }
-            cpu(&path.display().to_string(), &read_model(path)?, about.as_ref().map(located), model, runtime)
+            cpu(&path.display().to_string(), &read_model(path)?, about.as_ref().map(located), model, loading)
         }
         ModelSource::Demo => match DEMO_NETWORK {
-            Some(bytes) => cpu("builtin:demo", bytes, None, model, runtime),
+            Some(bytes) => cpu("builtin:demo", bytes, None, model, loading),
             None => Err(LoadError::NoDemo { model: model.name.clone() }),
         },
         ModelSource::Null | ModelSource::Scripted(_) => Err(LoadError::NoNetwork { model: model.name.clone() }),
@@ -270,16 +278,19 @@ fn cpu(
     bytes: &[u8],
     manifest: Option<Located<'_>>,
     model: &ModelConfig,
-    runtime: &RuntimeConfig,
+    loading: Loading<'_>,
 ) -> Result<(ModelSpec, Vec<Cpu>), LoadError> {
     let Understood { spec, sha256, precision, assumed } = understand(file, bytes, manifest, model)?;
     for Assumption { what, .. } in assumed {
         tracing::warn!(model = file, "no manifest is beside it, and of its classes it was assumed that {what}");
     }
-    let (name, engines) = engines(file, bytes, &spec, model.workers.max(1), runtime)?;
+    let count = model.workers.max(1);
+    tracing::info!(model = model.name, file, instances = count, "loading");
+    let (name, engines) = engines(file, bytes, &spec, count, loading)?;
     let classes = spec.classes.clone();
     let info = Arc::new(ModelInfo { name: model.name.clone(), classes, runtime: name, sha256, precision });
     let instances = engines.into_iter().map(|engine| {
+        loading.goes_on()?;
         Cpu::new(info.clone(), &spec, engine, thresholds(&spec), (model.max_batch, model.details))
             .map_err(|source| LoadError::TrialRun { file: file.to_owned(), source })
     });
@@ -436,8 +447,9 @@ fn engines(
     bytes: &[u8],
     spec: &ModelSpec,
     count: usize,
-    runtime: &RuntimeConfig,
+    loading: Loading<'_>,
 ) -> Result<(String, Vec<Engine>), LoadError> {
+    let runtime = loading.runtime;
     let library = match runtime.cpu {
         CpuRuntime::Rten => Err("the configuration asks for rten".to_owned()),
         CpuRuntime::Auto | CpuRuntime::OnnxRuntime => Library::find(runtime.onnxruntime_library.as_deref()),
@@ -445,9 +457,12 @@ fn engines(
     match library {
         Ok(library) => {
             let name = format!("onnxruntime {}", library.version);
-            let engines = (0..count).map(|_| onnxruntime::Engine::new(&library, bytes, spec).map(Engine::OnnxRuntime));
             let refused = |reason| LoadError::Runtime { file: file.to_owned(), runtime: name.clone(), reason };
-            let engines = engines.collect::<Result<_, _>>().map_err(refused)?;
+            let engine = |_| {
+                loading.goes_on()?;
+                onnxruntime::Engine::new(&library, bytes, spec).map(Engine::OnnxRuntime).map_err(refused)
+            };
+            let engines = (0..count).map(engine).collect::<Result<_, _>>()?;
             tracing::info!(model = file, runtime = name, library = %library.path.display(), "this runtime runs the model");
             Ok((name, engines))
         }
@@ -456,8 +471,11 @@ fn engines(
             let name = format!("rten {}", rten::VERSION);
             let refused = |reason| LoadError::Runtime { file: file.to_owned(), runtime: name.clone(), reason };
             let network = rten::Network::new(bytes).map_err(refused)?;
-            let engines = (0..count).map(|_| rten::Engine::new(network.clone(), spec).map(Engine::Rten));
-            let engines = engines.collect::<Result<_, _>>().map_err(refused)?;
+            let engine = |_| {
+                loading.goes_on()?;
+                rten::Engine::new(network.clone(), spec).map(Engine::Rten).map_err(refused)
+            };
+            let engines = (0..count).map(engine).collect::<Result<_, _>>()?;
             if runtime.cpu == CpuRuntime::Auto {
                 tracing::warn!(model = file, runtime = name, %reason, "ONNX Runtime cannot be loaded; the compiled-in runtime is slower");
             } else {

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::{
     config::{CpuRuntime, ModelConfig, ModelSource, RuntimeConfig},
@@ -49,6 +51,17 @@ fn noise(seed: u64, (w, h): (u32, u32)) -> Frame {
     let len = (w * h + 2 * w.div_ceil(2) * h.div_ceil(2)) as usize;
     let bytes: Vec<u8> = (0..len).map(|i| ((i / 37) as u64 * 17 + (i % 640 / 80) as u64 * 31 + seed * 13) as u8).collect();
     frame(seed, Pixels::Host(HostPicture::tight_i420((w, h), bytes.into()).unwrap()))
+}
+
+#[test]
+fn nothing_is_loaded_for_one_who_has_stopped() {
+    let stop = CancellationToken::new();
+    let models = [model(ModelSource::Onnx("/nowhere.onnx".into())), model(ModelSource::Null)];
+    let missing = load_all(&models, &runtime(CpuRuntime::Rten), &stop).map(|_| ()).unwrap_err();
+    assert!(matches!(missing, LoadError::Read { .. }), "{missing}");
+    stop.cancel();
+    let stopped = load_all(&models, &runtime(CpuRuntime::Rten), &stop).map(|_| ()).unwrap_err();
+    assert!(matches!(stopped, LoadError::Stopped), "{stopped}");
 }
 
 #[test]

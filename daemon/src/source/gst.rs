@@ -4,7 +4,7 @@
 mod attach;
 mod build;
 
-use std::{sync::Arc, time::Duration};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ use super::{Failure, Line, SessionEnd, build as away, tear_down};
 use crate::{
     config::{RtspConfig, SourceConfig},
     decode::{Chain, End, Fault},
+    file,
     status::CameraState,
 };
 
@@ -28,6 +29,16 @@ impl Line {
             key_frames_only: self.camera.key_frames_only,
             media_start: self.media_end,
         };
+        // GStreamer would wait for ever for whoever writes into a FIFO, and not be stopped in that.
+        if let SourceConfig::File(config) = source {
+            let path = config.path.clone();
+            let opened = away(move || Ok(file::regular(&path))).await;
+            if let Ok(Err(error)) = opened
+                && error.kind() == ErrorKind::InvalidInput
+            {
+                return SessionEnd::Failed(Failure::new(CameraState::Unreachable, error.to_string()));
+            }
+        }
         let before = self.outlet.delivered();
         self.born = before;
         let chain = match away(move || build::chain(&plan)).await {

@@ -14,6 +14,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 /// What a machine that does other things besides may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -21,7 +22,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Starts every stage of a line but its cameras, and tells what fails.
 pub(crate) async fn stages(config: Config) -> (Pipeline, FaultReceiver) {
     let (to_faults, faults) = life::faults();
-    let started = tokio::task::spawn_blocking(move || Pipeline::start(config, &Progress::new(), &to_faults));
+    let started =
+        tokio::task::spawn_blocking(move || Pipeline::start(config, &Progress::new(), &to_faults, &CancellationToken::new()));
     (started.await.expect("no panic").expect("the line starts"), faults)
 }
 

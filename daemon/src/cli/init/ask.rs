@@ -78,7 +78,7 @@ pub(super) fn options(
 }
 
 #[cfg(feature = "demo")]
-const MODEL: &str = "Network, an ONNX file or stored:NAME (empty: the built-in street detector): ";
+const MODEL: &str = "Network, an ONNX file or stored:NAME (empty: the built-in one, which knows drawn streets alone): ";
 #[cfg(not(feature = "demo"))]
 const MODEL: &str = "Network, an ONNX file or stored:NAME: ";
 

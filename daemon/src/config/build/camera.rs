@@ -355,12 +355,12 @@ impl Check<'_> {
 
     fn file(&mut self, camera: &Camera, rest: &str) -> SourceConfig {
         let path = self.relative(rest);
-        if !path.is_file() {
-            self.ledger.advise(
-                &self.path("url"),
-                format!("there is no file {} (yet)", path.display()),
-                "until there is, the camera is not_found",
-            );
+        if !path.exists() {
+            let reason = format!("there is no file {} (yet)", path.display());
+            self.ledger.advise(&self.path("url"), reason, "until there is, the camera is not_found");
+        } else if !path.is_file() {
+            let reason = format!("{} is no regular file", path.display());
+            self.ledger.advise(&self.path("url"), reason, "as long as it is none, the camera is unreachable; name a video file");
         }
         SourceConfig::File(FileConfig { path, repeat: camera.repeat, realtime: camera.realtime, every_frame: camera.every_frame })
     }

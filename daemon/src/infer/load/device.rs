@@ -12,7 +12,7 @@ use egret_jetson::{
 };
 use egret_models::spec::ModelSpec;
 
-use super::{Coming, LoadError, described, load_cpu, order::order};
+use super::{Coming, LoadError, Loading, described, load_cpu, order::order};
 use crate::{
     config::{DeviceChoice, ModelConfig, ModelSource, RuntimeConfig},
     engine::{self, Choice, Here, Store, choose},
@@ -206,9 +206,10 @@ impl Planned {
 
 impl Prepared {
     /// Starts the engines that are there, and the CPU in place of the others.
-    pub(super) fn start(self) -> Result<Started, LoadError> {
+    pub(super) fn start(self, loading: Loading<'_>) -> Result<Started, LoadError> {
         let mut started: Option<Started> = None;
         for Planned { site, store, choice, claim } in self.engines {
+            loading.goes_on()?;
             let one = site.start(store, choice, claim)?;
             match &mut started {
                 None => started = Some(one),

@@ -9,6 +9,8 @@ use crate::{infer::DetectError, placement::NoRoom, store::StoreError};
 /// Why a model cannot be used. Each says which file, why, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// Whoever asked for it asks no more.
+    Stopped,
     /// The file cannot be read.
     Read {
         /// The file.
@@ -137,6 +139,7 @@ impl LoadError {
 
     fn reason(&self) -> String {
         match self {
+            Self::Stopped => "egret was told to stop while models were being loaded".to_owned(),
             Self::Read { file, source } => format!("{}: {source}", file.display()),
             Self::Model { file, refused } => format!("{file}: {refused}"),
             Self::Manifest { file, problems } => {
@@ -168,6 +171,7 @@ impl LoadError {
 
     fn remedy(&self) -> String {
         let remedy = match self {
+            Self::Stopped => "start it again",
             Self::Read { .. } => "check the path and the permissions",
             Self::Model { refused, .. } => refused.remedy(),
             Self::Manifest { .. } | Self::Store(_) => "correct the manifest",

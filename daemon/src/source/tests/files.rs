@@ -177,6 +177,17 @@ async fn files_that_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_is_refused_and_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+    let rig = Rig::start(&camera(SourceConfig::File(file(&path))));
+    rig.state(CameraState::Unreachable).await;
+    assert_eq!(rig.status().detail, "a FIFO, not a regular file");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_appears_later_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("film.mp4");

@@ -61,7 +61,11 @@ pub(super) fn queues(name: &str, model: &Model, devices: Option<&[Processor]>, l
         }
     } else if queues == Queues::PerDevice && distinct < 2 && !ledger.is_spoilt(&path("devices")) {
         let remedy = "name several under devices, or write \"shared\"";
-        ledger.problem(&path("queues"), "the model has one device alone", remedy);
+        let reason = match devices {
+            Some([_, _, ..]) => "all entries of devices are the same one, whose instances share a queue",
+            _ => "the model has one device alone",
+        };
+        ledger.problem(&path("queues"), reason, remedy);
     }
     queues
 }
@@ -120,7 +124,7 @@ mod tests {
             ("devices = [\"tpu\"]", orin(), "model.yard.devices: \"tpu\" is no processor; write a list of processors"),
             ("devices = [\"gpu\"]\nworkers = 2", orin(), "model.yard.workers: devices has an entry for each instance; remove it"),
             ("queues = \"per_device\"", orin(), "model.yard.queues: the model has one device alone; name several"),
-            ("devices = [\"gpu\", \"gpu\"]\nqueues = \"per_device\"", orin(), "the model has one device alone"),
+            ("devices = [\"gpu\", \"gpu\"]\nqueues = \"per_device\"", orin(), "all entries of devices are the same one"),
         ] {
             let problems = read(&format!("file = \"net.onnx\"\n{keys}"), machine).expect_err(keys);
             assert!(problems.len() == 1 && problems[0].contains(expected), "{keys}: {problems:?}");

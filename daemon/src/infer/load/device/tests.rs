@@ -125,7 +125,9 @@ impl Scene {
     fn load(&self, models: &[ModelConfig], runtime: &RuntimeConfig) -> Result<Vec<Loaded>, LoadError> {
         let open = self.gpus.iter().map(|(number, gpu)| ((*number, false), gpu.clone())).collect();
         let prepared = prepare_on(Gpus { runtime, open }, models)?;
-        models.iter().zip(prepared).map(|(model, prepared)| super::super::start(model, runtime, prepared)).collect()
+        let stop = CancellationToken::new();
+        let loading = Loading { runtime, stop: &stop };
+        models.iter().zip(prepared).map(|(model, prepared)| super::super::start(model, loading, prepared)).collect()
     }
 
     /// The same of the only model.
