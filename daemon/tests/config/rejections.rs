@@ -364,7 +364,7 @@ fn steps_that_cannot_be() {
         ("devices = \"cpu\"", "devices", "a list of processors"),
         ("devices = [\"cpu\"]\nworkers = 2", "workers", "an entry for each instance"),
         ("queues = \"each\"", "queues", "\"shared\", \"per_device\""),
-        ("devices = [\"cpu\", \"cpu\"]\nqueues = \"per_device\"", "queues", "one device alone"),
+        ("devices = [\"cpu\", \"cpu\"]\nqueues = \"per_device\"", "queues", "all entries of devices are the same one"),
     ] {
         step_refused(keys, key, part);
     }
