@@ -72,9 +72,11 @@ fn bad_password_files_are_refused() {
         let text = camera(&format!("{RTSP}password_file = \"{name}\""));
         assert_eq!(problems(load_at(directory.path(), &text, &[], false)).len(), 1, "{name}");
     }
-    for name in ["nowhere", "."] {
+    for name in ["nowhere", ".", "/dev/zero"] {
         let text = camera(&format!("{RTSP}password_file = \"{name}\""));
-        assert_eq!(problems(load_at(directory.path(), &text, &[], false)).len(), 1, "{name}");
+        let refused = load_at(directory.path(), &text, &[], false);
+        assert!(!format!("{refused:?}").contains("chmod"), "{name}: {refused:?}");
+        assert_eq!(problems(refused).len(), 1, "{name}");
     }
 }
 

@@ -168,7 +168,8 @@ fn read_file(path: &Path) -> Result<String, String> {
 /// Others may not read it, and only the owner may write it.
 pub(super) fn advise_mode(file: &Path, path: &str, ledger: &mut Ledger) {
     use std::os::unix::fs::PermissionsExt as _;
-    let Ok(metadata) = fs::metadata(file) else { return };
+    // What is no file is refused elsewhere, and a device's mode is not to be changed.
+    let Some(metadata) = fs::metadata(file).ok().filter(fs::Metadata::is_file) else { return };
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o037 != 0 {
         ledger.advise(
