@@ -131,7 +131,9 @@ proptest! {
             let cell = [told.bbox.width() / told.size[0] as f32, told.bbox.height() / told.size[1] as f32];
             let column = (place[0] as f32 - told.bbox.x1) / cell[0];
             let row = (place[1] as f32 - told.bbox.y1) / cell[1];
-            if column < 0.0 || row < 0.0 || column >= told.size[0] as f32 || row >= told.size[1] as f32 {
+            // Where the drawn side was rounded up from a half, the middle of its last pixel is the frame's very edge.
+            let beyond = |at: f32, size: u32| at < -1e-3 || at > size as f32 + 1e-3;
+            if beyond(column, told.size[0]) || beyond(row, told.size[1]) {
                 continue;
             }
             inside += 1;
@@ -149,6 +151,15 @@ proptest! {
             prop_assert!(x1 >= 0.0 && y1 >= 0.0 && x2 <= frame.0 as f32 && y2 <= frame.1 as f32);
         }
     }
+}
+
+#[test]
+fn what_is_drawn_of_half_a_pixel_belongs_to_the_picture() {
+    // 63 pixels become 7.5, of which 8 are drawn, from the second of 11 on.
+    let placement = placement(Fit::Letterbox(Place::Centre), (11, 10), (63, 84), None);
+    let told = object_mask(&Mask { left: 0, top: 0, width: 11, height: 1, bits: vec![0xff, 0xff] }, &placement).unwrap();
+    assert_eq!((told.size, &told.runs[..]), ([8, 1], &[0, 8][..]));
+    assert_eq!((told.bbox.x1, told.bbox.x2), (0.0, 63.0));
 }
 
 #[test]
