@@ -40,15 +40,21 @@ pub(crate) async fn visit(config: &BrokerConfig) -> Result<(), (Failure, String)
     let client_id = format!("egret-doctor-{}", super::boot_id().get(..8).unwrap_or("x"));
     let mut way = Way::new(BrokerConfig { client_id, ..config.clone() });
     let mut visit = connection(way.now()).map_err(|error| of_tls(&error))?;
+    let mut leaving = false;
     loop {
         match visit.next().await {
-            Ok(Happened::Connected(_)) => visit.farewell(),
+            Ok(Happened::Connected(_)) => {
+                visit.farewell();
+                leaving = true;
+            }
             Ok(Happened::Farewell) => return Ok(()),
             Ok(_) => {}
             Err(LinkError { turn: Some(turn), failure, detail, .. }) => {
                 way.turn(&turn).map_err(|refused| (failure, format!("{detail}; {refused}")))?;
                 visit = connection(way.now()).map_err(|error| of_tls(&error))?;
             }
+            // It took us, and may answer our goodbye by closing before we have seen it out.
+            Err(LinkError { failure: Failure::Closed, .. }) if leaving => return Ok(()),
             Err(error) => return Err(of_link(&error)),
         }
     }
