@@ -98,7 +98,7 @@ impl Loaded {
 /// # Errors
 /// [`LoadError`] names the file, the reason and the remedy.
 pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, LoadError> {
-    load_all(std::slice::from_ref(model), runtime, &CancellationToken::new()).map(|mut loaded| loaded.remove(0))
+    all(std::slice::from_ref(model), Loading { runtime, stop: None }).map(|mut loaded| loaded.remove(0))
 }
 
 /// Loads models that run beside each other, in their order. Before the first engine starts it is known that all that are there fit into the
@@ -107,9 +107,12 @@ pub fn load(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Loaded, Load
 /// # Errors
 /// [`LoadError`] names the file, the reason and the remedy; [`LoadError::Stopped`].
 pub fn load_all(models: &[ModelConfig], runtime: &RuntimeConfig, stop: &CancellationToken) -> Result<Vec<Loaded>, LoadError> {
-    let loading = Loading { runtime, stop };
+    all(models, Loading { runtime, stop: Some(stop) })
+}
+
+fn all(models: &[ModelConfig], loading: Loading<'_>) -> Result<Vec<Loaded>, LoadError> {
     #[cfg(feature = "tensorrt")]
-    let on_devices = device::prepare(models, runtime)?.into_iter();
+    let on_devices = device::prepare(models, loading.runtime)?.into_iter();
     #[cfg(not(feature = "tensorrt"))]
     let on_devices = models.iter().map(|_| None);
     models.iter().zip(on_devices).map(|(model, on_device)| start(model, loading, on_device)).collect()
@@ -204,8 +207,7 @@ fn tiled(
 /// # Errors
 /// [`LoadError`], also for sources that have no network.
 pub fn load_cpu(model: &ModelConfig, runtime: &RuntimeConfig) -> Result<Vec<Cpu>, LoadError> {
-    let stop = CancellationToken::new();
-    network(model, Loading { runtime, stop: &stop }).map(|(_, instances)| instances)
+    network(model, Loading { runtime, stop: None }).map(|(_, instances)| instances)
 }
 
 /// Loads one instance of a network that is in memory, as [`load_cpu`] does from a file. `file`: what it is called in errors.
@@ -214,8 +216,7 @@ pub(crate) fn load_bytes(
     model: &ModelConfig,
     runtime: &RuntimeConfig,
 ) -> Result<Cpu, LoadError> {
-    let stop = CancellationToken::new();
-    let loading = Loading { runtime, stop: &stop };
+    let loading = Loading { runtime, stop: None };
     cpu(file, bytes, Some((Path::new(file), manifest)), model, loading).map(|(_, mut instances)| instances.remove(0))
 }
 

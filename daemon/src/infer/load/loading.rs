@@ -9,12 +9,13 @@ use crate::config::RuntimeConfig;
 #[derive(Clone, Copy)]
 pub(super) struct Loading<'a> {
     pub(super) runtime: &'a RuntimeConfig,
-    pub(super) stop: &'a CancellationToken,
+    /// Ends it early; `None`: nobody does.
+    pub(super) stop: Option<&'a CancellationToken>,
 }
 
 impl Loading<'_> {
     /// To be asked before each step that takes long.
     pub(super) fn goes_on(&self) -> Result<(), LoadError> {
-        if self.stop.is_cancelled() { Err(LoadError::Stopped) } else { Ok(()) }
+        if self.stop.is_some_and(CancellationToken::is_cancelled) { Err(LoadError::Stopped) } else { Ok(()) }
     }
 }

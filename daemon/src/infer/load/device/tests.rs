@@ -125,8 +125,7 @@ impl Scene {
     fn load(&self, models: &[ModelConfig], runtime: &RuntimeConfig) -> Result<Vec<Loaded>, LoadError> {
         let open = self.gpus.iter().map(|(number, gpu)| ((*number, false), gpu.clone())).collect();
         let prepared = prepare_on(Gpus { runtime, open }, models)?;
-        let stop = CancellationToken::new();
-        let loading = Loading { runtime, stop: &stop };
+        let loading = Loading { runtime, stop: None };
         models.iter().zip(prepared).map(|(model, prepared)| super::super::start(model, loading, prepared)).collect()
     }
 
